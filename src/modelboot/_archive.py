@@ -1,0 +1,205 @@
+"""What a pipeline's wheel may hold. Read from the archive's directory and a few small members; nothing is written.
+
+installer 0.7 writes `../x`, and no version of it refuses what a pipeline has no use for (scripts, `.pth`, `.data`),
+so the policy is modelboot's own.
+"""
+
+from __future__ import annotations
+
+import configparser
+import csv
+import email.parser
+import stat
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelboot._catalog import same_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from modelboot._catalog import ModelPin
+
+EXPANSION_LIMIT = 50
+"""How many times larger than the wheel its members may be in all. Pipelines are floats and tables: about 2 times."""
+SMALL_BYTES = 1 << 24
+"""Members read whole here (RECORD, METADATA, WHEEL, entry points) may be so large; real ones have kilobytes."""
+WRITTEN_BY_INSTALLERS = frozenset({"INSTALLER", "REQUESTED", "direct_url.json"})
+SIGNATURES = frozenset({"RECORD.jws", "RECORD.p7s"})
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a wheel that passed the policy holds."""
+
+    dist_info: str
+    """Name of the dist-info folder."""
+    hashes: dict[str, str]
+    """Digest RECORD gives for each member but itself, in RECORD's own spelling ("sha256=…")."""
+    total_bytes: int
+    """Size of all members unpacked."""
+
+
+class PolicyError(Exception):
+    """The archive breaks the policy; every issue found is in `issues`."""
+
+    def __init__(self, issues: list[str]) -> None:
+        """Keep the issues, each a phrase such as "link name/x"."""
+        super().__init__("; ".join(issues))
+        self.issues = issues
+
+
+def inspect(wheel: Path, pin: ModelPin) -> Contents:
+    """Check a verified wheel against the policy before anything of it is written.
+
+    Args:
+        wheel: The wheel file; its SHA-256 has matched the pin's.
+        pin: The pin.
+
+    Returns:
+        What the wheel holds.
+
+    Raises:
+        PolicyError: It holds something a pipeline's wheel may not; all issues are collected.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            return _inspect(archive, pin, wheel.stat().st_size)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
+        raise PolicyError([f"not a readable wheel: {error}"]) from error
+
+
+def _inspect(archive: zipfile.ZipFile, pin: ModelPin, wheel_bytes: int) -> Contents:
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    names = [member.filename for member in members]
+    dist_info = next((top for top in _tops(names) if top.endswith(".dist-info")), f"{pin.name}-{pin.version}.dist-info")
+    total = sum(member.file_size for member in members)
+    issues = [
+        *_duplicates(archive.namelist()),
+        *(issue for member in archive.infolist() for issue in _member_issues(member, pin.name, dist_info)),
+    ]
+    if total > EXPANSION_LIMIT * wheel_bytes:
+        issues.append(f"unpacks to {total} bytes, more than {EXPANSION_LIMIT} times its size")
+    if issues:  # nothing is read from an archive of the wrong shape
+        raise PolicyError(issues)
+    rows = _record(archive, dist_info)
+    issues = [
+        *_record_issues(members, rows, dist_info),
+        *_metadata_issues(archive, dist_info, pin),
+        *_entry_point_issues(archive, dist_info),
+    ]
+    if f"{pin.name}/__init__.py" not in names:
+        issues.append(f"no {pin.name}/__init__.py")
+    if issues:
+        raise PolicyError(issues)
+    return Contents(dist_info, {path: digest for path, (digest, size) in rows.items() if size}, total)
+
+
+def _tops(names: list[str]) -> list[str]:
+    return sorted({name.split("/")[0] for name in names})
+
+
+def _duplicates(names: list[str]) -> Iterator[str]:
+    """Yield names that one file system or another would give to one file."""
+    seen: set[str] = set()
+    for name in names:
+        folded = name.casefold()
+        if folded in seen:
+            yield f"duplicate member {name}"
+        seen.add(folded)
+
+
+def _member_issues(member: zipfile.ZipInfo, name: str, dist_info: str) -> Iterator[str]:
+    """Yield what is wrong with one member by its name and kind, the most telling thing first."""
+    path = member.filename
+    parts = path.rstrip("/").split("/")
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if path.startswith("/") or "\\" in path or ":" in parts[0] or "\0" in path:
+        yield f"absolute or foreign path {path!r}"
+    elif ".." in parts or "." in parts or "" in parts:
+        yield f"path {path!r} leaves its folder"
+    elif parts[0].endswith(".data"):
+        yield f"data member {path}"
+    elif path.endswith(".pth"):
+        yield f"path configuration file {path}"
+    elif parts[0] not in {name, dist_info}:
+        yield f"member {path} outside {name}/ and {dist_info}/"
+    elif "__pycache__" in parts:
+        yield f"compiled member {path}"
+    elif parts[0] == dist_info and parts[-1] in WRITTEN_BY_INSTALLERS:
+        yield f"member {path}, which only an installer may write"
+    if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
+        yield f"link or special file {path}"
+    if member.flag_bits & 0x1:
+        yield f"encrypted member {path}"
+
+
+def _record(archive: zipfile.ZipFile, dist_info: str) -> dict[str, tuple[str, str]]:
+    """Read RECORD: digest and size by path."""
+    text = _read(archive, f"{dist_info}/RECORD")
+    rows = [row for row in csv.reader(text.splitlines()) if row]
+    bad = [",".join(row) for row in rows if len(row) != 3]  # noqa: PLR2004 - PEP 376: path, hash, size
+    twice = list(_duplicates([row[0] for row in rows]))
+    if bad or twice or not rows:
+        raise PolicyError([*(f"RECORD line {line!r} has not three columns" for line in bad), *twice] or ["no RECORD"])
+    return {path: (digest, size) for path, digest, size in rows}
+
+
+def _record_issues(members: list[zipfile.ZipInfo], rows: dict[str, tuple[str, str]], dist_info: str) -> Iterator[str]:
+    """Yield every difference between members and RECORD, both ways."""
+    unsigned = {f"{dist_info}/{name}" for name in SIGNATURES}
+    sizes = {member.filename: member.file_size for member in members if member.filename not in unsigned}
+    yield from (f"member {path} is not in RECORD" for path in sizes if path not in rows)
+    yield from (f"RECORD lists {path}, which is not there" for path in rows if path not in sizes)
+    for path, (digest, size) in rows.items():
+        if path == f"{dist_info}/RECORD":
+            continue
+        if not digest.startswith("sha256=") or not size:
+            yield f"RECORD has no sha256 and size for {path}"
+        elif size != str(sizes.get(path, size)):
+            yield f"{path} has {sizes[path]} bytes, recorded {size}"
+
+
+def _metadata_issues(archive: zipfile.ZipFile, dist_info: str, pin: ModelPin) -> Iterator[str]:
+    metadata = email.parser.Parser().parsestr(_read(archive, f"{dist_info}/METADATA"), headersonly=True)
+    wheel = email.parser.Parser().parsestr(_read(archive, f"{dist_info}/WHEEL"), headersonly=True)
+    if _normal(str(metadata["Name"])) != _normal(pin.name):
+        yield f"METADATA names {metadata['Name']}, not {pin.name}"
+    if not same_version(str(metadata["Version"]), pin.version):
+        yield f"METADATA has version {metadata['Version']}, not {pin.version}"
+    folder_name, _, folder_version = dist_info.removesuffix(".dist-info").rpartition("-")
+    if _normal(folder_name) != _normal(pin.name) or not same_version(folder_version, pin.version):
+        yield f"{dist_info} is not of {pin}"
+    if str(wheel["Root-Is-Purelib"]).lower() != "true" or not str(wheel["Wheel-Version"]).startswith("1."):
+        yield "WHEEL is not of a pure Python wheel, version 1"
+
+
+def _entry_point_issues(archive: zipfile.ZipFile, dist_info: str) -> Iterator[str]:
+    try:
+        text = _read(archive, f"{dist_info}/entry_points.txt")
+    except PolicyError:  # it is optional
+        return
+    parser = configparser.RawConfigParser(delimiters=("=",), strict=False)
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        yield f"entry_points.txt cannot be read: {error}".replace("\n", " ")
+    for section in ("console_scripts", "gui_scripts"):
+        if parser.has_section(section) and parser.options(section):
+            yield f"script {parser.options(section)[0]} in entry_points.txt ({section})"
+
+
+def _read(archive: zipfile.ZipFile, path: str) -> str:
+    try:
+        member = archive.getinfo(path)
+    except KeyError as error:
+        raise PolicyError([f"no {path}"]) from error
+    if member.file_size > SMALL_BYTES:
+        raise PolicyError([f"{path} has {member.file_size} bytes"])
+    return archive.read(member).decode("utf-8")
+
+
+def _normal(name: str) -> str:
+    return name.replace("-", "_").replace(".", "_").lower()

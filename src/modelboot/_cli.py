@@ -1,0 +1,160 @@
+"""The command line: commands, exit status, and the one boundary where errors become two lines.
+
+Results go to stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from modelboot import _report
+from modelboot._catalog import DEFAULT_MODEL, catalog, resolve
+from modelboot._ensure import ensure_model
+from modelboot._inventory import inventory
+from modelboot._settings import read_settings
+from modelboot.errors import ModelbootError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+DONE, FAILED = 0, 1  # 2 is wrong usage, with which argparse itself ends the program
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: Words after the program's name; those of this process when None.
+
+    Returns:
+        Exit status: 0 done, 1 the operation failed.
+
+    Raises:
+        SystemExit: Status 2 for wrong usage, 0 for `--help`, as argparse does.
+    """
+    options = _parser().parse_args(arguments)
+    _log_to_stderr(logging.DEBUG if options.debug else logging.INFO)
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a report is no reason to die of an accent
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except ModelbootError as error:
+        return _fail(error.message, error.hint, debug=options.debug)
+    except KeyboardInterrupt:
+        return _fail("interrupted", "nothing half-done was left; run it again", debug=options.debug)
+    except BrokenPipeError:  # `modelboot list --available | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:  # noqa: BLE001 - a bug; a user gets two lines of it, too
+        return _fail(f"{type(error).__name__}: {error}", ModelbootError().hint, debug=options.debug)
+    return DONE
+
+
+def _fail(message: str, hint: str, *, debug: bool) -> int:
+    """Tell what failed and what to do next, a line each."""
+    if debug:
+        traceback.print_exc()
+    sys.stderr.write(f"error: {message}\nhint: {hint}\n")
+    return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="modelboot",
+        description="Pinned spaCy pipelines: fetched, verified by SHA-256, installed whole or not at all.",
+        epilog="Settings are read from MODELBOOT_* variables. Exit status: 0 done, 1 failed, 2 wrong usage.",
+    )
+    parser.add_argument("--version", action="version", version=f"modelboot {_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    one_model = {"metavar": "MODEL", "nargs": "?", "default": DEFAULT_MODEL}
+
+    install = _command(commands, "install", _install, "install models unless they are there")
+    install.add_argument("models", metavar="MODEL", nargs="*", help=f"name or name==version ({DEFAULT_MODEL})")
+
+    check = _command(commands, "check", _check, "install, load and try a model, and show what was found")
+    check.add_argument("model", **one_model, help=f"name or name==version ({DEFAULT_MODEL})")  # type: ignore[arg-type]
+
+    listing = _command(commands, "list", _list, "show what is installed and whether it is whole")
+    listing.add_argument("--available", action="store_true", help="show the catalog with its hashes instead")
+
+    pin = _command(commands, "pin", _pin, "print the line that pins a model")
+    pin.add_argument("model", **one_model, help=f"name or name==version ({DEFAULT_MODEL})")  # type: ignore[arg-type]
+    pin.add_argument("--format", choices=sorted(_report.PIN_FORMATS), default="python", help="for what (python)")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    summary: str,
+) -> argparse.ArgumentParser:
+    """Add a command with the options that all have."""
+    command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
+    command.add_argument("--debug", action="store_true", help="log everything and show tracebacks")
+    command.set_defaults(run=run)
+    return command
+
+
+def _version() -> str:
+    import modelboot  # noqa: PLC0415 - its metadata are read only when needed
+
+    return str(modelboot.__version__)
+
+
+def _log_to_stderr(level: int) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_LowerCase("%(levelname)s: %(message)s"))
+    logger = logging.getLogger("modelboot")
+    logger.handlers = [handler]
+    logger.setLevel(level)
+
+
+class _LowerCase(logging.Formatter):
+    """Write levels as the error lines are written: "warning:", not "WARNING:"."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format one record."""
+        level, _, message = super().format(record).partition(":")
+        return f"{level.lower()}:{message}"
+
+
+def _print(options: argparse.Namespace, facts: object, text: str) -> None:
+    sys.stdout.write(f"{json.dumps(facts, indent=2, ensure_ascii=False) if options.json else text}\n")
+
+
+def _install(options: argparse.Namespace) -> None:
+    installed = []
+    for model in options.models or [DEFAULT_MODEL]:
+        installed.append(ensure_model(model))
+        if not options.json:
+            _print(options, None, _report.installed_line(installed[-1]))
+    if options.json:
+        _print(options, [_report.installed_facts(model) for model in installed], "")
+
+
+def _check(options: argparse.Namespace) -> None:
+    from modelboot._trial import trial  # noqa: PLC0415 - brings spaCy
+
+    result = trial(options.model)
+    _print(options, _report.trial_facts(result), _report.trial_text(result, is_terminal=sys.stdout.isatty()))
+
+
+def _list(options: argparse.Namespace) -> None:
+    if options.available:
+        entries = catalog()
+        _print(options, [_report.entry_facts(entry) for entry in entries], _report.catalog_text(entries))
+    else:
+        items = inventory(read_settings())
+        _print(options, [_report.item_facts(item) for item in items], _report.inventory_text(items))
+
+
+def _pin(options: argparse.Namespace) -> None:
+    pin = resolve(options.model)
+    _print(options, _report.pin_facts(pin), _report.PIN_FORMATS[options.format](pin))

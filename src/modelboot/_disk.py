@@ -1,0 +1,52 @@
+"""Changes to the disk that last and that are taken back when one of them fails: renames and flushes."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def rename_all(moves: list[tuple[Path, Path]]) -> None:
+    """Rename one after another; take back those already made when one fails.
+
+    Args:
+        moves: Pairs of source and destination, in order.
+
+    Raises:
+        OSError: One failed; the earlier ones were taken back.
+    """
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, destination in moves:
+            os.rename(source, destination)  # noqa: PTH104 - the call the promise rests on, plainly
+            done.append((source, destination))
+    except BaseException:
+        for source, destination in reversed(done):
+            with suppress(OSError):  # a racer has put its own there: an equal one, which may stay
+                os.rename(destination, source)  # noqa: PTH104
+        raise
+
+
+def flush_tree(root: Path) -> None:
+    """Write every file and folder below a folder, and the folder itself, through to the disk."""
+    for folder, _, files in os.walk(root, topdown=False):
+        for file in files:
+            _flush(os.path.join(folder, file))  # noqa: PTH118 - os.walk gives strings
+        _flush(folder)
+
+
+def flush_folder(folder: Path) -> None:
+    """Write a folder's list of names through to the disk: that is what makes a rename durable."""
+    _flush(folder)
+
+
+def _flush(path: str | Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

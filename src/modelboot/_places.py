@@ -1,0 +1,130 @@
+"""Where a model may lie: the folders to look in, and the one to install into.
+
+A place is a folder that holds `<name>/` and its dist-info, with `.modelboot/` (locks and stages) on the same file
+system. The store is different in one way: each wheel has a folder of its own there, which is published in one rename
+and loaded by path.
+"""
+
+from __future__ import annotations
+
+import os
+import site
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from modelboot._catalog import ModelPin
+    from modelboot._settings import Settings
+
+WORK = ".modelboot"
+"""Folder beside what is installed, for locks and stages."""
+INSTALLER = "modelboot"
+"""What the file INSTALLER (PEP 376) of a model says that modelboot put in place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder models can be installed into."""
+
+    label: str
+    """What a person calls it: "MODELBOOT_TARGET", "environment", "user site", "store"."""
+    folder: Path
+    """Where the package and its dist-info lie."""
+    work: Path
+    """Where locks and stages lie, on the same file system."""
+
+    @property
+    def is_store(self) -> bool:
+        """Whether the folder is this one wheel's own, published as a whole."""
+        return self.work.parent != self.folder
+
+
+def purelib() -> Path:
+    """Return the folder this interpreter's environment keeps pure Python packages in."""
+    return Path(sysconfig.get_path("purelib"))
+
+
+def to_look_in(pin: ModelPin, settings: Settings) -> Iterator[Path]:
+    """Yield the folders a pinned model may already lie in, the likeliest first.
+
+    Args:
+        pin: The model.
+        settings: The settings in force.
+
+    Yields:
+        Absolute folders; they need not exist.
+    """
+    yield from _shared_folders(settings)
+    if settings.home is not None:
+        yield _store(pin, settings.home).folder
+
+
+def in_use(settings: Settings) -> Iterator[Path]:
+    """Yield every folder any model may lie in, the store's among them."""
+    yield from _shared_folders(settings)
+    if settings.home is not None and settings.home.is_dir():
+        yield from sorted(folder for folder in settings.home.iterdir() if folder.is_dir() and folder.name != WORK)
+
+
+def _shared_folders(settings: Settings) -> Iterator[Path]:
+    """Yield the folders many models may lie in.
+
+    With a target set that is the target alone. Otherwise it is every folder on sys.path but the working directory,
+    whose files are whatever somebody left there.
+    """
+    if settings.target is not None:
+        yield settings.target
+        return
+    working = os.path.realpath(os.curdir)
+    folders = [str(purelib()), *_user_site(), *filter(None, sys.path)]
+    for folder in dict.fromkeys(map(os.path.abspath, folders)):
+        if os.path.realpath(folder) != working:
+            yield Path(folder)
+
+
+def to_install_into(pin: ModelPin, settings: Settings) -> Iterator[Place]:
+    """Yield the places a model may be installed into, the first choice first.
+
+    Args:
+        pin: The model.
+        settings: The settings in force.
+
+    Yields:
+        The target when one is set, else the environment and the user site; then the store.
+    """
+    if settings.target is not None:
+        yield _site("MODELBOOT_TARGET", settings.target)
+    else:
+        yield _site("environment", purelib())
+        for folder in _user_site():
+            yield _site("user site", Path(folder))
+    if settings.home is not None:
+        yield _store(pin, settings.home)
+
+
+def is_writable(place: Place) -> bool:
+    """Tell whether this user could install there, without changing anything."""
+    existing = place.work
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    # Also the folder itself: the work folder may have been made while it was still writable.
+    probes = {existing, place.folder} if place.folder.exists() else {existing}
+    return all(probe.is_dir() and os.access(probe, os.W_OK | os.X_OK) for probe in probes)
+
+
+def _site(label: str, folder: Path) -> Place:
+    return Place(label, folder, folder / WORK)
+
+
+def _store(pin: ModelPin, home: Path) -> Place:
+    return Place("store", home / f"{pin.name}-{pin.version}-{pin.sha256[:12]}", home / WORK)
+
+
+def _user_site() -> tuple[str, ...]:
+    """Return the user's own site-packages where Python uses it: not in a virtual environment, not with -s or -I."""
+    return (site.getusersitepackages(),) if site.ENABLE_USER_SITE else ()

@@ -1,0 +1,72 @@
+"""What a person sees while a wheel is on its way: a bar on a terminal, one log line otherwise."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from modelboot._settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+class Progress(Protocol):
+    """Follows one transfer. Called from the transfer's own thread; calls after `close` are ignored."""
+
+    def start(self, label: str, total_bytes: int | None) -> None:
+        """Say what is on its way and, where it is known, how large it is."""
+
+    def advance(self, received_bytes: int) -> None:
+        """Say that so many more bytes have come."""
+
+    def close(self) -> None:
+        """Leave the terminal clean, however the transfer ended."""
+
+
+def make_progress(settings: Settings) -> Progress:
+    """Return a bar where one is wanted and can be seen, else a line in the log."""
+    wanted = settings.progress if settings.progress is not None else _is_terminal()
+    return _Bar() if wanted else _LogLine()
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+class _LogLine:
+    """One INFO line at the start: enough to see why a first call takes its time."""
+
+    def start(self, label: str, total_bytes: int | None) -> None:
+        size = "unknown size" if total_bytes is None else f"{total_bytes / 1e6:.1f} MB"
+        _log.info("fetching %s (%s)", label, size)
+
+    def advance(self, received_bytes: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class _Bar:
+    """A tqdm bar on stderr: name, bytes, rate, time left. stdout belongs to the program."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[NoReturn] | None = None
+
+    def start(self, label: str, total_bytes: int | None) -> None:
+        from tqdm import tqdm  # noqa: PLC0415 - most calls draw no bar
+
+        self._bar = tqdm(desc=label, total=total_bytes, unit="B", unit_scale=True, file=sys.stderr, leave=False)
+
+    def advance(self, received_bytes: int) -> None:
+        if self._bar is not None:
+            self._bar.update(received_bytes)
+
+    def close(self) -> None:
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            bar.close()

@@ -1,0 +1,170 @@
+"""How results look: plain text for people, plain data for `--json`. Nothing here acts or prints."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from modelboot.errors import without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from modelboot._catalog import CatalogEntry, ModelPin
+    from modelboot._ensure import InstalledModel
+    from modelboot._inventory import Item
+    from modelboot._trial import Trial
+
+Facts = dict[str, object]
+
+
+def installed_facts(model: InstalledModel) -> Facts:
+    """Return what `install --json` says of one model."""
+    return {
+        "name": model.name,
+        "version": model.version,
+        "sha256": model.sha256,
+        "source": model.source,
+        "path": str(model.path),
+        "downloaded_bytes": model.downloaded_bytes,
+        "seconds": round(model.seconds, 4),
+    }
+
+
+def installed_line(model: InstalledModel) -> str:
+    """Return what `install` says of one model."""
+    size = f", {model.downloaded_bytes / 1e6:.1f} MB" if model.downloaded_bytes else ""
+    return f"{model.name} {model.version}  {model.source}{size}, {model.seconds:.2f} s  {model.path.parent}"
+
+
+def trial_facts(trial: Trial) -> Facts:
+    """Return what `check --json` says."""
+    return {
+        **installed_facts(trial.installed),
+        "seconds": {phase: round(seconds, 4) for phase, seconds in trial.phases},
+        "spacy": trial.spacy,
+        "pipeline": list(trial.pipeline),
+        "sentence": trial.sentence,
+        "tokens": [asdict(token) for token in trial.tokens],
+    }
+
+
+def trial_text(trial: Trial, *, is_terminal: bool) -> str:
+    """Return what `check` says: the facts, then the sentence as the model reads it."""
+    model = trial.installed
+    came = f", {model.downloaded_bytes / 1e6:.1f} MB" if model.downloaded_bytes else ""
+    facts = {
+        "pipeline": ", ".join(trial.pipeline),
+        "spaCy": trial.spacy,
+        "source": f"{_SOURCES[model.source]}{came}",
+        "sha256": model.sha256,
+        "place": str(model.path.parent),
+        "seconds": ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in trial.phases),
+    }
+    title = f"{model.name} {model.version}"
+    lines = [_bold(title) if is_terminal else title]
+    lines += [f"  {name:<9} {value}" for name, value in facts.items()]
+    rows = [(token.text, token.pos, token.tag, token.dep, token.entity) for token in trial.tokens]
+    table = _table(("token", "pos", "tag", "dep", "entity"), rows)
+    return "\n".join([*lines, "", f"  {trial.sentence}", "", *(f"  {line}" for line in table)])
+
+
+_SOURCES = {
+    "present": "already installed",
+    "wheelhouse": "wheelhouse",
+    "release": "release",
+    "index": "package index",
+}
+
+
+def entry_facts(entry: CatalogEntry) -> Facts:
+    """Return what `list --available --json` says of one release."""
+    return {**pin_facts(entry.pin), "spacy": entry.spacy_range, "license": entry.license}
+
+
+def catalog_text(entries: Iterable[CatalogEntry]) -> str:
+    """Return the catalog as a table."""
+    rows = [
+        (
+            entry.pin.name,
+            entry.pin.version,
+            entry.spacy_range,
+            f"{entry.pin.size_mb} MB",
+            entry.license,
+            entry.pin.sha256,
+        )
+        for entry in entries
+    ]
+    return "\n".join(_table(("name", "version", "spaCy", "size", "license", "sha256"), rows))
+
+
+def item_facts(item: Item) -> Facts:
+    """Return what `list --json` says of one installed pipeline."""
+    return {**asdict(item), "folder": str(item.folder), "whole": item.damage is None}
+
+
+def inventory_text(items: Sequence[Item]) -> str:
+    """Return what is installed as a table."""
+    if not items:
+        return "no pipelines are installed; `modelboot list --available` shows which there are"
+    rows = [
+        (item.name, item.version, item.damage or "whole", item.installer or "unknown", str(item.folder))
+        for item in items
+    ]
+    return "\n".join(_table(("name", "version", "state", "installer", "folder"), rows))
+
+
+def pin_facts(pin: ModelPin) -> Facts:
+    """Return what `pin --json` says."""
+    return {
+        "name": pin.name,
+        "version": pin.version,
+        "sha256": pin.sha256,
+        "url": without_secrets(pin.release_url),
+        "requires": list(pin.requires),
+        "size_mb": pin.size_mb,
+    }
+
+
+def _pin_python(pin: ModelPin) -> str:
+    extra = f", requires={pin.requires!r}" if pin.requires else ""
+    return f'ModelPin("{pin.name}", "{pin.version}", "{pin.sha256}"{extra}, size_mb={pin.size_mb})'
+
+
+def _pin_requirement(pin: ModelPin) -> str:
+    return f"{pin.name} @ {pin.release_url}#sha256={pin.sha256}"
+
+
+def _pin_uv(pin: ModelPin) -> str:
+    return f'{pin.name} = {{ url = "{pin.release_url}#sha256={pin.sha256}" }}'
+
+
+PIN_FORMATS: dict[str, Callable[[ModelPin], str]] = {
+    "python": _pin_python,
+    "requirements": _pin_requirement,
+    "uv": _pin_uv,
+}
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align columns, leaving out those that are empty in every row."""
+    kept = [index for index in range(len(heads)) if any(row[index] for row in rows)]
+    lines = [[row[index] for index in kept] for row in (heads, *rows)]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(map(_padded, line, widths)).rstrip() for line in lines]
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
+
+
+def _width(text: str) -> int:
+    """Count the columns a text takes: Chinese and Japanese signs take two, combining marks none."""
+    wide = sum(unicodedata.east_asian_width(sign) in {"W", "F"} for sign in text)
+    marks = sum(unicodedata.combining(sign) > 0 for sign in text)
+    return len(text) + wide - marks
+
+
+def _bold(text: str) -> str:
+    return f"\x1b[1m{text}\x1b[0m"

@@ -1,0 +1,102 @@
+"""Stages: private folders in which one install is prepared, who owns them, and the sweeping of dead ones.
+
+A stage lies in `.modelboot/` on the target's own file system, so that everything leaves it by rename. Its name says
+whose it is: model, host, process, the process's start time and a random token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+SUFFIX = ".stage"
+STRANGER_IDLE_S = 3600.0
+"""A stage of another host (or container) is dead once nothing in it has been touched for so many seconds."""
+
+
+def create(work: Path, name: str) -> Path:
+    """Make a stage of this process.
+
+    Args:
+        work: The `.modelboot` folder; it must exist.
+        name: Name of the model to be prepared.
+
+    Returns:
+        The new, empty folder. Its mode follows the umask, as what is published from it must.
+
+    Raises:
+        OSError: It cannot be made: rights, room.
+    """
+    pid = os.getpid()
+    stage = work / f"{name}.{_host()}.{pid}.{_birth(pid)}.{secrets.token_hex(4)}{SUFFIX}"
+    stage.mkdir()
+    return stage
+
+
+def dead(work: Path) -> list[Path]:
+    """List the stages whose process is gone, of any model; one folder read where there is none."""
+    try:
+        with os.scandir(work) as entries:
+            stages = [Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX)]
+    except OSError:  # no such folder, or one this user may not read: nothing of ours
+        return []
+    return [stage for stage in stages if not _is_alive(stage)]
+
+
+def sweep(work: Path, name: str) -> None:
+    """Remove the dead stages of one model. What cannot be removed stays for somebody who may."""
+    for stage in dead(work):
+        if stage.name.partition(".")[0] == name:
+            shutil.rmtree(stage, ignore_errors=True)
+
+
+def _is_alive(stage: Path) -> bool:
+    host, pid, birth = stage.name.split(".")[1:4]
+    if host != _host():
+        return time.time() - _last_touched(stage) < STRANGER_IDLE_S
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it lives, as another user
+    return _birth(int(pid)) == birth
+
+
+def _last_touched(stage: Path) -> float:
+    """Return when the stage or anything in it was last changed, in seconds since the epoch."""
+    times = [0.0]
+    for folder, _, files in os.walk(stage):
+        for path in (folder, *(os.path.join(folder, file) for file in files)):  # noqa: PTH118 - os.walk gives strings
+            try:
+                times.append(os.lstat(path).st_mtime)
+            except FileNotFoundError:  # its owner is at work
+                return time.time()
+    return max(times)
+
+
+def _host() -> str:
+    """Name this host and process-id namespace: containers share folders, but not process ids."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - not a path but "pid:[…]"
+    except OSError:
+        namespace = ""
+    return hashlib.sha256(f"{platform.node()} {namespace}".encode()).hexdigest()[:8]
+
+
+def _birth(pid: int) -> str:
+    """Return when a process started, in clock ticks since boot: it tells a live owner from a reused process id.
+
+    "0" where the kernel does not say; "dead" for a process that has ended but was not waited for.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
+    except OSError:
+        return "0"
+    after_name = stat.rpartition(")")[2].split()  # proc(5): the name may hold spaces and brackets; state follows it
+    return "dead" if after_name[0] in {"Z", "X"} else after_name[19]

@@ -1,0 +1,217 @@
+"""What lies in a folder: is the pinned model there, is it whole, and putting a new one in its place by rename.
+
+"Whole" is decided by evidence, not by trying to import: a dist-info of the pinned version, a RECORD, every recorded
+file there with its recorded size, and no direct_url.json that names another hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import json
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from modelboot import _disk
+from modelboot._catalog import same_version
+from modelboot._places import INSTALLER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from modelboot._catalog import ModelPin
+    from modelboot._places import Place
+
+
+@dataclass(frozen=True, slots=True)
+class DistInfo:
+    """The dist-info folder of one installed distribution."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the distribution as its folder spells it."""
+        return self.path.name.removesuffix(".dist-info").rpartition("-")[0]
+
+    @property
+    def version(self) -> str:
+        """Version of the distribution, from its folder's name."""
+        return self.path.name.removesuffix(".dist-info").rpartition("-")[2]
+
+    @property
+    def installer(self) -> str:
+        """Name of the program that installed it; empty when it left none."""
+        return self._text("INSTALLER").strip()
+
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of the wheel as direct_url.json (PEP 610) names it; None when it names none."""
+        try:
+            archive = json.loads(self._text("direct_url.json"))["archive_info"]
+            return str(archive.get("hashes", {}).get("sha256") or archive["hash"].removeprefix("sha256="))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    @property
+    def is_pipeline(self) -> bool:
+        """Whether it says of itself that it is a spaCy pipeline."""
+        return "[spacy_models]" in self._text("entry_points.txt")
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Read RECORD: path, hash and size of each file; empty when there is no RECORD to read."""
+        lines = csv.reader(self._text("RECORD").splitlines())
+        return [(row[0], row[1], row[2]) for row in lines if len(row) == 3]  # noqa: PLR2004 - PEP 376: three columns
+
+    def _text(self, filename: str) -> str:
+        try:
+            return (self.path / filename).read_text("utf-8", errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A whole model of the pinned version."""
+
+    folder: Path
+    dist_info: DistInfo
+    package: Path
+
+    @property
+    def data(self) -> Path:
+        """Folder `spacy.load` takes: the one with config.cfg, named by the package's own meta.json."""
+        with suppress(OSError, ValueError, KeyError):
+            meta = json.loads((self.package / "meta.json").read_text("utf-8"))
+            return self.package / f"{meta['lang']}_{meta['name']}-{meta['version']}"
+        return self.package / f"{self.package.name}-{self.dist_info.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a look at one folder found of one model."""
+
+    state: Literal["absent", "whole", "foreign", "replaceable"]
+    """`foreign` is another version or wheel that modelboot did not put there: it is never touched. `replaceable` is
+    modelboot's own older one, or any damaged one."""
+    found: Found | None = None
+    remains: tuple[Path, ...] = ()
+    """Everything of that name in the folder, dist-infos first: what a new install takes the place of."""
+
+
+def look(folder: Path, pin: ModelPin) -> Sighting:
+    """Judge what a folder holds of a model, in about a millisecond and without writing or locking.
+
+    Args:
+        folder: The folder; it need not exist.
+        pin: The model.
+
+    Returns:
+        What is there, judged against the pin.
+    """
+    package = folder / pin.name
+    dist_infos = [info for info in dist_infos_in(folder) if _canonical(info.name) == _canonical(pin.name)]
+    remains = (*(info.path for info in dist_infos), *([package] if os.path.lexists(package) else []))
+    for info in dist_infos:
+        if _is_pinned(info, pin) and missing(folder, info, package) is None:
+            return Sighting("whole", Found(folder, info, package), remains)
+    if any(info.installer != INSTALLER and not _is_pinned(info, pin) for info in dist_infos):
+        return Sighting("foreign", None, remains)
+    return Sighting("replaceable" if remains else "absent", None, remains)
+
+
+def dist_infos_in(folder: Path) -> Iterator[DistInfo]:
+    """Yield the dist-info folders in a folder; none when it cannot be read."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".dist-info"):
+                yield DistInfo(Path(entry.path))
+
+
+def _is_pinned(info: DistInfo, pin: ModelPin) -> bool:
+    return same_version(info.version, pin.version) and info.sha256 in {None, pin.sha256}
+
+
+def missing(folder: Path, info: DistInfo, package: Path) -> str | None:
+    """Name the first thing that keeps an install from being whole; None when nothing does."""
+    rows = {path: size for path, _, size in info.rows()}
+    for needed in (f"{info.path.name}/RECORD", f"{package.name}/__init__.py"):
+        if needed not in rows:
+            return f"RECORD does not list {needed}"
+    for path, size in rows.items():
+        if not size:  # RECORD itself, and byte code, which comes and goes
+            continue
+        try:
+            found = os.stat(os.path.join(folder, path)).st_size  # noqa: PTH116, PTH118 - a hundred times a warm start
+        except (FileNotFoundError, NotADirectoryError):
+            return f"{path} is missing"
+        if str(found) != size:
+            return f"{path} has {found} bytes, recorded {size}"
+    return None
+
+
+def altered(found: Found) -> list[str]:
+    """Hash every recorded file.
+
+    Args:
+        found: The model to check.
+
+    Returns:
+        A sentence for each file that is missing or does not have its recorded SHA-256; empty when all are intact.
+
+    Raises:
+        OSError: A file could not be read, which says nothing about its bytes.
+    """
+    issues = []
+    for path, recorded, _ in found.dist_info.rows():
+        if not recorded.startswith("sha256="):
+            continue
+        try:
+            with (found.folder / path).open("rb") as file:
+                digest = _sha256(file)
+        except (FileNotFoundError, NotADirectoryError):
+            issues.append(f"{path} is missing")
+            continue
+        if digest != recorded.removeprefix("sha256="):
+            issues.append(f"{path} was altered")
+    return issues
+
+
+def _sha256(file: BinaryIO) -> str:
+    """Hash a file a piece at a time, as RECORD writes digests: URL-safe base64 without padding."""
+    sha256 = hashlib.sha256()
+    while piece := file.read(1 << 18):
+        sha256.update(piece)
+    return base64.urlsafe_b64encode(sha256.digest()).decode().rstrip("=")
+
+
+def publish(built: Path, aside: Path, place: Place, pin: ModelPin, dist_info: str) -> None:
+    """Put a built model in place, dist-info last: until that rename no reader takes it for installed.
+
+    Args:
+        built: Folder with the complete package and dist-info, flushed to disk.
+        aside: Empty folder on the same file system; what was there before is in it afterwards.
+        place: Where the model goes. What `look` calls foreign must not be there.
+        pin: The model.
+        dist_info: Name of the dist-info folder in `built`.
+
+    Raises:
+        OSError: It could not be put in place, or somebody else's came in between; what was there before is back.
+    """
+    if place.is_store:
+        moves = [(place.folder, aside / "store")] if os.path.lexists(place.folder) else []
+        moves.append((built, place.folder))
+    else:
+        moves = [(path, aside / path.name) for path in look(place.folder, pin).remains]
+        moves += [(built / name, place.folder / name) for name in (pin.name, dist_info)]
+    _disk.rename_all(moves)
+    _disk.flush_folder(place.folder.parent if place.is_store else place.folder)
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()  # PEP 503

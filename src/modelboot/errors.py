@@ -1,0 +1,309 @@
+"""Every exception modelboot raises, and how it is worded.
+
+Raise sites pass facts by keyword; the class turns them into a message (what failed, on what, expected and got) and a
+hint (what to do next). The facts stay as attributes. This module imports nothing else of modelboot.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = [
+    "Attempt",
+    "DownloadError",
+    "HashMismatchError",
+    "IncompatibleError",
+    "InstallError",
+    "LoadError",
+    "ModelbootError",
+    "OfflineError",
+    "SettingsError",
+    "UnknownModelError",
+]
+
+
+def without_secrets(url: str) -> str:
+    """Cut user, password, query and fragment from a URL: any of them may carry a credential.
+
+    Args:
+        url: Any URL or plain path.
+
+    Returns:
+        The URL as it may be shown and written to disk.
+    """
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One source that was asked for a wheel and did not give it."""
+
+    source: Literal["wheelhouse", "release", "mirror", "index"]
+    where: str
+    """Folder, URL (without credentials) or program that was asked."""
+    reason: str
+    """Why it failed, as the end of a sentence."""
+    got_sha256: str | None = None
+    """Digest of what came instead of the pinned wheel; None when nothing was hashed."""
+    got_bytes: int | None = None
+    """Length of what came, in bytes; None when nothing was hashed."""
+
+    def __str__(self) -> str:
+        return f"{self.source} ({self.where}): {self.reason}"
+
+
+def _revive(cls: Callable[..., ModelbootError], facts: Mapping[str, object]) -> ModelbootError:
+    """Build an error from its facts: a plain exception would be rebuilt without them."""
+    return cls(**facts)
+
+
+@dataclass(kw_only=True, eq=False)
+class ModelbootError(Exception):
+    """Root of everything modelboot raises on purpose.
+
+    Attributes:
+        message: What failed, on what, expected and got, on one line.
+        hint: What to do next, on one line.
+    """
+
+    @property
+    def message(self) -> str:
+        """What failed, on one line."""
+        return "modelboot failed"
+
+    @property
+    def hint(self) -> str:
+        """What to do next, on one line."""
+        return "run the command again with --debug and report what it prints"
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _revive, (type(self), {field.name: getattr(self, field.name) for field in fields(self)})
+
+
+@dataclass(kw_only=True, eq=False)
+class SettingsError(ModelbootError, ValueError):
+    """A variable or an argument has a value that cannot be used."""
+
+    variable: str
+    value: str
+    accepted: str
+    """The accepted form, as the end of the sentence "… is not …"."""
+
+    @property
+    def message(self) -> str:
+        """The variable, the value and the accepted form."""
+        return f"{self.variable}={self.value!r} is not {self.accepted}"
+
+    @property
+    def hint(self) -> str:
+        """Name the place to correct."""
+        return f"correct {self.variable}, or leave it out where it has a default"
+
+
+@dataclass(kw_only=True, eq=False)
+class UnknownModelError(ModelbootError):
+    """The catalog has no pipeline of that name or version."""
+
+    name: str
+    version: str | None = None
+    known_versions: tuple[str, ...] = ()
+    """Versions of that name in the catalog; empty when the name itself is unknown."""
+    near: tuple[str, ...] = ()
+    """Names in the catalog that look alike, the nearest first."""
+
+    @property
+    def message(self) -> str:
+        """Say whether the name or the version is unknown."""
+        if self.known_versions:
+            return f"the catalog has no {self.name} {self.version}, only {', '.join(self.known_versions)}"
+        return f"the catalog has no pipeline named {self.name!r}"
+
+    @property
+    def hint(self) -> str:
+        """Near names or versions first, then the ways out."""
+        guesses = [f"{self.name}=={version}" for version in reversed(self.known_versions)] or [*self.near]
+        ask = f"did you mean {' or '.join(guesses)}? " if guesses else ""
+        return f"{ask}`modelboot list --available` shows all names; any other wheel needs a ModelPin"
+
+
+@dataclass(kw_only=True, eq=False)
+class IncompatibleError(ModelbootError):
+    """What is installed does not fit the pipeline: spaCy itself, or a package the pipeline needs."""
+
+    model: str
+    """Name and version of the pipeline."""
+    unmet: tuple[tuple[str, str | None], ...]
+    """Each requirement that is not met, with the installed version or None."""
+
+    @property
+    def message(self) -> str:
+        """Name every unmet requirement and what is there instead."""
+        needs = "; ".join(
+            f"{requirement} ({'not installed' if found is None else f'{found} is installed'})"
+            for requirement, found in self.unmet
+        )
+        return f"{self.model} needs {needs}"
+
+    @property
+    def hint(self) -> str:
+        """The pip line that brings what is missing."""
+        return f"pip install {' '.join(repr(requirement) for requirement, _ in self.unmet)}"
+
+
+@dataclass(kw_only=True, eq=False)
+class OfflineError(ModelbootError):
+    """The model is not there, and the network is switched off."""
+
+    name: str
+    version: str
+    url: str
+    """Release URL of the wheel that is missing."""
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def message(self) -> str:
+        """Name model, version and URL, and where it was looked for."""
+        looked = "".join(f"; {attempt}" for attempt in self.attempts)
+        return (
+            f"{self.name} {self.version} is not installed and MODELBOOT_OFFLINE=1 forbids fetching {self.url}{looked}"
+        )
+
+    @property
+    def hint(self) -> str:
+        """The command that provisions the model."""
+        return (
+            f"where there is a network run `modelboot install {self.name}=={self.version}`, or put the wheel into a "
+            "folder and set MODELBOOT_WHEELHOUSE to that folder"
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class DownloadError(ModelbootError):
+    """No source gave the wheel."""
+
+    name: str
+    version: str
+    sha256: str
+    attempts: tuple[Attempt, ...]
+    """Every source that was asked, in order, each with its reason."""
+
+    @property
+    def message(self) -> str:
+        """Name each source and why it failed."""
+        tried = "; ".join(map(str, self.attempts))
+        return f"could not get {self.name} {self.version} (sha256 {self.sha256}): {tried}"
+
+    @property
+    def hint(self) -> str:
+        """The three ways to a network that works."""
+        return (
+            "check the network and proxy, set MODELBOOT_BASE_URL to a mirror of the release tree, or put the wheel "
+            "into a folder and set MODELBOOT_WHEELHOUSE to that folder"
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class HashMismatchError(DownloadError):
+    """A source gave bytes that are not the pinned ones, and no other source gave the wheel."""
+
+    @property
+    def message(self) -> str:
+        """Name expected and received digest of each source."""
+        tried = "; ".join(map(str, self.attempts))
+        return f"refused {self.name} {self.version}: not the pinned bytes, expected sha256 {self.sha256}: {tried}"
+
+    @property
+    def hint(self) -> str:
+        """Whom to distrust. Never to skip the check."""
+        return (
+            "do not use that file: ask whoever runs the source for the original wheel, or take it from another source "
+            "(MODELBOOT_WHEELHOUSE, MODELBOOT_BASE_URL)"
+        )
+
+
+Fault = Literal["archive", "busy", "rights", "space", "system"]
+
+_ERRNO_FAULTS: dict[int | None, Fault] = {
+    errno.EACCES: "rights",
+    errno.EPERM: "rights",
+    errno.EROFS: "rights",
+    errno.ENOSPC: "space",
+    errno.EDQUOT: "space",
+    errno.EFBIG: "space",
+}
+
+_INSTALL_HINTS: dict[Fault, str] = {
+    "archive": "this wheel cannot be installed by modelboot; rebuild it with `spacy package` and pin the new hash",
+    "busy": "wait for the other process or end it; MODELBOOT_DEADLINE sets how long to wait, in seconds",
+    "rights": "run as a user who may write there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder you may write",
+    "space": "free some space there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder on another file system",
+    "system": "nothing was changed; mend the cause named above and run it again",
+}
+
+
+@dataclass(kw_only=True, eq=False)
+class InstallError(ModelbootError):
+    """The verified wheel could not be put in place: rights, room, another process, or the archive itself."""
+
+    model: str
+    """Name and version of the pipeline."""
+    path: str
+    """The file or folder it failed on."""
+    fault: Fault
+    reason: str
+    """What is wrong, as the end of a sentence; several issues are separated by semicolons."""
+
+    @classmethod
+    def from_os_error(cls, error: OSError, *, model: str, path: str) -> InstallError:
+        """Word what the operating system refused.
+
+        Args:
+            error: The refusal; the file it names wins over `path`.
+            model: Name and version of the pipeline.
+            path: The file or folder that was worked on.
+        """
+        reason = error.strerror or str(error)
+        fault = _ERRNO_FAULTS.get(error.errno, "system")
+        return cls(model=model, path=str(error.filename or path), fault=fault, reason=reason)
+
+    @property
+    def message(self) -> str:
+        """Name model, place and reason."""
+        return f"could not install {self.model}: {self.path}: {self.reason}"
+
+    @property
+    def hint(self) -> str:
+        """What mends this kind of fault."""
+        return _INSTALL_HINTS[self.fault]
+
+
+@dataclass(kw_only=True, eq=False)
+class LoadError(ModelbootError):
+    """The model is installed and its files are intact, but spaCy cannot load it."""
+
+    model: str
+    """Name and version of the pipeline."""
+    path: str
+    """Folder of the pipeline's data."""
+    reason: str
+    """What spaCy said, as the end of a sentence."""
+
+    @property
+    def message(self) -> str:
+        """Name model, place and what spaCy said."""
+        return f"could not load {self.model} from {self.path}: {self.reason}"
+
+    @property
+    def hint(self) -> str:
+        """Where to look: the files are known to be good."""
+        return "its files are the pinned ones, so look at the cause above: spaCy's version, its plugins, memory"

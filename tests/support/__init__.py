@@ -1,0 +1,1 @@
+"""Helpers of the tests: wheels built on the spot and a scripted loopback server."""

@@ -1,0 +1,1 @@
+"""Scripts of the maintainer, tested with everything else."""
