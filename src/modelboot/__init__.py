@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modelboot._catalog import ModelPin
-    from modelboot._ensure import InstalledModel, ensure_model
+    from modelboot._ensure import ensure_model
+    from modelboot._installed import InstalledModel
     from modelboot._load import get_nlp
+    from modelboot._pin import ModelPin
     from modelboot.errors import (
         DownloadError,
         HashMismatchError,
@@ -41,8 +42,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "InstalledModel": "_ensure",
-    "ModelPin": "_catalog",
+    "InstalledModel": "_installed",
+    "ModelPin": "_pin",
     "ensure_model": "_ensure",
     "get_nlp": "_load",
 }

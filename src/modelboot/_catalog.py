@@ -1,4 +1,4 @@
-"""Pins: what a pinned wheel is, the table of official pipelines, and the way from a name to a pin.
+"""The table of official pipelines, and the way from a name to a pin.
 
 The table is `catalog.csv` beside this module: every official pipeline for spaCy 3.7 and 3.8, from the publisher's
 release metadata (github.com/explosion/spacy-models, `meta/*.json`, field `checksum_whl`).
@@ -9,105 +9,17 @@ from __future__ import annotations
 import csv
 import difflib
 import logging
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
-from importlib import metadata, resources
-from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
+from importlib import resources
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
-
-from modelboot._settings import RELEASE_TREE
-from modelboot.errors import IncompatibleError, SettingsError, UnknownModelError, without_secrets
+from modelboot import _versions
+from modelboot._pin import ModelPin
+from modelboot.errors import IncompatibleError, SettingsError, UnknownModelError
 
 DEFAULT_MODEL = "en_core_web_sm"
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelPin:
-    """One wheel of a spaCy pipeline, pinned by its SHA-256.
-
-    Two pins are equal when they pin the same wheel: same name, version and hash, wherever it is fetched from.
-
-    Args:
-        name: Importable name of the pipeline's package, such as "en_core_web_sm".
-        version: Version of the wheel, such as "3.8.0".
-        sha256: SHA-256 of the wheel file, 64 hexadecimal digits.
-        url: https, http or file URL of the wheel; the official release of that name and version when None.
-        requires: Requirements checked before the download, such as ("sudachipy>=0.5.2",).
-        size_mb: Rough size of the wheel in megabytes, which caps a download; None when unknown.
-
-    Raises:
-        SettingsError: A field has a value that cannot be used.
-    """
-
-    name: str
-    version: str
-    sha256: str
-    url: str | None = field(default=None, compare=False)
-    requires: tuple[str, ...] = field(default=(), compare=False)
-    size_mb: int | None = field(default=None, compare=False)
-
-    def __post_init__(self) -> None:
-        """Normalise the hash, then refuse what could not work later."""
-        object.__setattr__(self, "sha256", str(self.sha256).lower())
-        object.__setattr__(self, "requires", tuple(self.requires))
-        for name, value, good, accepted in (
-            ("name", self.name, re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.name), "an importable name"),
-            ("version", self.version, _is_version(self.version), "a version such as 3.8.0"),
-            ("sha256", self.sha256, re.fullmatch(r"[0-9a-f]{64}", self.sha256), "64 hexadecimal digits"),
-            ("url", self.url, _is_wheel_url(self.url), "an https, http or file URL of a .whl file"),
-            ("requires", self.requires, all(map(_is_requirement, self.requires)), "a tuple of requirements"),
-            ("size_mb", self.size_mb, self.size_mb is None or self.size_mb >= 0, "a number of megabytes"),
-        ):
-            if not good:
-                raise SettingsError(variable=f"ModelPin.{name}", value=without_secrets(str(value)), accepted=accepted)
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.version}"
-
-    @property
-    def filename(self) -> str:
-        """File name of the wheel, taken from the URL where there is one."""
-        if self.url is None:
-            return f"{self.name}-{self.version}-py3-none-any.whl"
-        return PurePosixPath(unquote(urlsplit(self.url).path)).name
-
-    @property
-    def release_path(self) -> str:
-        """Where the wheel lies below the root of the release tree or of a mirror of it."""
-        return f"{self.name}-{self.version}/{self.filename}"
-
-    @property
-    def release_url(self) -> str:
-        """URL the wheel is published at."""
-        return self.url or f"{RELEASE_TREE}/{self.release_path}"
-
-
-def _is_version(text: str) -> bool:
-    try:
-        return bool(Version(text))
-    except InvalidVersion:
-        return False
-
-
-def _is_requirement(text: str) -> bool:
-    try:
-        return bool(Requirement(text).name)
-    except InvalidRequirement:
-        return False
-
-
-def _is_wheel_url(url: str | None) -> bool:
-    if url is None:
-        return True
-    parts = urlsplit(url)
-    return parts.scheme in {"https", "http", "file"} and unquote(parts.path).endswith(".whl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +31,6 @@ class CatalogEntry:
     """Versions of spaCy it was made for, as a specifier such as ">=3.8.0,<3.9.0"."""
     license: str
 
-    def accepts(self, spacy_version: Version) -> bool:
-        """Tell whether that spaCy is one the pipeline was made for."""
-        return SpecifierSet(self.spacy_range).contains(spacy_version, prereleases=True)
-
-    def is_older_than_wanted(self, spacy_version: Version) -> bool:
-        """Tell whether that spaCy came before the first one the pipeline was made for."""
-        oldest = min(Version(clause.version) for clause in SpecifierSet(self.spacy_range) if clause.operator == ">=")
-        return spacy_version < oldest
-
 
 def catalog() -> tuple[CatalogEntry, ...]:
     """Return every official pipeline release, by name and then from the oldest version to the newest."""
@@ -137,7 +40,7 @@ def catalog() -> tuple[CatalogEntry, ...]:
 def entries(name: str) -> tuple[CatalogEntry, ...]:
     """Return the releases of one pipeline from the oldest to the newest; none when the name is unknown."""
     found = (_entry(row) for row in _rows().get(name, ()))
-    return tuple(sorted(found, key=lambda entry: Version(entry.pin.version)))
+    return tuple(sorted(found, key=lambda entry: _versions.ascending(entry.pin.version)))
 
 
 @cache
@@ -186,7 +89,7 @@ def resolve(model: str | ModelPin, *, spacy_version: str | None = None) -> Model
     wanted = tuple(entry for entry in releases if not version or entry.pin.version == version)
     if not wanted:
         raise _unknown(name, version, releases)
-    return _fitting(wanted, Version(spacy_version or _installed_spacy(wanted[-1])))
+    return _fitting(wanted, spacy_version or _installed_spacy(wanted[-1]))
 
 
 def _unknown(name: str, version: str, releases: tuple[CatalogEntry, ...]) -> UnknownModelError:
@@ -198,15 +101,15 @@ def _unknown(name: str, version: str, releases: tuple[CatalogEntry, ...]) -> Unk
     )
 
 
-def _fitting(releases: tuple[CatalogEntry, ...], spacy_version: Version) -> ModelPin:
+def _fitting(releases: tuple[CatalogEntry, ...], spacy_version: str) -> ModelPin:
     """Choose among releases of one pipeline, oldest first, as spaCy itself would judge them."""
-    accepting = [entry for entry in releases if entry.accepts(spacy_version)]
+    accepting = [entry for entry in releases if _versions.accepts(entry.spacy_range, spacy_version)]
     if accepting:
         return accepting[-1].pin
-    usable = [entry for entry in releases if not entry.is_older_than_wanted(spacy_version)]
+    usable = [entry for entry in releases if not _versions.is_below(entry.spacy_range, spacy_version)]
     if not usable:
         oldest = releases[0]
-        raise IncompatibleError(model=str(oldest.pin), unmet=((f"spacy{oldest.spacy_range}", str(spacy_version)),))
+        raise IncompatibleError(model=str(oldest.pin), unmet=((f"spacy{oldest.spacy_range}", spacy_version),))
     newest = usable[-1]
     _log.warning("%s was made for spaCy %s; %s is installed", newest.pin, newest.spacy_range, spacy_version)
     return newest.pin
@@ -214,17 +117,10 @@ def _fitting(releases: tuple[CatalogEntry, ...], spacy_version: Version) -> Mode
 
 def _installed_spacy(entry: CatalogEntry) -> str:
     """Read spaCy's version from its metadata: importing spaCy would cost a second."""
-    version = _installed_version("spacy")
+    version = _versions.installed("spacy")
     if version is None:
         raise IncompatibleError(model=str(entry.pin), unmet=((f"spacy{entry.spacy_range}", None),))
     return version
-
-
-def _installed_version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def check_requirements(pin: ModelPin) -> None:
@@ -236,20 +132,6 @@ def check_requirements(pin: ModelPin) -> None:
     Raises:
         IncompatibleError: A requirement is missing or installed in a version that does not fit; all are named.
     """
-    unmet = []
-    for text in pin.requires:
-        requirement = Requirement(text)
-        applies = requirement.marker is None or requirement.marker.evaluate()
-        found = _installed_version(requirement.name)
-        if applies and (found is None or not requirement.specifier.contains(found, prereleases=True)):
-            unmet.append((text, found))
+    unmet = [problem for problem in map(_versions.unmet, pin.requires) if problem is not None]
     if unmet:
         raise IncompatibleError(model=str(pin), unmet=tuple(unmet))
-
-
-def same_version(one: str, other: str) -> bool:
-    """Tell whether two spellings mean one version, as PEP 440 reads them; False for what is no version."""
-    try:
-        return one == other or Version(one) == Version(other)
-    except InvalidVersion:
-        return False

@@ -1,4 +1,4 @@
-"""A URL → a verified file. The only module that speaks HTTP.
+"""A URL → a verified file.
 
 The transfer runs in a thread of its own while the caller waits for it no longer than the deadline: a slow name server
 or a body that drips in cannot be interrupted in any other way. On the way out the caller cuts the connections, and the
@@ -12,34 +12,29 @@ import socket
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-
-from modelboot.errors import Attempt, DownloadError, HashMismatchError, InstallError, without_secrets
+from modelboot._attempts import failure
+from modelboot._http import PIECE_BYTES, Body, HttpError, opened
+from modelboot.errors import Attempt, InstallError, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
     from typing import BinaryIO, Literal
 
     from typing_extensions import Self
 
-    from modelboot._catalog import ModelPin
     from modelboot._deadline import Deadline
+    from modelboot._pin import ModelPin
     from modelboot._progress import Progress
     from modelboot._settings import Settings
+    from modelboot.errors import DownloadError
 
-PIECE_BYTES = 1 << 16
-MAX_REDIRECTS = 10
 UNKNOWN_CAP_BYTES = 4 << 30
 """Most bytes taken when neither the pin nor the server says how large the wheel is."""
-
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +50,9 @@ class Job:
 
     def failed(self, reason: str, where: str | None = None) -> DownloadError:
         """Word why this source did not give the wheel."""
-        attempt = Attempt(source=self.source, where=without_secrets(where or self.url), reason=reason)
-        return DownloadError(**_facts(self.pin), attempts=(attempt,))
+        return failure(self.pin, Attempt(source=self.source, where=without_secrets(where or self.url), reason=reason))
 
-    def refused(self, got_sha256: str, got_bytes: int, where: str) -> HashMismatchError:
+    def refused(self, got_sha256: str, got_bytes: int, where: str) -> DownloadError:
         """Word that the bytes that came are not the pinned ones."""
         attempt = Attempt(
             source=self.source,
@@ -67,11 +61,7 @@ class Job:
             got_sha256=got_sha256,
             got_bytes=got_bytes,
         )
-        return HashMismatchError(**_facts(self.pin), attempts=(attempt,))
-
-
-def _facts(pin: ModelPin) -> dict[str, str]:
-    return {"name": pin.name, "version": pin.version, "sha256": pin.sha256}
+        return failure(self.pin, attempt)
 
 
 def fetch(job: Job, settings: Settings, deadline: Deadline, progress: Progress) -> int:
@@ -139,21 +129,13 @@ class _Transfer:
         if urlsplit(self.job.url).scheme == "file":
             self._save(_file_body(self.job))
             return
-        with _client(self.settings, self.sockets.append) as client:
-            try:
-                self._fetch_over_http(client)
-            except (urllib3.exceptions.HTTPError, OSError) as error:
-                raise self.job.failed(_in_words(error, self.settings.timeout_s)) from error
-
-    def _fetch_over_http(self, client: urllib3.PoolManager) -> None:
-        response, url = _follow(client, self.job)
         try:
-            pieces = response.stream(PIECE_BYTES, decode_content=False)
-            self._save(_Body(url, pieces, _declared_bytes(response)))
-        finally:
-            response.close()
+            with opened(self.job.url, self.settings, self.sockets.append) as body:
+                self._save(body)
+        except HttpError as error:
+            raise self.job.failed(str(error), error.url) from error
 
-    def _save(self, body: _Body) -> None:
+    def _save(self, body: Body) -> None:
         """Write and hash a body as it comes in; the file gets its name only when the hash has matched."""
         cap_bytes = self._cap_bytes(body)
         self.progress.start(str(self.job.pin), body.declared_bytes)
@@ -175,7 +157,7 @@ class _Transfer:
                 raise self.job.refused(digest.hexdigest(), self.received_bytes, body.url)
             part.publish()
 
-    def _cap_bytes(self, body: _Body) -> int:
+    def _cap_bytes(self, body: Body) -> int:
         """Return the most bytes to take: what the server declares, if the pin makes that believable."""
         size_mb = self.job.pin.size_mb
         # The catalog rounds to whole megabytes; a quarter more and 2 MiB leave room for any rounding.
@@ -186,16 +168,6 @@ class _Transfer:
             reason = f"declares {body.declared_bytes:,} bytes, at most {believable:,} are believable"
             raise self.job.failed(reason, body.url)
         return body.declared_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Body:
-    """What a source sends."""
-
-    url: str
-    """Where it came from in the end, after redirects."""
-    pieces: Iterable[bytes]
-    declared_bytes: int | None
 
 
 class _Part:
@@ -231,10 +203,10 @@ class _Part:
             raise InstallError.from_os_error(error, model=str(self._job.pin), path=str(self._path)) from error
 
 
-def _file_body(job: Job) -> _Body:
+def _file_body(job: Job) -> Body:
     path = Path(url2pathname(urlsplit(job.url).path))
     try:
-        return _Body(job.url, _pieces(path.open("rb")), path.stat().st_size)
+        return Body(job.url, _pieces(path.open("rb")), path.stat().st_size)
     except OSError as error:
         raise job.failed(error.strerror or str(error)) from error
 
@@ -243,89 +215,3 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
     with file:
         while piece := file.read(PIECE_BYTES):
             yield piece
-
-
-@contextmanager
-def _client(settings: Settings, on_connect: Callable[[socket.socket], None]) -> Iterator[urllib3.PoolManager]:
-    """Make a client that hands every connection's socket out, so that another thread can cut it."""
-
-    class Plain(HTTPConnection):
-        def connect(self) -> None:
-            super().connect()
-            on_connect(self.sock)
-
-    class Tls(HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            on_connect(self.sock)
-
-    class PlainPool(urllib3.HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class TlsPool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = Tls
-
-    timeout = urllib3.Timeout(connect=settings.timeout_s, read=settings.timeout_s)
-    client = urllib3.PoolManager(timeout=timeout, retries=False)
-    client.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
-    try:
-        yield client
-    finally:
-        client.clear()
-
-
-def _follow(client: urllib3.PoolManager, job: Job) -> tuple[urllib3.BaseHTTPResponse, str]:
-    """Ask for the wheel, following redirects, and return the answer that carries it with its URL."""
-    url = job.url
-    for _ in range(MAX_REDIRECTS + 1):
-        response = _ask(client, url, job)
-        location = response.headers.get("Location")
-        if response.status not in REDIRECTS or not location:
-            break
-        response.close()
-        target = urljoin(url, location)
-        if urlsplit(target).scheme not in {"https", urlsplit(url).scheme}:
-            raise job.failed(f"redirects from https to {without_secrets(target)}", url)
-        url = target
-    else:
-        raise job.failed(f"redirects more than {MAX_REDIRECTS} times", url)
-    if response.status != HTTPStatus.OK:
-        response.close()
-        raise job.failed(f"HTTP {response.status} {response.reason or ''}".strip(), url)
-    return response, url
-
-
-def _ask(client: urllib3.PoolManager, url: str, job: Job) -> urllib3.BaseHTTPResponse:
-    """Send one request. Identity encoding: the hash is over the file as it lies on the server."""
-    headers = {"Accept-Encoding": "identity", "User-Agent": "modelboot"}
-    parts, asked = urlsplit(url), urlsplit(job.url)
-    same_host = (parts.scheme, parts.hostname, parts.port) == (asked.scheme, asked.hostname, asked.port)
-    if asked.username is not None and same_host:
-        login = f"{unquote(asked.username)}:{unquote(asked.password or '')}"
-        headers.update(urllib3.make_headers(basic_auth=login))
-    bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
-    return client.request("GET", bare, headers=headers, preload_content=False, redirect=False)
-
-
-def _declared_bytes(response: urllib3.BaseHTTPResponse) -> int | None:
-    length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() else None
-
-
-def _in_words(error: BaseException, timeout_s: float) -> str:
-    """Say in a few words why a connection failed; urllib3's own text is its whole call stack in one line."""
-    refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # urllib3 2 counts it among the time-outs
-    if isinstance(error, urllib3.exceptions.ConnectTimeoutError) and not refused:
-        return f"no connection within {timeout_s:g} s"
-    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
-        return f"no byte for {timeout_s:g} s"
-    roots = [cause.strerror for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror]
-    return roots[-1] if roots else str(error)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and everything it came from; urllib3 keeps some causes only as an argument."""
-    while error is not None:
-        yield error
-        inner = [arg for arg in error.args if isinstance(arg, BaseException)]
-        error = inner[-1] if inner else error.__cause__ or error.__context__

@@ -7,15 +7,14 @@ import importlib
 import logging
 import shutil
 import sys
-import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path  # noqa: TC003 - so that typing.get_type_hints works on what callers get
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from modelboot import _install, _lock, _places, _stage, _store
 from modelboot._catalog import DEFAULT_MODEL, check_requirements, resolve
 from modelboot._deadline import Deadline
+from modelboot._installed import Clock, InstalledModel
 from modelboot._progress import make_progress
 from modelboot._settings import as_folder, as_folders, read_settings
 from modelboot._sources import Order, get_wheel
@@ -24,8 +23,9 @@ from modelboot.errors import InstallError
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
-    from modelboot._catalog import ModelPin
+    from modelboot._pin import ModelPin
     from modelboot._places import Place
     from modelboot._settings import Settings
     from modelboot._store import Found
@@ -35,29 +35,6 @@ RACES = 20
 
 _log = logging.getLogger(__name__)
 logging.getLogger("modelboot").addHandler(logging.NullHandler())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstalledModel:
-    """A model that is installed and whole, and what it took."""
-
-    name: str
-    version: str
-    path: Path
-    """Folder of the pipeline's data: what `spacy.load` takes."""
-    sha256: str
-    """SHA-256 of the pinned wheel."""
-    source: Literal["present", "wheelhouse", "release", "index"]
-    """How it got there: it was there already, or the source that served it (a mirror counts as the release)."""
-    downloaded_bytes: int
-    """Bytes that came over the network in this call."""
-    seconds: float
-    """Time this call took."""
-    phases: tuple[tuple[str, float], ...]
-    """Name and seconds of each part of the call, in order: "look", "wait", "get", "unpack", "publish"."""
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.version}"
 
 
 def ensure_model(
@@ -112,11 +89,11 @@ def ensure(pin: ModelPin, settings: Settings, *, instead_of: Found | None = None
     Returns:
         What the caller is told, and where the files are.
     """
-    clock = _Clock()
+    clock = Clock()
     found = None if instead_of else _present(pin, settings)
     clock.lap("look")
     if found is not None:
-        return clock.report(pin, found, "present", 0)
+        return clock.report(pin, found.data, "present"), found
     check_requirements(pin)
     deadline = Deadline.after(settings.deadline_s)
     place = _choose(pin, settings, instead_of)
@@ -124,7 +101,7 @@ def ensure(pin: ModelPin, settings: Settings, *, instead_of: Found | None = None
         clock.lap("wait")
         found = _store.look(place.folder, pin).found
         if found is not None and not (instead_of and _store.altered(found)):
-            return clock.report(pin, found, "present", 0)
+            return clock.report(pin, found.data, "present"), found
         _stage.sweep(place.work, pin.name)
         return _install_into(place, pin, settings, deadline, clock)
 
@@ -187,7 +164,7 @@ def _remove(made: list[Path], place: Place, pin: ModelPin) -> None:
 
 
 def _install_into(
-    place: Place, pin: ModelPin, settings: Settings, deadline: Deadline, clock: _Clock
+    place: Place, pin: ModelPin, settings: Settings, deadline: Deadline, clock: Clock
 ) -> tuple[InstalledModel, Found]:
     stage = _stage.create(place.work, pin.name)
     try:
@@ -203,7 +180,7 @@ def _install_into(
         shutil.rmtree(stage, ignore_errors=True)
     _forget_imports(pin, place)
     _log.debug("installed %s from %s into %s", pin, delivery.source, place.folder)
-    return clock.report(pin, found, delivery.source, delivery.received_bytes)
+    return clock.report(pin, found.data, delivery.source, delivery.received_bytes), found
 
 
 def _leave_only(stage: Path, kept: str) -> None:
@@ -242,36 +219,3 @@ def _forget_imports(pin: ModelPin, place: Place) -> None:
     if module is not None and package in {*getattr(module, "__path__", ())}:
         for name in [name for name in sys.modules if name == pin.name or name.startswith(f"{pin.name}.")]:
             del sys.modules[name]
-
-
-@dataclass(slots=True)
-class _Clock:
-    """Seconds of each part of a call."""
-
-    started_s: float = field(default_factory=time.perf_counter)
-    laps: list[tuple[str, float]] = field(default_factory=list)
-
-    def lap(self, phase: str) -> None:
-        """Note what has passed since the last lap as the seconds of a phase."""
-        before = sum(seconds for _, seconds in self.laps)
-        self.laps.append((phase, time.perf_counter() - self.started_s - before))
-
-    def report(
-        self,
-        pin: ModelPin,
-        found: Found,
-        source: Literal["present", "wheelhouse", "release", "index"],
-        downloaded_bytes: int,
-    ) -> tuple[InstalledModel, Found]:
-        """Sum up for the caller."""
-        installed = InstalledModel(
-            name=pin.name,
-            version=pin.version,
-            path=found.data,
-            sha256=pin.sha256,
-            source=source,
-            downloaded_bytes=downloaded_bytes,
-            seconds=time.perf_counter() - self.started_s,
-            phases=tuple(self.laps),
-        )
-        return installed, found

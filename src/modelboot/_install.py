@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from installer.records import RecordEntry
     from installer.utils import Scheme
 
-    from modelboot._catalog import ModelPin
+    from modelboot._pin import ModelPin
 
 SCHEMES = ("purelib", "platlib", "headers", "scripts", "data")
 

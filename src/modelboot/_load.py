@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-import logging
 import os
-import sys
 import threading
 import time
 from copy import copy
 from dataclasses import dataclass, field
-from importlib.machinery import SourceFileLoader
-from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
-from modelboot import _store
-from modelboot._catalog import DEFAULT_MODEL, ModelPin, resolve, same_version
-from modelboot._ensure import ensure
+from modelboot._catalog import DEFAULT_MODEL, resolve
+from modelboot._pipeline import Options, load
 from modelboot._settings import read_settings
-from modelboot.errors import (
-    DownloadError,
-    InstallError,
-    LoadError,
-    ModelbootError,
-    SettingsError,
-)
+from modelboot.errors import DownloadError, InstallError, LoadError, ModelbootError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import ModuleType
 
-    from _typeshed import ReadableBuffer
     from spacy.language import Language
 
+    from modelboot._pin import ModelPin
     from modelboot._settings import Settings
-    from modelboot._store import Found
-
-_log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -67,14 +52,6 @@ class Cached(Protocol[P, R_co]):
         """Forget every model and every remembered failure."""
 
 
-class _Options(TypedDict, total=False):
-    """Keyword arguments of `spacy.load`."""
-
-    disable: list[str]
-    enable: list[str]
-    exclude: list[str]
-
-
 @dataclass(frozen=True, slots=True)
 class _Key:
     """One model with one choice of components, in the one spelling all others come down to."""
@@ -84,10 +61,10 @@ class _Key:
     enable: frozenset[str]
     exclude: frozenset[str]
 
-    def options(self) -> _Options:
+    def options(self) -> Options:
         """Return what spaCy is told; what was not given is left to its defaults."""
         chosen = {"disable": self.disable, "enable": self.enable, "exclude": self.exclude}
-        return cast("_Options", {option: sorted(names) for option, names in chosen.items() if names})
+        return cast("Options", {option: sorted(names) for option, names in chosen.items() if names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,83 +201,7 @@ def _load_or_repeat_failure(key: _Key) -> Language:
     if failure is not None and time.monotonic() < failure.until_s:
         raise copy(failure.error) from failure.error
     try:
-        return _load(key, settings)
+        return load(key.pin, settings, key.options())
     except (DownloadError, InstallError, LoadError) as error:  # the others cost nothing to find out again
         _memory.failures[key.pin, settings] = _Failure(error, time.monotonic() + FAIL_FAST_S)
         raise
-
-
-def _load(key: _Key, settings: Settings) -> Language:
-    """Install and load; where loading fails, find out whether it is the files' fault and mend them once."""
-    _, found = ensure(key.pin, settings)
-    try:
-        return _load_found(found, key)
-    except Exception as error:
-        issues = _altered(found, key.pin, error)
-        if not issues:
-            raise _failed(found, key.pin, error) from error
-        _log.warning("%s is damaged and is installed again: %s", key.pin, "; ".join(issues))
-    _, found = ensure(key.pin, settings, instead_of=found)
-    try:
-        return _load_found(found, key)
-    except Exception as error:
-        raise _failed(found, key.pin, error) from error
-
-
-def _altered(found: Found, pin: ModelPin, error: Exception) -> list[str]:
-    """Hash what could not be loaded. Files that cannot even be read (EMFILE, EACCES) prove no damage."""
-    try:
-        return _store.altered(found)
-    except OSError:
-        raise _failed(found, pin, error) from error
-
-
-def _failed(found: Found, pin: ModelPin, error: Exception) -> LoadError:
-    reason = " ".join(str(error).split()) or "no reason given"
-    return LoadError(model=str(pin), path=str(found.data), reason=f"{type(error).__name__}: {reason}")
-
-
-def _load_found(found: Found, key: _Key) -> Language:
-    """Load exactly these files: by their path, so that nothing of that name elsewhere can stand in for them."""
-    import spacy  # noqa: PLC0415 - a second, and needed by nobody who only installs
-
-    _import_package(found)
-    nlp = spacy.load(found.data, **key.options())
-    version = str(nlp.meta.get("version"))
-    if not same_version(version, key.pin.version):
-        message = f"its meta.json says version {version}"
-        raise ValueError(message)
-    return nlp
-
-
-def _import_package(found: Found) -> None:
-    """Import the pipeline's package from where it was found, for the components its code may register.
-
-    A module of that name from elsewhere (another version, a file of the working directory) gives way: the program
-    asked for the pin.
-    """
-    name, init = found.package.name, str(found.package / "__init__.py")
-    if getattr(sys.modules.get(name), "__file__", None) == init:
-        return
-    before = {key: sys.modules.pop(key) for key in [*sys.modules] if key == name or key.startswith(f"{name}.")}
-    try:
-        sys.modules[name] = module = _module_at(name, init)
-        module.__loader__.exec_module(module)  # type: ignore[union-attr]
-    except BaseException:
-        sys.modules.pop(name, None)
-        sys.modules.update(before)
-        raise
-
-
-def _module_at(name: str, init: str) -> ModuleType:
-    loader = _ReadOnlyLoader(name, init)
-    spec = importlib.util.spec_from_file_location(name, init, loader=loader)
-    assert spec is not None  # noqa: S101 - only without a loader
-    return importlib.util.module_from_spec(spec)
-
-
-class _ReadOnlyLoader(SourceFileLoader):
-    """Import without leaving byte code behind: a warm start writes nothing."""
-
-    def set_data(self, path: str, data: ReadableBuffer, *, _mode: int = 0o666) -> None:
-        """Write nothing."""

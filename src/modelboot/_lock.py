@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from modelboot._catalog import ModelPin
     from modelboot._deadline import Deadline
+    from modelboot._pin import ModelPin
 
 REMIND_EVERY_S = 10.0
 

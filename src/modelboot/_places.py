@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from modelboot._catalog import ModelPin
+    from modelboot._pin import ModelPin
     from modelboot._settings import Settings
 
 WORK = ".modelboot"

@@ -11,9 +11,10 @@ from modelboot.errors import without_secrets
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from modelboot._catalog import CatalogEntry, ModelPin
-    from modelboot._ensure import InstalledModel
+    from modelboot._catalog import CatalogEntry
+    from modelboot._installed import InstalledModel
     from modelboot._inventory import Item
+    from modelboot._pin import ModelPin
     from modelboot._trial import Trial
 
 Facts = dict[str, object]

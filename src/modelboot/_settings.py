@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-RELEASE_TREE = "https://github.com/explosion/spacy-models/releases/download"
-"""Where the publisher of spaCy's pipelines keeps them: {name}-{version}/{file} below it (design 5)."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:

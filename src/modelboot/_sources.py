@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import logging
 import os
-import re
-import signal
-import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from modelboot._download import PIECE_BYTES, Job, fetch
+from modelboot._attempts import failure
+from modelboot._download import Job, fetch
+from modelboot._http import PIECE_BYTES
+from modelboot._index import pip_download
 from modelboot.errors import Attempt, DownloadError, HashMismatchError, OfflineError, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from modelboot._catalog import ModelPin
     from modelboot._deadline import Deadline
+    from modelboot._pin import ModelPin
     from modelboot._progress import Progress
     from modelboot._settings import Settings
 
@@ -118,7 +116,7 @@ def _from_wheelhouse(order: Order) -> Delivery:
         where = os.pathsep.join(map(str, order.settings.wheelhouse))
         reason = f"no {order.pin.filename} and no wheel of that hash"
         attempts.append(Attempt(source="wheelhouse", where=where, reason=reason))
-    raise _failure(order.pin, tuple(attempts))
+    raise failure(order.pin, *attempts)
 
 
 def _named(order: Order) -> Iterator[Path]:
@@ -153,87 +151,11 @@ def _release_url(pin: ModelPin, settings: Settings) -> str:
 
 
 def _from_index(order: Order) -> Delivery:
-    """Let pip fetch it, as it is set up here: index, proxy, certificates, credentials. The hash is required twice."""
-    if not sys.executable or importlib.util.find_spec("pip") is None:
-        raise _index_failure(order.pin, "pip is not installed in this environment")
     folder = order.folder / "index"
     folder.mkdir()
-    status, output = _run_pip(order, folder)
-    wheels = [*folder.glob("*.whl")]
-    if status != 0 or len(wheels) != 1:
-        raise _pip_failure(order.pin, output)
-    received = order.fetch("index", wheels[0].as_uri())
+    wheel = pip_download(order.pin, folder, order.settings, order.deadline)
+    received = order.fetch("index", wheel.as_uri())
     return Delivery(path=order.wheel, source="index", received_bytes=received)
-
-
-def _run_pip(order: Order, folder: Path) -> tuple[int, str]:
-    """Run `pip download` of exactly the pinned wheel, and return its exit status and all it printed."""
-    settings, pin = order.settings, order.pin
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n", "utf-8")
-    options = [
-        "--no-input",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--require-hashes",
-    ]
-    limits = [f"--timeout={settings.timeout_s:g}", f"--retries={settings.retries}"]
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        *options,
-        *limits,
-        "-d",
-        str(folder),
-        "-r",
-        str(requirements),
-    ]
-    # Run from the scratch folder: with -m, a pip.py of the working directory would be run instead. Its temporary files
-    # stay beside the target too, and a rule that pip may only install into virtual environments forbids no download.
-    environment = {**os.environ, "TMPDIR": str(folder), "PIP_REQUIRE_VIRTUALENV": "0"}
-    with subprocess.Popen(  # noqa: S603 - our own interpreter
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    ) as pip:
-        try:
-            output, _ = pip.communicate(timeout=order.deadline.remaining_s)
-        except subprocess.TimeoutExpired as error:
-            raise _index_failure(pin, str(order.deadline)) from error
-        finally:
-            _end(pip)
-    return pip.returncode, output
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """Kill a process that still runs, with all it has started."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _pip_failure(pin: ModelPin, output: str) -> DownloadError:
-    """Turn what pip printed into one reason, and tell other bytes from all other failures."""
-    got = re.search(r"Got\s+([0-9a-f]{64})", output)
-    if got is not None:
-        reason = f"got sha256 {got[1]}: a package of that name, but not the pinned one"
-        return _index_failure(pin, reason, got_sha256=got[1])
-    errors = [line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR: ")]
-    return _index_failure(pin, errors[-1] if errors else "pip failed without saying why")
-
-
-def _index_failure(pin: ModelPin, reason: str, *, got_sha256: str | None = None) -> DownloadError:
-    attempt = Attempt(source="index", where="pip download", reason=reason, got_sha256=got_sha256)
-    return _failure(pin, (attempt,))
 
 
 def _nothing_found(order: Order, attempts: tuple[Attempt, ...]) -> DownloadError | OfflineError:
@@ -241,12 +163,7 @@ def _nothing_found(order: Order, attempts: tuple[Attempt, ...]) -> DownloadError
     if settings.offline and not any(attempt.got_sha256 for attempt in attempts):
         url = without_secrets(_release_url(pin, settings))
         return OfflineError(name=pin.name, version=pin.version, url=url, attempts=attempts)
-    return _failure(pin, attempts)
-
-
-def _failure(pin: ModelPin, attempts: tuple[Attempt, ...]) -> DownloadError:
-    error = HashMismatchError if any(attempt.got_sha256 for attempt in attempts) else DownloadError
-    return error(name=pin.name, version=pin.version, sha256=pin.sha256, attempts=attempts)
+    return failure(pin, *attempts)
 
 
 def _sha256(path: Path) -> str:

@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from modelboot import _disk
-from modelboot._catalog import same_version
+from modelboot import _disk, _versions
 from modelboot._places import INSTALLER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from modelboot._catalog import ModelPin
+    from modelboot._pin import ModelPin
     from modelboot._places import Place
 
 
@@ -134,7 +133,7 @@ def dist_infos_in(folder: Path) -> Iterator[DistInfo]:
 
 
 def _is_pinned(info: DistInfo, pin: ModelPin) -> bool:
-    return same_version(info.version, pin.version) and info.sha256 in {None, pin.sha256}
+    return _versions.same(info.version, pin.version) and info.sha256 in {None, pin.sha256}
 
 
 def missing(folder: Path, info: DistInfo, package: Path) -> str | None:

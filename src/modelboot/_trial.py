@@ -7,11 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelboot._ensure import InstalledModel, ensure_model
+from modelboot._ensure import ensure_model
 from modelboot._load import get_nlp
 
 if TYPE_CHECKING:
-    from modelboot._catalog import ModelPin
+    from modelboot._installed import InstalledModel
+    from modelboot._pin import ModelPin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

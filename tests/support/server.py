@@ -420,6 +420,4 @@ def _window(headers: Mapping[str, str], *, size_bytes: int, etag: str) -> _Windo
     stop = min(int(last) + 1, size_bytes) if last else size_bytes
     if start >= stop:
         return _Window(416, 0, 0, {**fixed, "Content-Range": f"bytes */{size_bytes}"})
-    return _Window(
-        206, start, stop - start, {**fixed, "Content-Range": f"bytes {start}-{stop - 1}/{size_bytes}"}
-    )
+    return _Window(206, start, stop - start, {**fixed, "Content-Range": f"bytes {start}-{stop - 1}/{size_bytes}"})

@@ -240,9 +240,7 @@ def _place(path: str) -> tuple[bool, str]:
     return (".dist-info/" in path, path)
 
 
-def _with_duplicates(
-    members: Sequence[tuple[str, bytes]], duplicates: Collection[str]
-) -> Iterator[tuple[str, bytes]]:
+def _with_duplicates(members: Sequence[tuple[str, bytes]], duplicates: Collection[str]) -> Iterator[tuple[str, bytes]]:
     """Walk the members, those named as duplicates twice."""
     for path, data in members:
         yield path, data

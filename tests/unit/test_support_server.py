@@ -286,9 +286,7 @@ def test_tree_whole_file(client: HTTPConnection) -> None:
         ("lines=1-2", 200, None, BODY),
     ],
 )
-def test_tree_range(
-    client: HTTPConnection, asked: str, status: int, content_range: str | None, body: bytes
-) -> None:
+def test_tree_range(client: HTTPConnection, asked: str, status: int, content_range: str | None, body: bytes) -> None:
     """A range is answered with that part, a bad one as the standard says."""
     response = get(client, "/a%20b/file", Range=asked)
     assert (response.status, response.getheader("Content-Range")) == (status, content_range)

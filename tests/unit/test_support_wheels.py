@@ -84,9 +84,7 @@ def test_wheel_package_loads(tmp_path: Path) -> None:
     code = "import en_tiny_sm; print(en_tiny_sm.__version__, en_tiny_sm.load().pipe_names)"
     with zipfile.ZipFile(wheel.path) as archive:
         archive.extractall(tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert done.stdout == "1.0.0 ['sentencizer']\n"
 
 
@@ -166,9 +164,7 @@ def test_omitted(tmp_path: Path) -> None:
 
 def test_duplicates(tmp_path: Path) -> None:
     """A duplicate is written twice, with no warning."""
-    wheel = build_wheel(
-        tmp_path, tampering=Tampering(duplicates=["en_tiny_sm/__init__.py", f"{INFO}/RECORD"])
-    )
+    wheel = build_wheel(tmp_path, tampering=Tampering(duplicates=["en_tiny_sm/__init__.py", f"{INFO}/RECORD"]))
     assert names(wheel).count("en_tiny_sm/__init__.py") == 2
     assert names(wheel).count(f"{INFO}/RECORD") == 2
 

@@ -1,0 +1,82 @@
+"""Isolation for every test, and the few fixtures most of them share."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from support.server import ModelServer
+from support.wheels import BuiltWheel, build_wheel
+
+import modelboot
+from modelboot._settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _isolated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Give each test empty settings, a store and a target of its own, and no network but loopback."""
+    for variable in [name for name in os.environ if name.startswith("MODELBOOT_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("MODELBOOT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MODELBOOT_TARGET", str(tmp_path / "target"))
+    monkeypatch.setenv("MODELBOOT_PROGRESS", "0")
+    if not {"index", "network"} & {mark.name for mark in request.node.iter_markers()}:
+        # The package index is reached through pip, a process of its own, which no patch here would stop.
+        monkeypatch.setenv("MODELBOOT_INDEX", "0")
+        _block_all_but_loopback(monkeypatch)
+    logger = logging.getLogger("modelboot")
+    before = logger.handlers[:], logger.level
+    yield
+    logger.handlers, logger.level = before
+    modelboot.get_nlp.cache_clear()
+
+
+def _block_all_but_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else address
+        if self.family in {socket.AF_INET, socket.AF_INET6} and host not in {"127.0.0.1", "::1", "localhost"}:
+            message = f"a test must not connect to {host!r}"
+            raise AssertionError(message)
+        connect(self, address)  # type: ignore[arg-type]  # whatever the caller gave
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Return the folder models are installed into; it does not exist yet."""
+    return tmp_path / "target"
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Return the settings in force, which a test may vary with `dataclasses.replace`."""
+    return read_settings()
+
+
+@pytest.fixture
+def server() -> Iterator[ModelServer]:
+    """Return a scripted server on loopback."""
+    with ModelServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
+    """Return the wheel of a tiny real pipeline, en_tiny_sm 1.0.0."""
+    return build_wheel(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def tiny_pin(tiny: BuiltWheel) -> modelboot.ModelPin:
+    """Return the pin of the tiny pipeline, published at a file URL."""
+    return modelboot.ModelPin(tiny.name, tiny.version, tiny.sha256, url=tiny.url)
