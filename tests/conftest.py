@@ -8,11 +8,11 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from support.server import ModelServer
-from support.wheels import BuiltWheel, build_wheel
 
 import modelboot
 from modelboot._settings import Settings, read_settings
+from support.server import ModelServer
+from support.wheels import BuiltWheel, build_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
