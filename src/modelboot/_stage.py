@@ -12,40 +12,56 @@ import platform
 import secrets
 import shutil
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_own: set[str] = set()
+"""Names of the stages in use by this process's threads."""
 
 SUFFIX = ".stage"
 STRANGER_IDLE_S = 3600.0
 """A stage of another host (or container) is dead once nothing in it has been touched for so many seconds."""
 
 
-def create(work: Path, name: str) -> Path:
-    """Make a stage of this process.
+@contextmanager
+def staged(work: Path, name: str) -> Iterator[Path]:
+    """Make a stage of this process, and remove it on the way out.
 
     Args:
-        work: The `.modelboot` folder; it must exist.
+        work: The `.modelboot` folder; made again when a failed neighbour has just removed it.
         name: Name of the model to be prepared.
 
-    Returns:
+    Yields:
         The new, empty folder. Its mode follows the umask, as what is published from it must.
 
     Raises:
         OSError: It cannot be made: rights, room.
     """
-    pid = os.getpid()
-    stage = work / f"{name}.{_host()}.{pid}.{_birth(pid)}.{secrets.token_hex(4)}{SUFFIX}"
-    stage.mkdir()
-    return stage
+    stage = work / f"{name}.{_host()}.{os.getpid()}.{_birth(os.getpid())}.{secrets.token_hex(4)}{SUFFIX}"
+    _own.add(stage.name)
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        stage.mkdir()
+        yield stage
+    finally:
+        # No longer counted as alive first: if removing it is interrupted, the next call of this process sweeps it.
+        _own.discard(stage.name)
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def alive(work: Path, name: str) -> list[Path]:
+    """List the stages of others who are preparing the same model right now."""
+    stages = [stage for stage in _stages(work) if stage.name.partition(".")[0] == name]
+    return [stage for stage in stages if stage.name not in _own and _is_alive(stage)]
 
 
 def dead(work: Path) -> list[Path]:
-    """List the stages whose process is gone, of any model; one folder read where there is none."""
-    try:
-        with os.scandir(work) as entries:
-            stages = [Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX)]
-    except OSError:  # no such folder, or one this user may not read: nothing of ours
-        return []
-    return [stage for stage in stages if not _is_alive(stage)]
+    """List the stages whose owner is gone, of any model; one folder read where there is none."""
+    return [stage for stage in _stages(work) if not _is_alive(stage)]
 
 
 def sweep(work: Path, name: str) -> None:
@@ -55,8 +71,18 @@ def sweep(work: Path, name: str) -> None:
             shutil.rmtree(stage, ignore_errors=True)
 
 
+def _stages(work: Path) -> list[Path]:
+    try:
+        with os.scandir(work) as entries:
+            return [Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX)]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # none, or none of this user's business
+        return []
+
+
 def _is_alive(stage: Path) -> bool:
     host, pid, birth = stage.name.split(".")[1:4]
+    if (host, pid, birth) == (_host(), str(os.getpid()), _birth(os.getpid())):
+        return stage.name in _own  # another thread's, or what an interrupted call of this process left
     if host != _host():
         return time.time() - _last_touched(stage) < STRANGER_IDLE_S
     try:

@@ -274,7 +274,7 @@ class InstallError(ModelbootError):
         """
         reason = error.strerror or str(error)
         fault = _ERRNO_FAULTS.get(error.errno, "system")
-        return cls(model=model, path=str(error.filename or path), fault=fault, reason=reason)
+        return cls(model=model, path=str(error.filename2 or error.filename or path), fault=fault, reason=reason)
 
     @property
     def message(self) -> str:
