@@ -101,7 +101,7 @@ def _ensure(pin: ModelPin, settings: Settings, instead_of: Found | None) -> tupl
     deadline = Deadline.after(settings.deadline_s)
     with (
         prepared(pin, settings, instead_of=instead_of) as place,
-        _lock.held(place.work / f"{pin.name}.lock", pin, deadline),
+        _lock.held(place.work / f"{pin.name}.lock", str(pin), deadline),
     ):
         clock.lap("wait")
         found = _store.look(place.folder, pin).found

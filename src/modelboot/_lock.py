@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from modelboot._deadline import Deadline
-    from modelboot._pin import ModelPin
 
 if sys.platform != "win32":
     import fcntl
@@ -32,12 +31,12 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def held(path: Path, pin: ModelPin, deadline: Deadline) -> Iterator[bool]:
+def held(path: Path, model: str, deadline: Deadline) -> Iterator[bool]:
     """Hold the lock of one model, waiting for another process no longer than the deadline.
 
     Args:
         path: The lock file; its folder exists. It stays behind: unlinking it would let two in at once.
-        pin: The model, for messages.
+        model: Name and version of the model, for messages.
         deadline: When to give up waiting.
 
     Yields:
@@ -50,11 +49,11 @@ def held(path: Path, pin: ModelPin, deadline: Deadline) -> Iterator[bool]:
     try:
         _probe(path)
     except OSError as error:
-        _log.debug("no lock for %s, going on without: %s", pin, error)
+        _log.debug("no lock for %s, going on without: %s", model, error)
         yield False
         return
     lock = FileLock(path)
-    _acquire(lock, path, pin, deadline)
+    _acquire(lock, path, model, deadline)
     try:
         yield True
     finally:
@@ -85,14 +84,14 @@ def _probe(path: Path) -> None:
 _HELD_BY_ANOTHER = frozenset({errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK})
 
 
-def _acquire(lock: FileLock, path: Path, pin: ModelPin, deadline: Deadline) -> None:
+def _acquire(lock: FileLock, path: Path, model: str, deadline: Deadline) -> None:
     while True:
         try:
             lock.acquire(timeout=min(REMIND_EVERY_S, deadline.remaining_s))
         except Timeout:
             if deadline.remaining_s == 0:
                 reason = f"another process has been installing it for {deadline.total_s:g} s"
-                raise InstallError(model=str(pin), path=str(path), fault="busy", reason=reason) from None
-            _log.info("waiting for another process that is installing %s (%s)", pin, path)
+                raise InstallError(model=model, path=str(path), fault="busy", reason=reason) from None
+            _log.info("waiting for another process that is installing %s (%s)", model, path)
         else:
             return

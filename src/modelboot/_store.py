@@ -200,6 +200,21 @@ def altered(found: Found) -> list[str]:
     return issues
 
 
+def unrecorded(found: Found) -> list[str]:
+    """List the files in a model's folders that its RECORD does not name; byte code does not count.
+
+    Args:
+        found: The model.
+
+    Returns:
+        Their paths, relative to the folder the model lies in.
+    """
+    recorded = {path for path, _, _ in found.dist_info.rows()}
+    files = (path for top in (found.package, found.dist_info.path) for path in top.rglob("*") if not path.is_dir())
+    names = (path.relative_to(found.folder).as_posix() for path in files if "__pycache__" not in path.parts)
+    return sorted(name for name in names if name not in recorded)
+
+
 def _sha256(file: BinaryIO) -> str:
     """Hash a file a piece at a time, as RECORD writes digests: URL-safe base64 without padding."""
     sha256 = hashlib.sha256()
