@@ -7,10 +7,9 @@ thread ends by itself.
 
 from __future__ import annotations
 
-import hashlib
-import socket
+import logging
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,23 +17,29 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from modelboot._attempts import failure
-from modelboot._http import PIECE_BYTES, Body, HttpError, opened
-from modelboot.errors import Attempt, InstallError, without_secrets
+from modelboot._http import PIECE_BYTES, Body, Client, HttpError
+from modelboot._part import Part
+from modelboot._retry import Tries
+from modelboot.errors import Attempt, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO, Literal
 
-    from typing_extensions import Self
-
     from modelboot._deadline import Deadline
     from modelboot._pin import ModelPin
     from modelboot._progress import Progress
     from modelboot._settings import Settings
-    from modelboot.errors import DownloadError
+    from modelboot.errors import DownloadError, Kind
 
 UNKNOWN_CAP_BYTES = 4 << 30
 """Most bytes taken when neither the pin nor the server says how large the wheel is."""
+LEAVING_S = 1.0
+"""How long to wait for a cut transfer to close its part file; only a slow name server keeps it for longer."""
+WHEEL_STARTS = b"PK"
+"""Every zip file starts so; what starts otherwise is told apart from a wheel with other bytes."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +53,20 @@ class Job:
     to: Path
     """Where the verified wheel appears; its folder exists, and it lies beside a `.part` file until it is verified."""
 
-    def failed(self, reason: str, where: str | None = None) -> DownloadError:
+    def failed(self, reason: str, where: str | None = None, kind: Kind = "other") -> DownloadError:
         """Word why this source did not give the wheel."""
-        return failure(self.pin, Attempt(source=self.source, where=without_secrets(where or self.url), reason=reason))
+        place = without_secrets(where or self.url)
+        return failure(self.pin, Attempt(source=self.source, where=place, reason=reason, kind=kind))
 
-    def refused(self, got_sha256: str, got_bytes: int, where: str) -> DownloadError:
+    def refused(self, part: Part, where: str, content_type: str) -> DownloadError:
         """Word that the bytes that came are not the pinned ones."""
         attempt = Attempt(
             source=self.source,
             where=without_secrets(where),
-            reason=f"got sha256 {got_sha256} in {got_bytes:,} bytes",
-            got_sha256=got_sha256,
-            got_bytes=got_bytes,
+            reason=f"got sha256 {part.sha256} in {part.size_bytes:,} bytes{content_type and f' of {content_type}'}",
+            kind="bytes",
+            got_sha256=part.sha256,
+            got_bytes=part.size_bytes,
         )
         return failure(self.pin, attempt)
 
@@ -80,14 +87,16 @@ def fetch(job: Job, settings: Settings, deadline: Deadline, progress: Progress) 
         DownloadError: This source does not give the wheel.
         HashMismatchError: It gives other bytes.
         InstallError: The file cannot be written.
+        SettingsError: The certificates that are to be trusted cannot be read.
     """
-    transfer = _Transfer(job, settings, progress)
+    transfer = _Transfer(job, settings, deadline, progress)
     thread = threading.Thread(target=transfer.run, name=f"modelboot-{job.pin.name}", daemon=True)
     thread.start()
     try:
         finished = transfer.done.wait(deadline.remaining_s)
     finally:
         transfer.cancel()
+        thread.join(LEAVING_S)
         progress.close()
     if not finished:
         raise job.failed(str(deadline))
@@ -102,116 +111,135 @@ class _Transfer:
 
     job: Job
     settings: Settings
+    deadline: Deadline
     progress: Progress
+    client: Client = field(init=False)
     done: threading.Event = field(default_factory=threading.Event)
+    cancelled: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
     received_bytes: int = 0
-    cancelled: bool = False
-    sockets: list[socket.socket] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.client = Client(self.settings)
 
     def run(self) -> None:
         try:
-            self._fetch()
+            if urlsplit(self.job.url).scheme == "file":
+                self._copy()
+            else:
+                self._fetch()
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self.error = error
         finally:
+            self.client.close()
             self.done.set()
 
     def cancel(self) -> None:
-        """Stop the thread wherever it reads; it writes nothing more."""
-        self.cancelled = True
-        for connected in self.sockets:
-            # Past any TLS layer, which is not made to be used by two threads; one that is closed is as good.
-            with suppress(OSError, ValueError):
-                socket.socket.shutdown(connected, socket.SHUT_RDWR)
+        """Stop the thread wherever it reads or waits; it writes nothing more."""
+        self.cancelled.set()
+        self.client.cancel()
+
+    def _copy(self) -> None:
+        path = self.job.to.with_name(f"{self.job.to.name}.copy")
+        with _opened_file(self.job) as body, Part(path, str(self.job.pin)) as part:
+            self._receive(body, part)
+            self._judge(body, part)
 
     def _fetch(self) -> None:
-        if urlsplit(self.job.url).scheme == "file":
-            self._save(_file_body(self.job))
-            return
-        try:
-            with opened(self.job.url, self.settings, self.sockets.append) as body:
-                self._save(body)
-        except HttpError as error:
-            raise self.job.failed(str(error), error.url) from error
+        """Try, and try again: from where it broke off, and from zero when what was put together does not match."""
+        tries = Tries(self.settings.retries)
+        path = self.job.to.with_name(f"{self.job.to.name}.part")
+        with Part(path, str(self.job.pin)) as part:
+            while not self.cancelled.is_set():
+                try:
+                    with self.client.opened(self.job.url, start=part.size_bytes, validator=part.validator) as body:
+                        self._receive(body, part)
+                    if self._judge(body, part):
+                        return
+                except HttpError as error:
+                    if error.restart:
+                        part.restart()
+                    self._pause(error, tries)
 
-    def _save(self, body: Body) -> None:
-        """Write and hash a body as it comes in; the file gets its name only when the hash has matched."""
+    def _pause(self, error: HttpError, tries: Tries) -> None:
+        """Wait before the next try; raise when there is none."""
+        pause_s = tries.pause_s(error, self.deadline.remaining_s)
+        if pause_s is None:
+            raise self.job.failed(_after(error, tries), error.url, error.kind) from error
+        _log.info("%s: %s; trying again in %.1f s", self.job.pin, error, pause_s)
+        self.progress.note(f"{error}; trying again")
+        self.cancelled.wait(pause_s)
+
+    def _receive(self, body: Body, part: Part) -> None:
+        """Write and hash a body as it comes in."""
+        if body.start != part.size_bytes:
+            part.restart()
+        part.resumed = part.size_bytes > 0
+        part.begin(body.validator)
         cap_bytes = self._cap_bytes(body)
-        self.progress.start(str(self.job.pin), body.declared_bytes)
-        digest = hashlib.sha256()
-        with _Part(self.job) as part:
-            for piece in body.pieces:
-                if self.cancelled:
-                    return
-                self.received_bytes += len(piece)
-                if self.received_bytes > cap_bytes:
-                    raise self.job.failed(f"sends more than the {cap_bytes:,} bytes expected", body.url)
-                digest.update(piece)
-                part.write(piece)
-                self.progress.advance(len(piece))
-            if body.declared_bytes is not None and self.received_bytes < body.declared_bytes:
-                came = f"{self.received_bytes:,} of {body.declared_bytes:,} bytes came"
-                raise self.job.failed(f"cut short: {came}", body.url)
-            if digest.hexdigest() != self.job.pin.sha256:
-                raise self.job.refused(digest.hexdigest(), self.received_bytes, body.url)
-            part.publish()
+        self.progress.start(str(self.job.pin), body.total_bytes, part.size_bytes)
+        for piece in body.pieces:
+            if self.cancelled.is_set():
+                return
+            if part.size_bytes == 0 and not piece.startswith(WHEEL_STARTS[: len(piece)]):
+                self._refuse_page(body, piece)
+            if part.size_bytes + len(piece) > cap_bytes:
+                raise self.job.failed(f"sends more than the {cap_bytes:,} bytes expected", body.url)
+            part.write(piece)
+            self.received_bytes += len(piece)
+            self.progress.advance(len(piece))
+        if body.total_bytes is not None and part.size_bytes < body.total_bytes:
+            came = f"{part.size_bytes:,} of {body.total_bytes:,} bytes came"
+            raise HttpError(f"cut short: {came}", body.url, kind="short", again=True)
+
+    def _refuse_page(self, body: Body, piece: bytes) -> None:
+        """Tell a page of a portal or proxy from a file with other bytes."""
+        if body.is_page or piece.lstrip()[:1] in {b"<", b"{"}:
+            reason = f"a page came instead of the file ({body.content_type or 'no content type'})"
+            raise self.job.failed(reason, body.url, "page")
+
+    def _judge(self, body: Body, part: Part) -> bool:
+        """Publish the pinned bytes; return False when a file that was put together is to be fetched from zero."""
+        if self.cancelled.is_set():
+            return True
+        if part.sha256 == self.job.pin.sha256:
+            part.publish(self.job.to)
+            return True
+        if not part.resumed:
+            raise self.job.refused(part, body.url, body.content_type)
+        _log.info("%s: what was put together from parts does not match; fetching it from the start", self.job.pin)
+        part.restart()
+        return False
 
     def _cap_bytes(self, body: Body) -> int:
         """Return the most bytes to take: what the server declares, if the pin makes that believable."""
         size_mb = self.job.pin.size_mb
         # The catalog rounds to whole megabytes; a quarter more and 2 MiB leave room for any rounding.
         believable = UNKNOWN_CAP_BYTES if size_mb is None else (size_mb + 2) * (1 << 20) * 5 // 4
-        if body.declared_bytes is None:
+        if body.total_bytes is None:
             return believable
-        if body.declared_bytes > believable:
-            reason = f"declares {body.declared_bytes:,} bytes, at most {believable:,} are believable"
+        if body.total_bytes > believable:
+            reason = f"declares {body.total_bytes:,} bytes, at most {believable:,} are believable"
             raise self.job.failed(reason, body.url)
-        return body.declared_bytes
+        return body.total_bytes
 
 
-class _Part:
-    """The file a body is written to; removed unless it is published. A full disk is not the source's fault."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._path = job.to.with_name(f"{job.to.name}.part")
-
-    def __enter__(self) -> Self:
-        with self._blaming_the_disk():
-            self._file = self._path.open("wb")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
-
-    def write(self, piece: bytes) -> None:
-        with self._blaming_the_disk():
-            self._file.write(piece)
-
-    def publish(self) -> None:
-        with self._blaming_the_disk():
-            self._file.close()
-            self._path.replace(self._job.to)
-
-    @contextmanager
-    def _blaming_the_disk(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise InstallError.from_os_error(error, model=str(self._job.pin), path=str(self._path)) from error
+def _after(error: HttpError, tries: Tries) -> str:
+    """Say how often it was tried, where that was more than once."""
+    asked = f", asked to wait {error.after_s:.0f} s" if error.again and error.after_s else ""
+    return f"{error}{asked}{f', {tries.made + 1} tries' if tries.made else ''}"
 
 
-def _file_body(job: Job) -> Body:
+@contextmanager
+def _opened_file(job: Job) -> Iterator[Body]:
     path = Path(url2pathname(urlsplit(job.url).path))
     try:
-        return Body(job.url, _pieces(path.open("rb")), path.stat().st_size)
+        with path.open("rb") as file:
+            yield Body(url=job.url, pieces=_pieces(file), total_bytes=path.stat().st_size)
     except OSError as error:
         raise job.failed(error.strerror or str(error)) from error
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(PIECE_BYTES):
-            yield piece
+    while piece := file.read(PIECE_BYTES):
+        yield piece

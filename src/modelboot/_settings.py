@@ -33,6 +33,10 @@ class Settings:
     """Install here and nowhere else; None to choose."""
     home: Path | None
     """modelboot's own store, for when no environment can be written; None when this user has no home folder."""
+    ca_bundle: tuple[str, Path] | None
+    """File or folder of certificates to trust instead of the system's, and the variable that names it."""
+    netrc: Path | None
+    """The user's .netrc; None where there is none."""
     timeout_s: float
     """Seconds without a byte before a try is given up."""
     deadline_s: float

@@ -1,0 +1,46 @@
+"""Whether a failed request is worth another, and after how long. Decides only; waiting is others' business."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from modelboot._http import HttpError
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+UNREACHABLE_TRIES = 2
+"""Further tries for a host that refuses connections: within about 2 s the next source gets its turn."""
+
+
+@dataclass(slots=True)
+class Tries:
+    """The further tries of one transfer. Progress does not renew them: a server that flaps for ever is given up."""
+
+    left: int
+    made: int = 0
+
+    def pause_s(self, error: HttpError, remaining_s: float) -> float | None:
+        """Spend a try.
+
+        Args:
+            error: What went wrong.
+            remaining_s: Seconds until the deadline.
+
+        Returns:
+            Seconds to wait before the next try: what the server asks for, else twice as long each time with some
+            chance in it, so that a fleet does not return as one. None when there is no further try.
+        """
+        limit = min(self.left, UNREACHABLE_TRIES - self.made) if error.unreachable else self.left
+        if not error.again or limit <= 0:
+            return None
+        pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self.made) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        if error.after_s is not None:
+            pause = max(pause, error.after_s)
+        if pause >= remaining_s:
+            return None
+        self.left -= 1
+        self.made += 1
+        return pause

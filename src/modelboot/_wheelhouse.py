@@ -1,0 +1,89 @@
+"""Pinned wheels → a wheelhouse laid out as the release tree.
+
+The folder then serves as MODELBOOT_WHEELHOUSE, as file:// base URL, behind any static file server as a mirror, and, by
+a link to each wheel at its top, to `pip install --no-index --find-links`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from modelboot import _disk, _stage
+from modelboot._deadline import Deadline
+from modelboot._places import WORK
+from modelboot._progress import make_progress
+from modelboot._sources import Order, get_wheel
+from modelboot.errors import InstallError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from modelboot._pin import ModelPin
+    from modelboot._settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioned:
+    """A verified wheel in a wheelhouse."""
+
+    pin: ModelPin
+    path: Path
+    source: Literal["present", "wheelhouse", "release", "index"]
+    """How it got there: it was there already, or the source that served it."""
+    downloaded_bytes: int
+
+
+def provision(pin: ModelPin, dest: Path, settings: Settings) -> Provisioned:
+    """Put a pinned wheel into a wheelhouse unless it is there.
+
+    Args:
+        pin: The wheel.
+        dest: Root of the wheelhouse; it need not exist.
+        settings: The settings in force.
+
+    Returns:
+        Where the wheel is and how it got there.
+
+    Raises:
+        DownloadError: No source has it. HashMismatchError, OfflineError: as for `ensure_model`.
+        InstallError: It cannot be written.
+    """
+    path = dest / pin.release_path
+    try:
+        if _is_pinned(path, pin):
+            return Provisioned(pin=pin, path=path, source="present", downloaded_bytes=0)
+        with _stage.staged(dest / WORK, pin.name) as stage:
+            deadline = Deadline.after(settings.deadline_s)
+            order = Order(pin=pin, folder=stage, settings=settings, deadline=deadline, progress=make_progress(settings))
+            delivery = get_wheel(order)
+            _disk.flush_tree(stage)
+            path.parent.mkdir(exist_ok=True)
+            delivery.path.replace(path)
+            _link_at_top(path, dest)
+        with suppress(OSError):  # of use to the next download only
+            (dest / WORK).rmdir()
+    except OSError as error:
+        raise InstallError.from_os_error(error, model=str(pin), path=str(dest), action="fetch") from error
+    return Provisioned(pin=pin, path=path, source=delivery.source, downloaded_bytes=delivery.received_bytes)
+
+
+def _is_pinned(path: Path, pin: ModelPin) -> bool:
+    if not path.is_file():
+        return False
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 18):
+            digest.update(piece)
+    return digest.hexdigest() == pin.sha256
+
+
+def _link_at_top(path: Path, dest: Path) -> None:
+    """Let pip's --find-links see the wheel: it looks into one folder only. Not every file system has links."""
+    top = dest / path.name
+    with suppress(OSError):
+        if not os.path.lexists(top):
+            top.symlink_to(path.relative_to(dest))
