@@ -6,6 +6,7 @@ Results go to stdout, everything else to stderr.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     _log_to_stderr(logging.DEBUG if options.debug else logging.INFO)
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a report is no reason to die of an accent
+    _make_stdout_forgiving()
     try:
         options.run(options)
         sys.stdout.flush()
@@ -55,12 +56,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE
 
 
+def _make_stdout_forgiving() -> None:
+    """Let nothing about stdout stand in the way: neither a sign it cannot write nor a caller who closed it."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - open as long as the program runs
+    elif isinstance(sys.stdout, io.TextIOWrapper):  # not what a notebook puts in its place
+        sys.stdout.reconfigure(errors="replace")
+
+
 def _fail(message: str, hint: str, *, debug: bool) -> int:
-    """Tell what failed and what to do next, a line each."""
+    """Tell what failed and what to do next, a line each, whatever an exception says of itself."""
     if debug:
         traceback.print_exc()
-    sys.stderr.write(f"error: {message}\nhint: {hint}\n")
+    sys.stderr.write(f"error: {_one_line(message)}\nhint: {_one_line(hint)}\n")
     return FAILED
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
 
     pin = _command(commands, "pin", _pin, "print the line that pins a model")
     pin.add_argument("model", **one_model, help=f"name or name==version ({DEFAULT_MODEL})")  # type: ignore[arg-type]
-    pin.add_argument("--format", choices=sorted(_report.PIN_FORMATS), default="python", help="for what (python)")
+    pin.add_argument(
+        "--format", choices=sorted(_report.PIN_FORMATS), default="python", help="what the line is for (python)"
+    )
     return parser
 
 
@@ -126,7 +141,8 @@ class _LowerCase(logging.Formatter):
 
 
 def _print(options: argparse.Namespace, facts: object, text: str) -> None:
-    sys.stdout.write(f"{json.dumps(facts, indent=2, ensure_ascii=False) if options.json else text}\n")
+    """Print a result; JSON in ASCII alone, so that no encoding of stdout can spoil it."""
+    sys.stdout.write(f"{json.dumps(facts, indent=2) if options.json else text}\n")
 
 
 def _install(options: argparse.Namespace) -> None:

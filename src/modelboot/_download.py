@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 UNKNOWN_CAP_BYTES = 4 << 30
 """Most bytes taken when neither the pin nor the server says how large the wheel is."""
+LEAVING_S = 1.0
+"""How long to wait for a cut transfer to remove its part file; only a slow name server keeps it for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def fetch(job: Job, settings: Settings, deadline: Deadline, progress: Progress) 
         finished = transfer.done.wait(deadline.remaining_s)
     finally:
         transfer.cancel()
+        thread.join(LEAVING_S)
         progress.close()
     if not finished:
         raise job.failed(str(deadline))
@@ -121,16 +124,21 @@ class _Transfer:
         """Stop the thread wherever it reads; it writes nothing more."""
         self.cancelled = True
         for connected in self.sockets:
-            # Past any TLS layer, which is not made to be used by two threads; one that is closed is as good.
-            with suppress(OSError, ValueError):
-                socket.socket.shutdown(connected, socket.SHUT_RDWR)
+            _cut(connected)
+
+    def _connected(self, connected: socket.socket) -> None:
+        """Take note of a connection; one that came about too late is cut at once."""
+        self.sockets.append(connected)
+        if self.cancelled:
+            _cut(connected)
 
     def _fetch(self) -> None:
         if urlsplit(self.job.url).scheme == "file":
-            self._save(_file_body(self.job))
+            with _opened_file(self.job) as body:
+                self._save(body)
             return
         try:
-            with opened(self.job.url, self.settings, self.sockets.append) as body:
+            with opened(self.job.url, self.settings, self._connected) as body:
                 self._save(body)
         except HttpError as error:
             raise self.job.failed(str(error), error.url) from error
@@ -183,7 +191,8 @@ class _Part:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # a full disk again: it has been told
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
     def write(self, piece: bytes) -> None:
@@ -203,15 +212,22 @@ class _Part:
             raise InstallError.from_os_error(error, model=str(self._job.pin), path=str(self._path)) from error
 
 
-def _file_body(job: Job) -> Body:
+def _cut(connected: socket.socket) -> None:
+    # Past any TLS layer, which is not made to be used by two threads; one that is closed is as good.
+    with suppress(OSError, ValueError):
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+
+@contextmanager
+def _opened_file(job: Job) -> Iterator[Body]:
     path = Path(url2pathname(urlsplit(job.url).path))
     try:
-        return Body(job.url, _pieces(path.open("rb")), path.stat().st_size)
+        with path.open("rb") as file:
+            yield Body(job.url, _pieces(file), path.stat().st_size)
     except OSError as error:
         raise job.failed(error.strerror or str(error)) from error
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(PIECE_BYTES):
-            yield piece
+    while piece := file.read(PIECE_BYTES):
+        yield piece

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from modelboot._settings import Settings
 
 PIECE_BYTES = 1 << 16
-MAX_REDIRECTS = 10
+MAX_CUT = (urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength)
+REDIRECTS = 10
+CUT = (urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength)
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -109,16 +111,26 @@ def _follow(client: urllib3.PoolManager, asked_url: str) -> tuple[urllib3.BaseHT
         if response.status not in REDIRECTS or not location:
             break
         response.close()
-        target = urljoin(url, location)
-        if urlsplit(target).scheme not in {"https", urlsplit(url).scheme}:
-            raise HttpError(f"redirects from https to {without_secrets(target)}", url)
-        url = target
+        url = _redirected(url, location)
     else:
         raise HttpError(f"redirects more than {MAX_REDIRECTS} times", url)
     if response.status != HTTPStatus.OK:
         response.close()
         raise HttpError(f"HTTP {response.status} {response.reason or ''}".strip(), url)
     return response, url
+
+
+def _redirected(url: str, location: str) -> str:
+    """Return where a redirect leads: never from https to http, nor to anything that is not a web address."""
+    try:
+        target = urljoin(url, location)
+        parts = urlsplit(target)
+        is_address = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:  # brackets that do not match, a port beyond 65535
+        raise HttpError(f"redirects to what is no address: {error}", url) from error
+    if not is_address or parts.scheme not in {"https", urlsplit(url).scheme}:
+        raise HttpError(f"redirects from {urlsplit(url).scheme} to {without_secrets(target)}", url)
+    return target
 
 
 def _ask(client: urllib3.PoolManager, url: str, asked_url: str) -> urllib3.BaseHTTPResponse:
@@ -130,7 +142,14 @@ def _ask(client: urllib3.PoolManager, url: str, asked_url: str) -> urllib3.BaseH
         login = f"{unquote(asked.username)}:{unquote(asked.password or '')}"
         headers.update(urllib3.make_headers(basic_auth=login))
     bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
-    return client.request("GET", bare, headers=headers, preload_content=False, redirect=False)
+    return client.request(
+        "GET",
+        bare,
+        headers=headers,
+        preload_content=False,
+        redirect=False,
+        enforce_content_length=False,  # a short body is counted and told by who reads it
+    )
 
 
 def _declared_bytes(response: urllib3.BaseHTTPResponse) -> int | None:
@@ -145,8 +164,11 @@ def _in_words(error: BaseException, timeout_s: float) -> str:
         return f"no connection within {timeout_s:g} s"
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return f"no byte for {timeout_s:g} s"
+    if "prematurely" in str(error) or any(isinstance(cause, CUT) for cause in _causes(error)):  # as urllib3 2, 1 say it
+        return "cut short"
     roots = [cause.strerror for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror]
-    return roots[-1] if roots else str(error)
+    inner = [str(arg) for arg in error.args if isinstance(arg, BaseException)]
+    return [str(error), *inner, *roots][-1]
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

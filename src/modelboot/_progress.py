@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
-    """Follows one transfer. Called from the transfer's own thread; calls after `close` are ignored."""
+    """Follows one transfer after another. Called from the transfer's own thread, but for `close`."""
 
     def start(self, label: str, total_bytes: int | None) -> None:
         """Say what is on its way and, where it is known, how large it is."""

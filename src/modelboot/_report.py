@@ -161,10 +161,14 @@ def _padded(text: str, width: int) -> str:
 
 
 def _width(text: str) -> int:
-    """Count the columns a text takes: Chinese and Japanese signs take two, combining marks none."""
-    wide = sum(unicodedata.east_asian_width(sign) in {"W", "F"} for sign in text)
-    marks = sum(unicodedata.combining(sign) > 0 for sign in text)
-    return len(text) + wide - marks
+    """Count the columns a text takes: Chinese and Japanese signs take two, marks on the sign before them none."""
+    return sum(_columns(sign) for sign in text)
+
+
+def _columns(sign: str) -> int:
+    if unicodedata.category(sign) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(sign) in {"W", "F"} else 1
 
 
 def _bold(text: str) -> str:

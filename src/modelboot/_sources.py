@@ -7,6 +7,7 @@ import logging
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
@@ -14,10 +15,10 @@ from modelboot._attempts import failure
 from modelboot._download import Job, fetch
 from modelboot._http import PIECE_BYTES
 from modelboot._index import pip_download
-from modelboot.errors import Attempt, DownloadError, HashMismatchError, OfflineError, without_secrets
+from modelboot.errors import Attempt, DownloadError, OfflineError, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from modelboot._deadline import Deadline
@@ -79,14 +80,19 @@ def get_wheel(order: Order) -> Delivery:
     for source in _in_order(order):
         try:
             return source(order)
-        except HashMismatchError as error:
-            # A warning even when the next source serves: somebody gives out wrong bytes under this name.
-            _log.warning("%s: expected sha256 %s: %s", order.pin, order.pin.sha256, error.attempts[-1])
-            attempts += error.attempts
         except DownloadError as error:
-            _log.info("%s: %s", order.pin, error.attempts[-1])
+            _tell(order.pin, error.attempts)
             attempts += error.attempts
     raise _nothing_found(order, tuple(attempts))
+
+
+def _tell(pin: ModelPin, attempts: Iterable[Attempt]) -> None:
+    """Log what failed; wrong bytes as a warning even when the next source serves: somebody gives them out."""
+    for attempt in attempts:
+        if attempt.got_sha256:
+            _log.warning("%s: expected sha256 %s: %s", pin, pin.sha256, attempt)
+        else:
+            _log.info("%s: %s", pin, attempt)
 
 
 def _in_order(order: Order) -> Iterator[Callable[[Order], Delivery]]:
@@ -103,14 +109,13 @@ def _in_order(order: Order) -> Iterator[Callable[[Order], Delivery]]:
 def _from_wheelhouse(order: Order) -> Delivery:
     """Take the file of the pinned name or, failing that, any wheel whose hash matches."""
     attempts: list[Attempt] = []
-    for path in _named(order):
+    for path in chain(_named(order), _of_that_hash(order)):
         try:
             order.fetch("wheelhouse", path.as_uri())
-            return Delivery(path=order.wheel, source="wheelhouse", received_bytes=0)
         except DownloadError as error:
             attempts += error.attempts
-    for path in _of_that_hash(order):
-        order.fetch("wheelhouse", path.as_uri())
+            continue
+        _tell(order.pin, attempts)
         return Delivery(path=order.wheel, source="wheelhouse", received_bytes=0)
     if not attempts:
         where = os.pathsep.join(map(str, order.settings.wheelhouse))
@@ -123,15 +128,15 @@ def _named(order: Order) -> Iterator[Path]:
     """Yield the files of the pinned name: in a wheelhouse itself, and where the release tree would have them."""
     for folder in order.settings.wheelhouse:
         for path in (folder / order.pin.filename, folder / order.pin.release_path):
-            if path.is_file():
+            if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where the folder may not be searched
                 yield path
 
 
 def _of_that_hash(order: Order) -> Iterator[Path]:
     """Yield wheels that somebody renamed."""
     for folder in order.settings.wheelhouse:
-        with suppress(OSError):
-            for path in sorted(folder.glob("*.whl")):
+        for path in sorted(folder.glob("*.whl")):
+            with suppress(OSError):  # one that cannot be read is not the pinned one, and the next may be
                 if _sha256(path) == order.pin.sha256:
                     yield path
 

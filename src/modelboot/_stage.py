@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import secrets
 import shutil
 import time
 from pathlib import Path
 
 SUFFIX = ".stage"
+_OWNER = re.compile(r"[^.]+\.([0-9a-f]{8})\.(\d{1,9})\.(\w+)\.[0-9a-f]+\.stage")
 STRANGER_IDLE_S = 3600.0
 """A stage of another host (or container) is dead once nothing in it has been touched for so many seconds."""
 
@@ -56,7 +58,10 @@ def sweep(work: Path, name: str) -> None:
 
 
 def _is_alive(stage: Path) -> bool:
-    host, pid, birth = stage.name.split(".")[1:4]
+    owner = _OWNER.match(stage.name)
+    if owner is None:  # not one of ours, so not ours to remove
+        return True
+    host, pid, birth = owner.groups()
     if host != _host():
         return time.time() - _last_touched(stage) < STRANGER_IDLE_S
     try:
@@ -65,18 +70,17 @@ def _is_alive(stage: Path) -> bool:
         return False
     except PermissionError:
         pass  # it lives, as another user
-    return _birth(int(pid)) == birth
+    return _birth(int(pid)) in {birth, "0"}  # something lives under that number; "0": whose it is cannot be seen
 
 
 def _last_touched(stage: Path) -> float:
-    """Return when the stage or anything in it was last changed, in seconds since the epoch."""
-    times = [0.0]
-    for folder, _, files in os.walk(stage):
-        for path in (folder, *(os.path.join(folder, file) for file in files)):  # noqa: PTH118 - os.walk gives strings
-            try:
-                times.append(os.lstat(path).st_mtime)
-            except FileNotFoundError:  # its owner is at work
-                return time.time()
+    """Return when the stage or anything in it was last changed, in seconds since the epoch; now if nobody can tell."""
+    try:
+        times = [os.lstat(stage).st_mtime]
+        for folder, folders, files in os.walk(stage):
+            times += [os.lstat(os.path.join(folder, name)).st_mtime for name in (*folders, *files)]  # noqa: PTH118
+    except OSError:  # its owner is at work, or it is closed to this user
+        return time.time()
     return max(times)
 
 

@@ -7,6 +7,7 @@ hint (what to do next). The facts stay as attributes. This module imports nothin
 from __future__ import annotations
 
 import errno
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -32,13 +33,23 @@ def without_secrets(url: str) -> str:
     """Cut user, password, query and fragment from a URL: any of them may carry a credential.
 
     Args:
-        url: Any URL or plain path.
+        url: Any URL or plain path. A mistyped URL, whose parts cannot be told apart, loses all up to its last "@".
 
     Returns:
         The URL as it may be shown and written to disk.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        host_known = parts.port is not None or bool(parts.netloc)
+    except ValueError:  # brackets without an address between them, a port that is no number
+        return _after_last_at(url)
+    if not (host_known or parts.scheme == "file" or url.startswith("/")):
+        return _after_last_at(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _after_last_at(text: str) -> str:
+    return re.split(r"[?#]", text.rpartition("@")[2])[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,7 +283,7 @@ class InstallError(ModelbootError):
             model: Name and version of the pipeline.
             path: The file or folder that was worked on.
         """
-        reason = error.strerror or str(error)
+        reason = error.strerror or str(error) or type(error).__name__
         fault = _ERRNO_FAULTS.get(error.errno, "system")
         return cls(model=model, path=str(error.filename or path), fault=fault, reason=reason)
 
