@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     from modelboot._pin import ModelPin
 
+EXPANSION_FREE_BYTES = 100_000_000
+"""Members may always be so large in all: the wheel of an untrained pipeline is small, but its tables are not."""
 EXPANSION_LIMIT = 50
-"""How many times larger than the wheel its members may be in all. Pipelines are floats and tables: about 2 times."""
+"""Beyond that, how many times larger than the wheel its members may be in all. Trained pipelines: about 2 times."""
 SMALL_BYTES = 1 << 24
 """Members read whole here (RECORD, METADATA, WHEEL, entry points) may be so large; real ones have kilobytes."""
 WRITTEN_BY_INSTALLERS = frozenset({"INSTALLER", "REQUESTED", "direct_url.json"})
@@ -84,7 +86,7 @@ def _inspect(archive: zipfile.ZipFile, pin: ModelPin, wheel_bytes: int) -> Conte
         *_duplicates(archive.namelist()),
         *(issue for member in archive.infolist() for issue in _member_issues(member, pin.name, dist_info)),
     ]
-    if total > EXPANSION_LIMIT * wheel_bytes:
+    if total > max(EXPANSION_FREE_BYTES, EXPANSION_LIMIT * wheel_bytes):
         issues.append(f"unpacks to {total} bytes, more than {EXPANSION_LIMIT} times its size")
     if issues:  # nothing is read from an archive of the wrong shape
         raise PolicyError(issues)

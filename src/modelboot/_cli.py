@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING
 from modelboot import _report
 from modelboot._catalog import DEFAULT_MODEL, catalog, resolve
 from modelboot._ensure import ensure_model
-from modelboot._inventory import inventory
+from modelboot._inventory import audit, installed, inventory
 from modelboot._settings import read_settings
+from modelboot._uninstall import uninstall
 from modelboot.errors import ModelbootError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from modelboot._inventory import Item
 
 DONE, FAILED = 0, 1  # 2 is wrong usage, with which argparse itself ends the program
 
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
         sys.stdout.flush()
-    except ModelbootError as error:
+    except (ModelbootError, _CommandError) as error:
         return _fail(error.message, error.hint, debug=options.debug)
     except KeyboardInterrupt:
         return _fail("interrupted", "nothing half-done was left; run it again", debug=options.debug)
@@ -62,6 +65,15 @@ def _make_stdout_forgiving() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - open as long as the program runs
     elif isinstance(sys.stdout, io.TextIOWrapper):  # not what a notebook puts in its place
         sys.stdout.reconfigure(errors="replace")
+
+
+class _CommandError(Exception):
+    """A command ends without success, though nothing in the library failed."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        """Keep what failed and what to do next, a line each."""
+        super().__init__(message)
+        self.message, self.hint = message, hint
 
 
 def _fail(message: str, hint: str, *, debug: bool) -> int:
@@ -94,6 +106,12 @@ def _parser() -> argparse.ArgumentParser:
 
     listing = _command(commands, "list", _list, "show what is installed and whether it is whole")
     listing.add_argument("--available", action="store_true", help="show the catalog with its hashes instead")
+
+    verify = _command(commands, "verify", _verify, "hash every file of installed models again")
+    verify.add_argument("models", metavar="MODEL", nargs="*", help="name or name==version (all that are installed)")
+
+    uninstall = _command(commands, "uninstall", _uninstall, "remove models that modelboot installed")
+    uninstall.add_argument("models", metavar="MODEL", nargs="+", help="name or name==version")
 
     pin = _command(commands, "pin", _pin, "print the line that pins a model")
     pin.add_argument("model", **one_model, help=f"name or name==version ({DEFAULT_MODEL})")  # type: ignore[arg-type]
@@ -169,6 +187,36 @@ def _list(options: argparse.Namespace) -> None:
     else:
         items = inventory(read_settings())
         _print(options, [_report.item_facts(item) for item in items], _report.inventory_text(items))
+
+
+def _verify(options: argparse.Namespace) -> None:
+    items = [item for model in options.models for item in _installed(model)] or inventory(read_settings())
+    audits = [(item, audit(item)) for item in items]
+    lines = [line for item, issues in audits for line in _report.audit_lines(item, issues)]
+    facts = [{**_report.item_facts(item), "issues": issues} for item, issues in audits]
+    _print(options, facts, "\n".join(lines) or _report.inventory_text([]))
+    damaged = [str(item) for item, issues in audits if issues]
+    if damaged:
+        hint = "`modelboot uninstall MODEL` and then `modelboot install MODEL` put the pinned files back"
+        raise _CommandError(f"not as it was installed: {', '.join(damaged)}", hint)
+
+
+def _uninstall(options: argparse.Namespace) -> None:
+    settings = read_settings()
+    items = [item for model in options.models for item in _installed(model)]
+    for item in items:
+        uninstall(item, settings)
+        if not options.json:
+            _print(options, None, f"{item}  removed  {item.folder}")
+    if options.json:
+        _print(options, [_report.item_facts(item) for item in items], "")
+
+
+def _installed(model: str) -> list[Item]:
+    items = installed(model, read_settings())
+    if not items:
+        raise _CommandError(f"{model} is not installed", "`modelboot list` shows what is, and where it was looked for")
+    return items
 
 
 def _pin(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -48,5 +49,12 @@ def _flush(path: str | Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:
+            raise
     finally:
         os.close(descriptor)
+
+
+_NO_FLUSH = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
+"""fsync(2): this kind of file cannot be flushed, such as a folder on some network file systems."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import logging
-import shutil
 import sys
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,22 +13,20 @@ from modelboot._catalog import DEFAULT_MODEL, check_requirements, resolve
 from modelboot._deadline import Deadline
 from modelboot._installed import Clock, InstalledModel
 from modelboot._progress import make_progress
+from modelboot._publish import publish
+from modelboot._room import prepared
 from modelboot._settings import as_folder, as_folders, read_settings
 from modelboot._sources import Order, get_wheel
 from modelboot.errors import InstallError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from modelboot._pin import ModelPin
     from modelboot._places import Place
     from modelboot._settings import Settings
     from modelboot._store import Found
-
-RACES = 20
-"""How often publishing is tried again when, without a working lock, somebody else's equal install came in between."""
 
 _log = logging.getLogger(__name__)
 logging.getLogger("modelboot").addHandler(logging.NullHandler())
@@ -89,6 +84,14 @@ def ensure(pin: ModelPin, settings: Settings, *, instead_of: Found | None = None
     Returns:
         What the caller is told, and where the files are.
     """
+    try:
+        return _ensure(pin, settings, instead_of)
+    except OSError as error:  # whatever the machine refused on the way
+        where = settings.target or _places.purelib()
+        raise InstallError.from_os_error(error, model=str(pin), path=str(where)) from error
+
+
+def _ensure(pin: ModelPin, settings: Settings, instead_of: Found | None) -> tuple[InstalledModel, Found]:
     clock = Clock()
     found = None if instead_of else _present(pin, settings)
     clock.lap("look")
@@ -96,8 +99,10 @@ def ensure(pin: ModelPin, settings: Settings, *, instead_of: Found | None = None
         return clock.report(pin, found.data, "present"), found
     check_requirements(pin)
     deadline = Deadline.after(settings.deadline_s)
-    place = _choose(pin, settings, instead_of)
-    with _prepared(place, pin), _lock.held(place.work / f"{pin.name}.lock", pin, deadline):
+    with (
+        prepared(pin, settings, instead_of=instead_of) as place,
+        _lock.held(place.work / f"{pin.name}.lock", str(pin), deadline),
+    ):
         clock.lap("wait")
         found = _store.look(place.folder, pin).found
         if found is not None and not (instead_of and _store.altered(found)):
@@ -108,107 +113,28 @@ def ensure(pin: ModelPin, settings: Settings, *, instead_of: Found | None = None
 
 def _present(pin: ModelPin, settings: Settings) -> Found | None:
     """Look wherever it may lie, and sweep what a dead install left beside it."""
-    for folder in _places.to_look_in(pin, settings):
-        found = _store.look(folder, pin).found
+    for place in _places.to_look_in(pin, settings):
+        found = _store.look(place.folder, pin).found
         if found is not None:
-            _stage.sweep(folder / _places.WORK, pin.name)
+            _stage.sweep(place.work, pin.name)
             return found
     return None
-
-
-def _choose(pin: ModelPin, settings: Settings, instead_of: Found | None) -> Place:
-    """Choose the first place that may be written and is not taken, before a byte is fetched."""
-    refused = []
-    for place in _places.to_install_into(pin, settings):
-        if instead_of and instead_of.folder != place.folder:
-            continue
-        if _store.look(place.folder, pin).state == "foreign":
-            refused.append(f"{place.label}: {place.folder} holds another version, which modelboot did not install")
-            continue  # it is left alone, and the store stands in
-        if _places.is_writable(place):
-            return place
-        refused.append(f"{place.label}: no right to write {place.folder}")
-        if settings.target is not None:  # "here and nowhere else"
-            break
-    where = str(settings.target or _places.purelib())
-    raise InstallError(model=str(pin), path=where, fault="rights", reason="; ".join(refused) or "no place to write")
-
-
-@contextmanager
-def _prepared(place: Place, pin: ModelPin) -> Iterator[None]:
-    """Make the folders an install needs; when it fails, remove those it made, so that the target is as it was."""
-    made: list[Path] = []
-    try:
-        for folder in reversed([place.work, *place.work.parents]):
-            if not folder.exists():
-                folder.mkdir(exist_ok=True)
-                made.append(folder)
-        yield
-    except OSError as error:
-        _remove(made, place, pin)
-        raise InstallError.from_os_error(error, model=str(pin), path=str(place.folder)) from error
-    except BaseException:
-        _remove(made, place, pin)
-        raise
-
-
-def _remove(made: list[Path], place: Place, pin: ModelPin) -> None:
-    """Remove folders that this call made and nobody else uses by now."""
-    if made:
-        (place.work / f"{pin.name}.lock").unlink(missing_ok=True)
-    for folder in reversed(made):
-        try:
-            folder.rmdir()
-        except OSError:  # somebody else is at work in it
-            return
 
 
 def _install_into(
     place: Place, pin: ModelPin, settings: Settings, deadline: Deadline, clock: Clock
 ) -> tuple[InstalledModel, Found]:
-    stage = _stage.create(place.work, pin.name)
-    try:
+    with _stage.staged(place.work, pin.name) as stage:
         order = Order(pin=pin, folder=stage, settings=settings, deadline=deadline, progress=make_progress(settings))
         delivery = get_wheel(order)
         clock.lap("get")
-        dist_info = _install.unpack(delivery.path, pin, stage / "built")
+        _install.unpack(delivery.path, pin, stage / "built")
         clock.lap("unpack")
-        _leave_only(stage, "built")
-        found = _publish(stage, place, pin, dist_info)
+        found = publish(stage, stage / "built", place, pin)
         clock.lap("publish")
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
     _forget_imports(pin, place)
     _log.debug("installed %s from %s into %s", pin, delivery.source, place.folder)
     return clock.report(pin, found.data, delivery.source, delivery.received_bytes), found
-
-
-def _leave_only(stage: Path, kept: str) -> None:
-    """Remove all but one folder of a stage: what is gone before the commit cannot be left behind after it."""
-    for path in stage.iterdir():
-        if path.name == kept:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
-def _publish(stage: Path, place: Place, pin: ModelPin, dist_info: str) -> Found:
-    """Put it in place. Losing a race to an equal install is success."""
-    for _ in range(RACES):
-        aside = stage / "aside"
-        aside.mkdir(exist_ok=True)
-        try:
-            _store.publish(stage / "built", aside, place, pin, dist_info)
-        except OSError as error:
-            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
-                raise
-        found = _store.look(place.folder, pin).found
-        if found is not None:
-            return found
-    reason = f"other programs kept changing it, {RACES} tries in a row"
-    raise InstallError(model=str(pin), path=str(place.folder), fault="busy", reason=reason)
 
 
 def _forget_imports(pin: ModelPin, place: Place) -> None:

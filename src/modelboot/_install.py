@@ -28,16 +28,13 @@ if TYPE_CHECKING:
 SCHEMES = ("purelib", "platlib", "headers", "scripts", "data")
 
 
-def unpack(wheel: Path, pin: ModelPin, built: Path) -> str:
+def unpack(wheel: Path, pin: ModelPin, built: Path) -> None:
     """Unpack a verified wheel into a folder, complete and flushed to disk.
 
     Args:
         wheel: The wheel file; its SHA-256 has matched the pin's.
         pin: The pin.
         built: Folder to make; the package and its dist-info are all it holds afterwards.
-
-    Returns:
-        Name of the dist-info folder.
 
     Raises:
         InstallError: The archive breaks the policy, a member's bytes are not those RECORD names, or the disk is full.
@@ -50,7 +47,6 @@ def unpack(wheel: Path, pin: ModelPin, built: Path) -> str:
     except (_archive.PolicyError, *_archive.UNREADABLE) as error:
         raise InstallError(model=str(pin), path=pin.filename, fault="archive", reason=str(error)) from error
     _disk.flush_tree(built)
-    return contents.dist_info
 
 
 def _check_room(needed_bytes: int, pin: ModelPin, folder: Path) -> None:

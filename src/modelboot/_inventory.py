@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelboot import _places, _store
+from modelboot import _catalog, _places, _store, _versions
+from modelboot._store import DistInfo, Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from modelboot._settings import Settings
-    from modelboot._store import DistInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,15 @@ class Item:
     damage: str | None
     """The first thing that keeps it from being whole; None for nothing."""
 
+    @property
+    def found(self) -> Found:
+        """Where its files are."""
+        dist_info = self.folder / f"{self.name}-{self.version}.dist-info"
+        return Found(self.folder, DistInfo(dist_info), self.folder / self.name)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
 
 def inventory(settings: Settings) -> list[Item]:
     """List the installed pipelines, by name, version and folder.
@@ -41,6 +50,45 @@ def inventory(settings: Settings) -> list[Item]:
     """
     items = [_item(folder, info) for folder in _places.in_use(settings) for info in _pipelines(folder)]
     return sorted(items, key=lambda item: (item.name, item.version, item.folder))
+
+
+def installed(model: str, settings: Settings) -> list[Item]:
+    """List the installed pipelines a user means by a name or by name==version.
+
+    Args:
+        model: The name, with or without a version; it need not be in the catalog.
+        settings: The settings in force.
+
+    Returns:
+        All of that name and version, whoever installed them.
+    """
+    name, _, version = (part.strip() for part in model.partition("=="))
+    return [
+        item
+        for item in inventory(settings)
+        if item.name == name and (not version or _versions.same(item.version, version))
+    ]
+
+
+def audit(item: Item) -> list[str]:
+    """Hash every file of an installed pipeline against its RECORD, and the wheel's hash against the catalog.
+
+    Args:
+        item: The pipeline.
+
+    Returns:
+        A phrase for each file that is altered, missing or extra; empty when all is as it was installed.
+
+    Raises:
+        OSError: A file could not be read.
+    """
+    issues = [] if item.damage is None else [item.damage]
+    issues += [issue for issue in _store.altered(item.found) if issue not in issues]
+    issues += [f"{path} is not in RECORD" for path in _store.unrecorded(item.found)]
+    pins = [entry.pin.sha256 for entry in _catalog.entries(item.name) if entry.pin.version == item.version]
+    if pins and item.sha256 not in {None, *pins}:
+        issues.append(f"it came from a wheel with sha256 {item.sha256}, the catalog pins {pins[0]}")
+    return issues
 
 
 def _pipelines(folder: Path) -> Iterator[DistInfo]:

@@ -50,42 +50,26 @@ def purelib() -> Path:
     return Path(sysconfig.get_path("purelib"))
 
 
-def to_look_in(pin: ModelPin, settings: Settings) -> Iterator[Path]:
-    """Yield the folders a pinned model may already lie in, the likeliest first.
+def to_look_in(pin: ModelPin, settings: Settings) -> Iterator[Place]:
+    """Yield the places a pinned model may already lie in, the likeliest first.
 
     Args:
         pin: The model.
         settings: The settings in force.
 
     Yields:
-        Absolute folders; they need not exist.
+        Places whose folders need not exist.
     """
-    yield from _shared_folders(settings)
+    yield from _shared(settings)
     if settings.home is not None:
-        yield _store(pin, settings.home).folder
+        yield _store(pin, settings.home)
 
 
 def in_use(settings: Settings) -> Iterator[Path]:
     """Yield every folder any model may lie in, the store's among them."""
-    yield from _shared_folders(settings)
+    yield from (place.folder for place in _shared(settings))
     if settings.home is not None:
         yield from sorted(_folders_in(settings.home))
-
-
-def _shared_folders(settings: Settings) -> Iterator[Path]:
-    """Yield the folders many models may lie in.
-
-    With a target set that is the target alone. Otherwise it is every folder on sys.path but the working directory,
-    whose files are whatever somebody left there.
-    """
-    if settings.target is not None:
-        yield settings.target
-        return
-    working = _working_folder()
-    folders = [str(purelib()), *_user_site(), *filter(None, sys.path)]
-    for folder in dict.fromkeys(os.path.normpath(os.path.join(working, folder)) for folder in folders):  # noqa: PTH118
-        if os.path.isabs(folder) and os.path.realpath(folder) != working:  # noqa: PTH117 - a plain string, like sys.path
-            yield Path(folder)
 
 
 def _folders_in(home: Path) -> Iterator[Path]:
@@ -115,13 +99,52 @@ def to_install_into(pin: ModelPin, settings: Settings) -> Iterator[Place]:
         The target when one is set, else the environment and the user site; then the store.
     """
     if settings.target is not None:
-        yield _site("MODELBOOT_TARGET", settings.target)
+        yield _target(settings.target)
     else:
-        yield _site("environment", purelib())
-        for folder in _user_site():
-            yield _site("user site", Path(folder))
+        yield from _own()
     if settings.home is not None:
         yield _store(pin, settings.home)
+
+
+def at(folder: Path) -> Place:
+    """Return the place a folder is in which a model was found: its own, even if it is not one of those to choose from.
+
+    A folder of the store is recognised by its neighbour `.modelboot`.
+    """
+    if (folder.parent / WORK).is_dir() and not (folder / WORK).is_dir():
+        return Place("store", folder, folder.parent / WORK)
+    return _site("where it lies", folder)
+
+
+def _shared(settings: Settings) -> Iterator[Place]:
+    """Yield the places many models may lie in.
+
+    With a target set that is the target alone. Otherwise it is every folder on sys.path but the working directory,
+    whose files are whatever somebody left there.
+    """
+    if settings.target is not None:
+        yield _target(settings.target)
+        return
+    working = _working_folder()
+    # Links are not resolved in what is yielded: the folder is shown to people, and named by links on purpose.
+    others = [Path(os.path.normpath(os.path.join(working, folder))) for folder in sys.path if folder]  # noqa: PTH118
+    seen = {working}
+    for place in (*_own(), *(_site("sys.path", folder) for folder in others if folder.is_absolute())):
+        real = os.path.realpath(place.folder)
+        if real not in seen:
+            seen.add(real)
+            yield place
+
+
+def _own() -> Iterator[Place]:
+    """Yield the environment's folder, and the user's own where Python uses it: not in a virtual environment."""
+    yield _site("environment", purelib())
+    if site.ENABLE_USER_SITE:
+        yield _site("user site", Path(site.getusersitepackages()))
+
+
+def _target(folder: Path) -> Place:
+    return _site("MODELBOOT_TARGET", folder)
 
 
 def is_writable(place: Place) -> bool:
@@ -141,8 +164,3 @@ def _site(label: str, folder: Path) -> Place:
 
 def _store(pin: ModelPin, home: Path) -> Place:
     return Place("store", home / f"{pin.name}-{pin.version}-{pin.sha256[:12]}", home / WORK)
-
-
-def _user_site() -> tuple[str, ...]:
-    """Return the user's own site-packages where Python uses it: not in a virtual environment, not with -s or -I."""
-    return (site.getusersitepackages(),) if site.ENABLE_USER_SITE else ()

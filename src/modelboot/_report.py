@@ -102,7 +102,21 @@ def catalog_text(entries: Iterable[CatalogEntry]) -> str:
 
 def item_facts(item: Item) -> Facts:
     """Return what `list --json` says of one installed pipeline."""
-    return {**asdict(item), "folder": str(item.folder), "whole": item.damage is None}
+    return {
+        "name": item.name,
+        "version": item.version,
+        "installer": item.installer,
+        "folder": str(item.folder),
+        "sha256": item.sha256,
+        "damage": item.damage,
+        "whole": item.damage is None,
+    }
+
+
+def audit_lines(item: Item, issues: Sequence[str]) -> list[str]:
+    """Return what `verify` says of one pipeline: a line, and one more for each issue."""
+    state = "intact" if not issues else f"{len(issues)} {'issue' if len(issues) == 1 else 'issues'}"
+    return [f"{item}  {state}  {item.folder}", *(f"  {issue}" for issue in issues)]
 
 
 def inventory_text(items: Sequence[Item]) -> str:

@@ -13,7 +13,15 @@ import re
 import secrets
 import shutil
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_own: set[str] = set()
+"""Names of the stages in use by this process's threads."""
 
 SUFFIX = ".stage"
 _OWNER = re.compile(r"[^.]+\.([0-9a-f]{8})\.(\d{1,9})\.(\w+)\.[0-9a-f]+\.stage")
@@ -25,7 +33,7 @@ def create(work: Path, name: str) -> Path:
     """Make a stage of this process.
 
     Args:
-        work: The `.modelboot` folder; it must exist.
+        work: The `.modelboot` folder; made again when a neighbour that failed has just removed it.
         name: Name of the model to be prepared.
 
     Returns:
@@ -34,20 +42,46 @@ def create(work: Path, name: str) -> Path:
     Raises:
         OSError: It cannot be made: rights, room.
     """
-    pid = os.getpid()
-    stage = work / f"{name}.{_host()}.{pid}.{_birth(pid)}.{secrets.token_hex(4)}{SUFFIX}"
+    stage = work / f"{name}.{_host()}.{os.getpid()}.{_birth(os.getpid())}.{secrets.token_hex(4)}{SUFFIX}"
+    _own.add(stage.name)
+    work.mkdir(parents=True, exist_ok=True)
     stage.mkdir()
     return stage
 
 
-def dead(work: Path) -> list[Path]:
-    """List the stages whose process is gone, of any model; one folder read where there is none."""
+@contextmanager
+def staged(work: Path, name: str) -> Iterator[Path]:
+    """Make a stage, and remove it on the way out.
+
+    Args:
+        work: As for `create`.
+        name: As for `create`.
+
+    Yields:
+        The new, empty folder.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    stage = create(work, name)
     try:
-        with os.scandir(work) as entries:
-            stages = [Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX)]
-    except OSError:  # no such folder, or one this user may not read: nothing of ours
-        return []
-    return [stage for stage in stages if not _is_alive(stage)]
+        yield stage
+    finally:
+        # No longer counted as alive first: if removing it is interrupted, the next call of this process sweeps it.
+        _own.discard(stage.name)
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def rivals(stage: Path) -> list[Path]:
+    """List the stages in which others, threads of this process among them, prepare the same model right now."""
+    name = stage.name.partition(".")[0]
+    others = [other for other in _stages(stage.parent) if other.name.partition(".")[0] == name]
+    return [other for other in others if other.name != stage.name and _is_alive(other)]
+
+
+def dead(work: Path) -> list[Path]:
+    """List the stages whose owner is gone, of any model; one folder read where there is none."""
+    return [stage for stage in _stages(work) if not _is_alive(stage)]
 
 
 def sweep(work: Path, name: str) -> None:
@@ -57,11 +91,21 @@ def sweep(work: Path, name: str) -> None:
             shutil.rmtree(stage, ignore_errors=True)
 
 
+def _stages(work: Path) -> list[Path]:
+    try:
+        with os.scandir(work) as entries:
+            return [Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX)]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # none, or none of this user's business
+        return []
+
+
 def _is_alive(stage: Path) -> bool:
     owner = _OWNER.match(stage.name)
     if owner is None:  # not one of ours, so not ours to remove
         return True
     host, pid, birth = owner.groups()
+    if (host, pid, birth) == (_host(), str(os.getpid()), _birth(os.getpid())):
+        return stage.name in _own  # another thread's, or what an interrupted call of this process left
     if host != _host():
         return time.time() - _last_touched(stage) < STRANGER_IDLE_S
     try:

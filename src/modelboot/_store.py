@@ -1,4 +1,4 @@
-"""What lies in a folder: is the pinned model there, is it whole, and putting a new one in its place by rename.
+"""What lies in a folder: is the pinned model there, and is it whole. Nothing here writes.
 
 "Whole" is decided by evidence, not by trying to import: a dist-info of the pinned version, a RECORD, every recorded
 file there with its recorded size, and no direct_url.json that names another hash.
@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from modelboot import _disk, _versions
+from modelboot import _versions
 from modelboot._places import INSTALLER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from modelboot._pin import ModelPin
-    from modelboot._places import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +94,9 @@ class Found:
 class Sighting:
     """What a look at one folder found of one model."""
 
-    state: Literal["absent", "whole", "foreign", "replaceable"]
-    """`foreign` is another version or wheel that modelboot did not put there: it is never touched. `replaceable` is
-    modelboot's own older one, or any damaged one."""
+    state: Literal["absent", "whole", "taken", "replaceable"]
+    """`taken` is a version or wheel that stays: any that modelboot did not put there, and a newer one that it did.
+    `replaceable` is modelboot's own older one, or a damaged one."""
     found: Found | None = None
     remains: tuple[Path, ...] = ()
     """Everything of that name in the folder, dist-infos first: what a new install takes the place of."""
@@ -111,22 +110,42 @@ def look(folder: Path, pin: ModelPin) -> Sighting:
         pin: The model.
 
     Returns:
-        What is there, judged against the pin.
+        What is there, judged against the pin. What this user may not read is taken by somebody else.
+
+    Raises:
+        OSError: It cannot be judged: too many open files, no memory, a broken disk.
     """
+    try:
+        return _look(folder, pin)
+    except PermissionError:
+        return Sighting("taken")
+
+
+def _look(folder: Path, pin: ModelPin) -> Sighting:
     package = folder / pin.name
     dist_infos = [info for info in dist_infos_in(folder) if _canonical(info.name) == _canonical(pin.name)]
     remains = (*(info.path for info in dist_infos), *([package] if os.path.lexists(package) else []))
     for info in dist_infos:
         if _is_pinned(info, pin) and missing(folder, info, package) is None:
             return Sighting("whole", Found(folder, info, package), remains)
-    if any(info.installer != INSTALLER and not _is_pinned(info, pin) for info in dist_infos):
-        return Sighting("foreign", None, remains)
+    if any(_stays(info, folder, pin) for info in dist_infos):
+        return Sighting("taken", None, remains)
     return Sighting("replaceable" if remains else "absent", None, remains)
 
 
+def _stays(info: DistInfo, folder: Path, pin: ModelPin) -> bool:
+    """Tell whether a distribution is not modelboot's to replace by this pin."""
+    if _is_pinned(info, pin):
+        return False  # it is the pinned one, and damaged
+    if info.installer != INSTALLER:
+        return True
+    # A newer one of our own is somebody's pin too: replacing it would have two programs take turns for ever.
+    return _versions.is_newer(info.version, pin.version) and missing(folder, info, folder / info.name) is None
+
+
 def dist_infos_in(folder: Path) -> Iterator[DistInfo]:
-    """Yield the dist-info folders in a folder; none when it cannot be read."""
-    with suppress(OSError), os.scandir(folder) as entries:
+    """Yield the dist-info folders in a folder; none when there is no such folder or this user may not read it."""
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(".dist-info"):
                 yield DistInfo(Path(entry.path))
@@ -181,35 +200,27 @@ def altered(found: Found) -> list[str]:
     return issues
 
 
+def unrecorded(found: Found) -> list[str]:
+    """List the files in a model's folders that its RECORD does not name; byte code does not count.
+
+    Args:
+        found: The model.
+
+    Returns:
+        Their paths, relative to the folder the model lies in.
+    """
+    recorded = {path for path, _, _ in found.dist_info.rows()}
+    files = (path for top in (found.package, found.dist_info.path) for path in top.rglob("*") if not path.is_dir())
+    names = (path.relative_to(found.folder).as_posix() for path in files if "__pycache__" not in path.parts)
+    return sorted(name for name in names if name not in recorded)
+
+
 def _sha256(file: BinaryIO) -> str:
     """Hash a file a piece at a time, as RECORD writes digests: URL-safe base64 without padding."""
     sha256 = hashlib.sha256()
     while piece := file.read(1 << 18):
         sha256.update(piece)
     return base64.urlsafe_b64encode(sha256.digest()).decode().rstrip("=")
-
-
-def publish(built: Path, aside: Path, place: Place, pin: ModelPin, dist_info: str) -> None:
-    """Put a built model in place, dist-info last: until that rename no reader takes it for installed.
-
-    Args:
-        built: Folder with the complete package and dist-info, flushed to disk.
-        aside: Empty folder on the same file system; what was there before is in it afterwards.
-        place: Where the model goes. What `look` calls foreign must not be there.
-        pin: The model.
-        dist_info: Name of the dist-info folder in `built`.
-
-    Raises:
-        OSError: It could not be put in place, or somebody else's came in between; what was there before is back.
-    """
-    if place.is_store:
-        moves = [(place.folder, aside / "store")] if os.path.lexists(place.folder) else []
-        moves.append((built, place.folder))
-    else:
-        moves = [(path, aside / path.name) for path in look(place.folder, pin).remains]
-        moves += [(built / name, place.folder / name) for name in (pin.name, dist_info)]
-    _disk.rename_all(moves)
-    _disk.flush_folder(place.folder.parent if place.is_store else place.folder)
 
 
 def _canonical(name: str) -> str:

@@ -33,6 +33,11 @@ def same(one: str, other: str) -> bool:
         return False
 
 
+def is_newer(one: str, other: str) -> bool:
+    """Tell whether one version comes after another; False when either is no version."""
+    return is_version(one) and is_version(other) and Version(one) > Version(other)
+
+
 def ascending(version: str) -> Version:
     """Return what to sort versions by: 3.10 comes after 3.9."""
     return Version(version)

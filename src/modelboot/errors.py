@@ -242,7 +242,7 @@ class HashMismatchError(DownloadError):
         )
 
 
-Fault = Literal["archive", "busy", "rights", "space", "system"]
+Fault = Literal["archive", "busy", "owner", "rights", "space", "system"]
 
 _ERRNO_FAULTS: dict[int | None, Fault] = {
     errno.EACCES: "rights",
@@ -256,6 +256,7 @@ _ERRNO_FAULTS: dict[int | None, Fault] = {
 _INSTALL_HINTS: dict[Fault, str] = {
     "archive": "this wheel cannot be installed by modelboot; rebuild it with `spacy package` and pin the new hash",
     "busy": "wait for the other process or end it; MODELBOOT_DEADLINE sets how long to wait, in seconds",
+    "owner": "modelboot removes only what it installed; use the program that did, or move your own files away first",
     "rights": "run as a user who may write there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder you may write",
     "space": "free some space there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder on another file system",
     "system": "nothing was changed; mend the cause named above and run it again",
@@ -273,24 +274,29 @@ class InstallError(ModelbootError):
     fault: Fault
     reason: str
     """What is wrong, as the end of a sentence; several issues are separated by semicolons."""
+    action: Literal["install", "uninstall"] = "install"
 
     @classmethod
-    def from_os_error(cls, error: OSError, *, model: str, path: str) -> InstallError:
+    def from_os_error(
+        cls, error: OSError, *, model: str, path: str, action: Literal["install", "uninstall"] = "install"
+    ) -> InstallError:
         """Word what the operating system refused.
 
         Args:
             error: The refusal; the file it names wins over `path`.
             model: Name and version of the pipeline.
             path: The file or folder that was worked on.
+            action: What was being done.
         """
         reason = error.strerror or str(error) or type(error).__name__
         fault = _ERRNO_FAULTS.get(error.errno, "system")
-        return cls(model=model, path=str(error.filename or path), fault=fault, reason=reason)
+        place = str(error.filename2 or error.filename or path)
+        return cls(model=model, path=place, fault=fault, reason=reason, action=action)
 
     @property
     def message(self) -> str:
         """Name model, place and reason."""
-        return f"could not install {self.model}: {self.path}: {self.reason}"
+        return f"could not {self.action} {self.model}: {self.path}: {self.reason}"
 
     @property
     def hint(self) -> str:
@@ -300,7 +306,7 @@ class InstallError(ModelbootError):
 
 @dataclass(kw_only=True, eq=False)
 class LoadError(ModelbootError):
-    """The model is installed and its files are intact, but spaCy cannot load it."""
+    """The model is installed, but spaCy cannot load it, and its files are not known to be damaged."""
 
     model: str
     """Name and version of the pipeline."""
@@ -316,5 +322,5 @@ class LoadError(ModelbootError):
 
     @property
     def hint(self) -> str:
-        """Where to look: the files are known to be good."""
-        return "its files are the pinned ones, so look at the cause above: spaCy's version, its plugins, memory"
+        """Where to look: installing it again would not help."""
+        return "look at the cause: spaCy's version and plugins, memory, open files; `modelboot verify` checks the files"

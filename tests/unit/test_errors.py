@@ -112,6 +112,15 @@ CASES = {
     "install-busy": install_error(
         "busy", "wait for the other process or end it; MODELBOOT_DEADLINE sets how long to wait, in seconds"
     ),
+    "install-owner": install_error(
+        "owner",
+        "modelboot removes only what it installed; use the program that did, or move your own files away first",
+    ),
+    "uninstall": Case(
+        InstallError(model="xx 1.0", path="/target", fault="system", reason="no luck", action="uninstall"),
+        "could not uninstall xx 1.0: /target: no luck",
+        "nothing was changed; mend the cause named above and run it again",
+    ),
     "install-rights": install_error(
         "rights",
         "run as a user who may write there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder you may write",
@@ -124,7 +133,7 @@ CASES = {
     "load": Case(
         LoadError(model="xx 1.0", path="/target/xx/xx-1.0", reason="ValueError: [E002] no factory"),
         "could not load xx 1.0 from /target/xx/xx-1.0: ValueError: [E002] no factory",
-        "its files are the pinned ones, so look at the cause above: spaCy's version, its plugins, memory",
+        "look at the cause: spaCy's version and plugins, memory, open files; `modelboot verify` checks the files",
     ),
 }
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

@@ -71,8 +71,9 @@ def direct_url(pin: ModelPin, wheel: BuiltWheel, built: Path) -> dict[str, objec
 
 
 def test_unpack_holds_package_and_dist_info_alone(wheel: BuiltWheel, built: Path) -> None:
-    """The members, what an installer adds, and nothing else is there; the dist-info's name is told."""
-    assert unpack(wheel.path, PIN, built) == INFO
+    """The members, what an installer adds, and nothing else is there."""
+    unpack(wheel.path, PIN, built)
+    assert {path.name for path in built.iterdir()} == {NAME, INFO}
     with zipfile.ZipFile(wheel.path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     found = files(built)
@@ -225,7 +226,7 @@ def test_unpack_arbitrary_file_name(tmp_path: Path, wheel: BuiltWheel, built: Pa
     """What the wheel's file is called does not matter: its hash says what it is."""
     copy = tmp_path / name
     copy.write_bytes(wheel.path.read_bytes())
-    assert unpack(copy, PIN, built) == INFO
+    unpack(copy, PIN, built)
     assert record(built)
 
 
@@ -235,4 +236,5 @@ def test_unpack_arbitrary_file_name(tmp_path: Path, wheel: BuiltWheel, built: Pa
 def test_unpack_version_spelled_otherwise(tmp_path: Path, built: Path, pinned: str, inside: str) -> None:
     """A pin may spell the version otherwise than the wheel does."""
     wheel = plain_wheel(tmp_path, version=inside)
-    assert unpack(wheel.path, ModelPin(NAME, pinned, "0" * 64), built) == f"{NAME}-{inside}.dist-info"
+    unpack(wheel.path, ModelPin(NAME, pinned, "0" * 64), built)
+    assert {path.name for path in built.iterdir()} == {NAME, f"{NAME}-{inside}.dist-info"}

@@ -31,7 +31,7 @@ from pathlib import Path
 from modelboot import ModelPin, _lock
 from modelboot._deadline import Deadline
 pin = ModelPin("en_acme_sm", "1.2.0", "0" * 64)
-with _lock.held(Path(sys.argv[1]), pin, Deadline.after(60)) as is_held:
+with _lock.held(Path(sys.argv[1]), str(pin), Deadline.after(60)) as is_held:
     print(is_held, flush=True)
     if len(sys.argv) == 2:
         sys.stdin.read()
@@ -98,7 +98,7 @@ def _kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_kept_alive")
 def test_held(path: Path) -> None:
     """The lock is held within the block and free after it; the file stays, or two could get in at once."""
-    with _lock.held(path, PIN, Deadline.after(ENOUGH_S)) as is_held:
+    with _lock.held(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
         inside = is_held, is_free(path)
     assert (inside, is_free(path), path.exists()) == ((True, False), True, True)
 
@@ -107,7 +107,7 @@ def test_held(path: Path) -> None:
 def test_held_until_an_error(path: Path) -> None:
     """An error within the block goes through, and the lock is free after it."""
     message = "unpacking failed"
-    with pytest.raises(RuntimeError, match=message), _lock.held(path, PIN, Deadline.after(ENOUGH_S)):
+    with pytest.raises(RuntimeError, match=message), _lock.held(path, str(PIN), Deadline.after(ENOUGH_S)):
         raise RuntimeError(message)
     assert is_free(path)
 
@@ -116,7 +116,7 @@ def test_held_again(path: Path) -> None:
     """A lock file that was left behind is used again."""
     inodes = []
     for _ in range(2):
-        with _lock.held(path, PIN, Deadline.after(ENOUGH_S)) as is_held:
+        with _lock.held(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
             inodes.append((is_held, path.stat().st_ino))
     assert inodes[0] == inodes[1] == (True, path.stat().st_ino)
 
@@ -129,7 +129,7 @@ def test_held_after_the_first_is_killed(monkeypatch: pytest.MonkeyPatch, path: P
         logger = logging.getLogger("modelboot")
         logger.addHandler(waiting)
         logger.setLevel(logging.INFO)
-        with _lock.held(path, PIN, Deadline.after(ENOUGH_S)) as is_held:
+        with _lock.held(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
             assert is_held
     assert waiting.messages[0] == f"waiting for another process that is installing en_acme_sm 1.2.0 ({path})"
 
@@ -139,7 +139,7 @@ def test_busy_at_the_deadline(monkeypatch: pytest.MonkeyPatch, path: Path, caplo
     monkeypatch.setattr(_lock, "REMIND_EVERY_S", 0.01)
     caplog.set_level(logging.INFO, "modelboot")
     with holder(path):
-        waiting = _lock.held(path, PIN, Deadline.after(0.5))
+        waiting = _lock.held(path, str(PIN), Deadline.after(0.5))
         with pytest.raises(InstallError, match=r"^could not install en_acme_sm 1\.2\.0") as caught, waiting:
             pass
     busy = caught.value
@@ -150,9 +150,9 @@ def test_busy_at_the_deadline(monkeypatch: pytest.MonkeyPatch, path: Path, caplo
 
 def test_busy_after_the_deadline(path: Path) -> None:
     """A deadline that has passed leaves one try: enough for a free lock, an error for a held one."""
-    with _lock.held(path, PIN, Deadline(30.0, 0.0)) as is_held:
+    with _lock.held(path, str(PIN), Deadline(30.0, 0.0)) as is_held:
         assert is_held
-    late = _lock.held(path, PIN, Deadline(30.0, 0.0))
+    late = _lock.held(path, str(PIN), Deadline(30.0, 0.0))
     with holder(path), pytest.raises(InstallError, match="for 30 s"), late:
         pass
 
@@ -168,7 +168,7 @@ def test_no_locks_on_this_file_system(
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     caplog.set_level(logging.DEBUG, "modelboot")
-    with _lock.held(path, PIN, Deadline.after(ENOUGH_S)) as is_held:
+    with _lock.held(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
         assert not is_held
     said = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "modelboot._lock"]
     assert [level for level, _ in said] == ["DEBUG"]
@@ -186,7 +186,7 @@ def test_lock_file_on_a_read_only_file_system(monkeypatch: pytest.MonkeyPatch, p
         return open_(name, *args, **options)
 
     monkeypatch.setattr(os, "open", read_only)
-    with _lock.held(path, PIN, Deadline.after(ENOUGH_S)) as is_held:
+    with _lock.held(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
         assert (is_held, path.exists()) == (False, False)
 
 

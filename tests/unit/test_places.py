@@ -73,14 +73,19 @@ def test_purelib() -> None:
     assert _places.purelib() == Path(sysconfig.get_paths()["purelib"])
 
 
+def looked_in(pin: ModelPin, settings: Settings) -> list[Path]:
+    """Return the folders a model is looked for in."""
+    return [place.folder for place in _places.to_look_in(pin, settings)]
+
+
 def test_to_look_in_target(chosen: Settings) -> None:
     """With a target set a model may lie there or in the store, and nowhere else."""
-    assert list(_places.to_look_in(PIN, chosen)) == [Path("/target"), Path("/home") / STORE_NAME]
+    assert looked_in(PIN, chosen) == [Path("/target"), Path("/home") / STORE_NAME]
 
 
 def test_to_look_in_target_without_home(chosen: Settings) -> None:
     """A user without a store is looked for in the target alone."""
-    assert list(_places.to_look_in(PIN, replace(chosen, home=None))) == [Path("/target")]
+    assert looked_in(PIN, replace(chosen, home=None)) == [Path("/target")]
 
 
 def test_to_look_in_order(monkeypatch: pytest.MonkeyPatch, free: Settings) -> None:
@@ -88,7 +93,7 @@ def test_to_look_in_order(monkeypatch: pytest.MonkeyPatch, free: Settings) -> No
     enable_user_site(monkeypatch, "/user")
     monkeypatch.setattr(sys, "path", ["/a", str(_places.purelib()), "/user", "/a/../a/", "/b"])
     folders = [_places.purelib(), Path("/user"), Path("/a"), Path("/b"), Path("/home") / STORE_NAME]
-    assert list(_places.to_look_in(PIN, free)) == folders
+    assert looked_in(PIN, free) == folders
 
 
 @pytest.mark.parametrize("entry", ["", ".", "{cwd}", "{cwd}/", "{link}"], ids=["empty", "dot", "path", "slash", "link"])
@@ -101,7 +106,7 @@ def test_to_look_in_working_directory(
     link.symlink_to(work)
     monkeypatch.chdir(work)
     monkeypatch.setattr(sys, "path", [entry.format(cwd=work, link=link), "below", "/a"])
-    folders = list(_places.to_look_in(PIN, replace(free, home=None)))
+    folders = looked_in(PIN, replace(free, home=None))
     assert folders == [_places.purelib(), work / "below", Path("/a")]
 
 
@@ -112,7 +117,7 @@ def test_to_look_in_deleted_working_directory(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.chdir(gone)
     gone.rmdir()
     monkeypatch.setattr(sys, "path", ["", "below", "/a"])
-    assert list(_places.to_look_in(PIN, replace(free, home=None))) == [_places.purelib(), Path("/a")]
+    assert looked_in(PIN, replace(free, home=None)) == [_places.purelib(), Path("/a")]
 
 
 def test_in_use(tmp_path: Path, chosen: Settings) -> None:

@@ -242,4 +242,11 @@ def test_pin_facts_without_secrets() -> None:
 
 
 def _item(name: str, version: str, *, installer: str, damage: str | None) -> Item:
-    return Item(name=name, version=version, installer=installer, folder=Path("/env"), sha256=SHA256, damage=damage)
+    return Item(
+        name=name,
+        version=version,
+        installer=installer,
+        folder=Path("/env"),
+        sha256=SHA256,
+        damage=damage,
+    )

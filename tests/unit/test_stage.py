@@ -103,9 +103,31 @@ def test_create_twice(work: Path) -> None:
 
 
 def test_create_without_a_work_folder(tmp_path: Path) -> None:
-    """A stage is not made where there is no work folder."""
-    with pytest.raises(FileNotFoundError, match="en_acme_sm"):
-        _stage.create(tmp_path / "missing", "en_acme_sm")
+    """A work folder that a failed neighbour has just removed is made again."""
+    assert _stage.create(tmp_path / "missing", "en_acme_sm").parent == tmp_path / "missing"
+
+
+def test_dead_own_given_up(work: Path) -> None:
+    """What an interrupted call of this very process left behind is dead, though the process lives."""
+    with _stage.staged(work, "en_acme_sm") as stage:
+        assert _stage.dead(work) == []
+    stage.mkdir()
+    assert _stage.dead(work) == [stage]
+
+
+def test_staged(work: Path) -> None:
+    """A stage is gone with all in it on the way out, whatever happened inside."""
+    stages = _stage.staged(work, "en_acme_sm")
+    (stages.__enter__() / "file").touch()
+    swallowed = stages.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert (swallowed, list(work.iterdir())) == (False, [])
+
+
+def test_rivals(work: Path) -> None:
+    """Rivals are the living stages of the same model, other threads' too, but not one's own."""
+    own, other = _stage.create(work, "en_acme_sm"), _stage.create(work, "en_acme_sm")
+    _stage.create(work, "fr_acme_sm")
+    assert _stage.rivals(own) == [other]
 
 
 def test_dead_own(work: Path) -> None:
