@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from modelboot._settings import Settings
 
 PIECE_BYTES = 1 << 16
-MAX_CUT = (urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength)
-REDIRECTS = 10
+MAX_REDIRECTS = 10
 CUT = (urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength)
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
