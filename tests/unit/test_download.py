@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,9 +16,10 @@ from modelboot._deadline import Deadline
 from modelboot._download import Job, fetch
 from modelboot.errors import DownloadError, HashMismatchError, InstallError
 from support.server import ModelServer, Reply
+from support.users import public_folder, run_as_other_user, skip_unless_other_user
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from modelboot._settings import Settings
 
@@ -33,7 +28,6 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 BELIEVABLE = 3 * (1 << 20) * 5 // 4
 """Most bytes taken for a pin of 1 MB."""
 PATH = "/x.whl"
-NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
 
 
 @dataclass
@@ -104,15 +98,6 @@ def scene(tmp_path: Path, settings: Settings) -> Scene:
     folder = tmp_path / "stage"
     folder.mkdir()
     return Scene(folder, replace(settings, timeout_s=30.0))
-
-
-@pytest.fixture
-def for_all() -> Iterator[Path]:
-    """Return a folder that every user may search; pytest's own are private."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def test_fetch_http(server: ModelServer, scene: Scene) -> None:
@@ -374,14 +359,11 @@ except DownloadError as error:
 """
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv to become nobody"
-)
-def test_fetch_file_unreadable(for_all: Path) -> None:
+def test_fetch_file_unreadable() -> None:
     """A file this user may not read is told in the system's words."""
-    secret = for_all / "x.whl"
-    secret.write_bytes(BODY)
-    secret.chmod(0o600)
-    command = [*NOBODY, sys.executable, "-c", CHILD, secret.as_uri(), str(for_all)]
-    child = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
-    assert (child.stdout, child.stderr) == ("Permission denied", "")
+    skip_unless_other_user()
+    with public_folder() as folder:
+        secret = folder / "x.whl"
+        secret.write_bytes(BODY)
+        secret.chmod(0o600)
+        assert run_as_other_user(CHILD, secret.as_uri(), folder) == "Permission denied"

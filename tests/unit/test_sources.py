@@ -6,12 +6,9 @@ import hashlib
 import importlib.util
 import logging
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,17 +22,17 @@ from modelboot.errors import DownloadError, HashMismatchError, InstallError, Off
 from support.hostile import NAME, VERSION, plain_wheel
 from support.package_index import offer, point_pip_at
 from support.server import Reply
+from support.users import public_folder, run_as_other_user, skip_unless_other_user
 from support.wheels import altered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from support.server import ModelServer
     from support.wheels import BuiltWheel
 
 FILE = f"{NAME}-{VERSION}-py3-none-any.whl"
 PLACE = f"{NAME}-{VERSION}/{FILE}"
-NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
 REAL_PIP = pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="needs pip in this environment")
 
 
@@ -92,15 +89,6 @@ def scene(tmp_path: Path, server: ModelServer, settings: Settings) -> Scene:
 def no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take pip away: asking the index fails at once."""
     monkeypatch.setattr(sys, "executable", "")
-
-
-@pytest.fixture
-def for_all() -> Iterator[Path]:
-    """Return a folder that every user may write; pytest's own are private."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o777)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def test_get_wheel_wheelhouse_first(scene: Scene) -> None:
@@ -336,18 +324,16 @@ sys.stdout.write(get_wheel(order).source)
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv to become nobody")
-def test_get_wheel_unreadable_wheelhouses(scene: Scene, for_all: Path) -> None:
+def test_get_wheel_unreadable_wheelhouses(scene: Scene) -> None:
     """Neither a wheelhouse nor a wheel that may not be read hides the wheel behind it."""
-    content = scene.wheel.path.read_bytes()
-    closed, mixed, stage = (for_all / name for name in ("closed", "mixed", "stage"))
-    for folder in (closed, mixed, stage):
-        folder.mkdir()
-    for path in (closed / FILE, mixed / "a.whl", mixed / "b.whl"):
-        path.write_bytes(content)
-    closed.chmod(0o700)
-    (mixed / "a.whl").chmod(0o600)
-    stage.chmod(0o777)
-    command = [*NOBODY, sys.executable, "-c", CHILD, NAME, scene.wheel.sha256, *map(str, (stage, closed, mixed))]
-    child = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
-    assert (child.stdout, child.stderr) == ("wheelhouse", "")
+    skip_unless_other_user()
+    with public_folder() as root:
+        closed, mixed, stage = (root / name for name in ("closed", "mixed", "stage"))
+        for folder in (closed, mixed, stage):
+            folder.mkdir()
+        for path in (closed / FILE, mixed / "a.whl", mixed / "b.whl"):
+            path.write_bytes(scene.wheel.path.read_bytes())
+        closed.chmod(0o700)
+        (mixed / "a.whl").chmod(0o600)
+        stage.chmod(0o777)
+        assert run_as_other_user(CHILD, NAME, scene.wheel.sha256, stage, closed, mixed) == "wheelhouse"
