@@ -6,8 +6,7 @@ and no I/O, so a library may import it at its own top.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # type checkers know the name; importing typing would be most of the cost of this module
 if TYPE_CHECKING:
     from modelboot._ensure import ensure_model
     from modelboot._installed import InstalledModel

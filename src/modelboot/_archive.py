@@ -11,6 +11,7 @@ import csv
 import email.parser
 import stat
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,16 @@ if TYPE_CHECKING:
 
     from modelboot._pin import ModelPin
 
+EXPANSION_FREE_BYTES = 100_000_000
+"""Members may always be so large in all: the wheel of an untrained pipeline is small, but its tables are not."""
 EXPANSION_LIMIT = 50
-"""How many times larger than the wheel its members may be in all. Pipelines are floats and tables: about 2 times."""
+"""Beyond that, how many times larger than the wheel its members may be in all. Trained pipelines: about 2 times."""
 SMALL_BYTES = 1 << 24
 """Members read whole here (RECORD, METADATA, WHEEL, entry points) may be so large; real ones have kilobytes."""
 WRITTEN_BY_INSTALLERS = frozenset({"INSTALLER", "REQUESTED", "direct_url.json"})
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError)
+"""What zipfile raises on an archive that is broken, when it is opened or when a member is read."""
+COMPRESSIONS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 SIGNATURES = frozenset({"RECORD.jws", "RECORD.p7s"})
 
 
@@ -67,7 +73,7 @@ def inspect(wheel: Path, pin: ModelPin) -> Contents:
     try:
         with zipfile.ZipFile(wheel) as archive:
             return _inspect(archive, pin, wheel.stat().st_size)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
+    except (*UNREADABLE, NotImplementedError, RuntimeError, UnicodeDecodeError, csv.Error) as error:
         raise PolicyError([f"not a readable wheel: {error}"]) from error
 
 
@@ -80,7 +86,7 @@ def _inspect(archive: zipfile.ZipFile, pin: ModelPin, wheel_bytes: int) -> Conte
         *_duplicates(archive.namelist()),
         *(issue for member in archive.infolist() for issue in _member_issues(member, pin.name, dist_info)),
     ]
-    if total > EXPANSION_LIMIT * wheel_bytes:
+    if total > max(EXPANSION_FREE_BYTES, EXPANSION_LIMIT * wheel_bytes):
         issues.append(f"unpacks to {total} bytes, more than {EXPANSION_LIMIT} times its size")
     if issues:  # nothing is read from an archive of the wrong shape
         raise PolicyError(issues)
@@ -112,10 +118,18 @@ def _duplicates(names: list[str]) -> Iterator[str]:
 
 
 def _member_issues(member: zipfile.ZipInfo, name: str, dist_info: str) -> Iterator[str]:
-    """Yield what is wrong with one member by its name and kind, the most telling thing first."""
-    path = member.filename
+    """Yield what is wrong with one member: the most telling thing about its path, then all about its kind."""
+    yield from _path_issues(member.filename, name, dist_info)
+    if stat.S_IFMT(member.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
+        yield f"link or special file {member.filename}"
+    if member.flag_bits & 0x1:
+        yield f"encrypted member {member.filename}"
+    if member.compress_type not in COMPRESSIONS:
+        yield f"member {member.filename} is neither stored nor deflated"
+
+
+def _path_issues(path: str, name: str, dist_info: str) -> Iterator[str]:
     parts = path.rstrip("/").split("/")
-    kind = stat.S_IFMT(member.external_attr >> 16)
     if path.startswith("/") or "\\" in path or ":" in parts[0] or "\0" in path:
         yield f"absolute or foreign path {path!r}"
     elif ".." in parts or "." in parts or "" in parts:
@@ -130,10 +144,6 @@ def _member_issues(member: zipfile.ZipInfo, name: str, dist_info: str) -> Iterat
         yield f"compiled member {path}"
     elif parts[0] == dist_info and parts[-1] in WRITTEN_BY_INSTALLERS:
         yield f"member {path}, which only an installer may write"
-    if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
-        yield f"link or special file {path}"
-    if member.flag_bits & 0x1:
-        yield f"encrypted member {path}"
 
 
 def _record(archive: zipfile.ZipFile, dist_info: str) -> dict[str, tuple[str, str]]:
@@ -177,13 +187,13 @@ def _metadata_issues(archive: zipfile.ZipFile, dist_info: str, pin: ModelPin) ->
 
 
 def _entry_point_issues(archive: zipfile.ZipFile, dist_info: str) -> Iterator[str]:
-    try:
-        text = _read(archive, f"{dist_info}/entry_points.txt")
-    except PolicyError:  # it is optional
+    path = f"{dist_info}/entry_points.txt"
+    if path not in archive.namelist():
         return
-    parser = configparser.RawConfigParser(delimiters=("=",), strict=False)
+    parser = configparser.RawConfigParser(delimiters=("=",))
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names as they are written
     try:
-        parser.read_string(text)
+        parser.read_string(_read(archive, path))
     except configparser.Error as error:
         yield f"entry_points.txt cannot be read: {error}".replace("\n", " ")
     for section in ("console_scripts", "gui_scripts"):

@@ -86,7 +86,7 @@ def resolve(model: str | ModelPin, *, spacy_version: str | None = None) -> Model
         raise SettingsError(variable="model", value=repr(model), accepted="a name, name==version or a ModelPin")
     name, _, version = (part.strip() for part in model.partition("=="))
     releases = entries(name)
-    wanted = tuple(entry for entry in releases if not version or entry.pin.version == version)
+    wanted = tuple(entry for entry in releases if not version or _versions.same(entry.pin.version, version))
     if not wanted:
         raise _unknown(name, version, releases)
     return _fitting(wanted, spacy_version or _installed_spacy(wanted[-1]))
@@ -97,7 +97,7 @@ def _unknown(name: str, version: str, releases: tuple[CatalogEntry, ...]) -> Unk
         name=name,
         version=version or None,
         known_versions=tuple(entry.pin.version for entry in releases),
-        near=tuple(difflib.get_close_matches(name.replace("-", "_"), _rows(), n=3)),
+        near=tuple(difflib.get_close_matches(name.replace("-", "_").lower(), _rows(), n=3)),
     )
 
 

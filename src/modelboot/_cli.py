@@ -6,6 +6,7 @@ Results go to stdout, everything else to stderr.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING
 
 from modelboot import _report
 from modelboot._catalog import DEFAULT_MODEL, catalog, resolve
+from modelboot._doctor import diagnose
 from modelboot._ensure import ensure_model
 from modelboot._inventory import audit, installed, inventory
-from modelboot._settings import read_settings
+from modelboot._settings import as_folder, read_settings
 from modelboot._uninstall import uninstall
+from modelboot._wheelhouse import provision
 from modelboot.errors import ModelbootError
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     _log_to_stderr(logging.DEBUG if options.debug else logging.INFO)
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a report is no reason to die of an accent
+    _make_stdout_forgiving()
     try:
         options.run(options)
         sys.stdout.flush()
@@ -58,6 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE
 
 
+def _make_stdout_forgiving() -> None:
+    """Let nothing about stdout stand in the way: neither a sign it cannot write nor a caller who closed it."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - open as long as the program runs
+    elif isinstance(sys.stdout, io.TextIOWrapper):  # not what a notebook puts in its place
+        sys.stdout.reconfigure(errors="replace")
+
+
 class _CommandError(Exception):
     """A command ends without success, though nothing in the library failed."""
 
@@ -68,11 +79,15 @@ class _CommandError(Exception):
 
 
 def _fail(message: str, hint: str, *, debug: bool) -> int:
-    """Tell what failed and what to do next, a line each."""
+    """Tell what failed and what to do next, a line each, whatever an exception says of itself."""
     if debug:
         traceback.print_exc()
-    sys.stderr.write(f"error: {message}\nhint: {hint}\n")
+    sys.stderr.write(f"error: {_one_line(message)}\nhint: {_one_line(hint)}\n")
     return FAILED
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,9 +115,17 @@ def _parser() -> argparse.ArgumentParser:
     uninstall = _command(commands, "uninstall", _uninstall, "remove models that modelboot installed")
     uninstall.add_argument("models", metavar="MODEL", nargs="+", help="name or name==version")
 
+    fetch = _command(commands, "fetch", _fetch, "put verified wheels into a wheelhouse")
+    fetch.add_argument("models", metavar="MODEL", nargs="+", help="name or name==version")
+    fetch.add_argument("--dest", metavar="DIR", required=True, help="the wheelhouse, laid out as the release tree")
+
+    _command(commands, "doctor", _doctor, "show settings, places, locks and which sources answer; change nothing")
+
     pin = _command(commands, "pin", _pin, "print the line that pins a model")
     pin.add_argument("model", **one_model, help=f"name or name==version ({DEFAULT_MODEL})")  # type: ignore[arg-type]
-    pin.add_argument("--format", choices=sorted(_report.PIN_FORMATS), default="python", help="for what (python)")
+    pin.add_argument(
+        "--format", choices=sorted(_report.PIN_FORMATS), default="python", help="what the line is for (python)"
+    )
     return parser
 
 
@@ -144,7 +167,8 @@ class _LowerCase(logging.Formatter):
 
 
 def _print(options: argparse.Namespace, facts: object, text: str) -> None:
-    sys.stdout.write(f"{json.dumps(facts, indent=2, ensure_ascii=False) if options.json else text}\n")
+    """Print a result; JSON in ASCII alone, so that no encoding of stdout can spoil it."""
+    sys.stdout.write(f"{json.dumps(facts, indent=2) if options.json else text}\n")
 
 
 def _install(options: argparse.Namespace) -> None:
@@ -201,6 +225,22 @@ def _installed(model: str) -> list[Item]:
     if not items:
         raise _CommandError(f"{model} is not installed", "`modelboot list` shows what is, and where it was looked for")
     return items
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    settings, dest = read_settings(), as_folder(options.dest)
+    wheels = []
+    for model in options.models:
+        wheels.append(provision(resolve(model), dest, settings))
+        if not options.json:
+            _print(options, None, _report.wheel_line(wheels[-1]))
+    if options.json:
+        _print(options, [_report.wheel_facts(wheel) for wheel in wheels], "")
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    diagnosis = diagnose(read_settings())
+    _print(options, _report.diagnosis_facts(diagnosis), _report.diagnosis_text(diagnosis))
 
 
 def _pin(options: argparse.Namespace) -> None:

@@ -66,14 +66,14 @@ def diagnose(settings: Settings) -> Diagnosis:
     """
     pin = resolve(DEFAULT_MODEL)
     return Diagnosis(
-        settings=tuple(_settings()),
+        settings=tuple(_settings(settings)),
         places=tuple(_place(place) for place in _places.to_install_into(pin, settings)),
         sources=tuple(_source_findings(pin, settings)),
     )
 
 
-def _settings() -> Iterator[Finding]:
-    for variable, (value, origin) in origins().items():
+def _settings(settings: Settings) -> Iterator[Finding]:
+    for variable, (value, origin) in origins(settings).items():
         yield Finding(subject=variable, value=value, ok=True, detail=origin)
 
 
@@ -119,7 +119,7 @@ def _source_findings(pin: ModelPin, settings: Settings) -> Iterator[Finding]:
         return
     yield _release(name, url, settings)
     if settings.index:
-        yield _package_index(pin, settings)
+        yield _package_index(pin)
     else:
         yield Finding(subject="index", value="not asked: MODELBOOT_INDEX=0", ok=True)
 
@@ -142,9 +142,9 @@ def _release(name: str, url: str, settings: Settings) -> Finding:
     return Finding(subject=name, value=f"{shown}: answers", ok=True, detail=_since(started))
 
 
-def _package_index(pin: ModelPin, settings: Settings) -> Finding:
+def _package_index(pin: ModelPin) -> Finding:
     started = time.perf_counter()
-    reason = _index.why_not(pin, settings, Deadline.after(PROBE_S))
+    reason = _index.why_not(pin, Deadline.after(PROBE_S))
     value = "pip download: answers" if reason is None else f"pip download: {reason}"
     return Finding(subject="index", value=value, ok=reason is None, detail=_since(started))
 

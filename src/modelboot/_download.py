@@ -157,6 +157,8 @@ class _Transfer:
                     if self._judge(body, part):
                         return
                 except HttpError as error:
+                    if self.cancelled.is_set():  # it is we who cut the connection; what has come stays
+                        return
                     if error.restart:
                         part.restart()
                     self._pause(error, tries)
@@ -166,8 +168,7 @@ class _Transfer:
         pause_s = tries.pause_s(error, self.deadline.remaining_s)
         if pause_s is None:
             raise self.job.failed(_after(error, tries), error.url, error.kind) from error
-        _log.info("%s: %s; trying again in %.1f s", self.job.pin, error, pause_s)
-        self.progress.note(f"{error}; trying again")
+        self.progress.note(f"{self.job.pin}: {error}; trying again in {pause_s:.1f} s")
         self.cancelled.wait(pause_s)
 
     def _receive(self, body: Body, part: Part) -> None:

@@ -107,7 +107,6 @@ def _ensure(pin: ModelPin, settings: Settings, instead_of: Found | None) -> tupl
         found = _store.look(place.folder, pin).found
         if found is not None and not (instead_of and _store.altered(found)):
             return clock.report(pin, found.data, "present"), found
-        _stage.sweep(place.work, pin.name)
         return _install_into(place, pin, settings, deadline, clock)
 
 
@@ -125,6 +124,7 @@ def _install_into(
     place: Place, pin: ModelPin, settings: Settings, deadline: Deadline, clock: Clock
 ) -> tuple[InstalledModel, Found]:
     with _stage.staged(place.work, pin.name) as stage:
+        _stage.sweep(place.work, pin.name, heir=stage)
         order = Order(pin=pin, folder=stage, settings=settings, deadline=deadline, progress=make_progress(settings))
         delivery = get_wheel(order)
         clock.lap("get")

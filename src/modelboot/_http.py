@@ -32,37 +32,30 @@ MAX_REDIRECTS = 10
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 """Answers that may be another in a moment; every other 4xx and 5xx is final."""
+CUT = (urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength)
 PAGES = ("text/html", "application/xhtml+xml", "application/json", "application/problem+json")
 
 
+@dataclass(eq=False)
 class HttpError(Exception):
-    """The server did not answer with a wheel; the text is the reason, as the end of a sentence."""
+    """The server did not answer with a wheel."""
 
-    def __init__(
-        self,
-        reason: str,
-        url: str,
-        *,
-        kind: Kind = "other",
-        again: bool = False,
-        unreachable: bool = False,
-        restart: bool = False,
-        after_s: float | None = None,
-    ) -> None:
-        """Keep the facts.
+    reason: str
+    """Why, as the end of a sentence."""
+    url: str
+    """Where it happened, after redirects."""
+    kind: Kind = "other"
+    again: bool = False
+    """Whether a further try may succeed."""
+    unreachable: bool = False
+    """Whether there was no connection at all, so that other sources should soon get their turn."""
+    restart: bool = False
+    """Whether what has come so far is of no use to the next try."""
+    after_s: float | None = None
+    """Seconds the server asks to wait before the next try."""
 
-        Args:
-            reason: Why, as the end of a sentence.
-            url: Where it happened, after redirects.
-            kind: What sort of failure, for the hint.
-            again: Whether a further try may succeed.
-            unreachable: Whether there was no connection at all, so that other sources should soon get their turn.
-            restart: Whether what has come so far is of no use to the next try.
-            after_s: Seconds the server asks to wait before the next try.
-        """
-        super().__init__(reason)
-        self.url, self.kind, self.after_s = url, kind, after_s
-        self.again, self.unreachable, self.restart = again, unreachable, restart
+    def __str__(self) -> str:
+        return self.reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,7 +309,9 @@ def _range(text: str, url: str) -> tuple[int, int | None]:
     span, _, total = rest.partition("/")
     start = _number(span.partition("-")[0])
     if unit != "bytes" or start is None:
-        raise HttpError(f"sends a part of the file without saying which: Content-Range {text!r}", url, again=True, restart=True)
+        raise HttpError(
+            f"sends a part of the file without saying which: Content-Range {text!r}", url, again=True, restart=True
+        )
     return start, _number(total)
 
 
@@ -331,12 +326,16 @@ def _in_words(error: BaseException, url: str, timeout_s: float) -> HttpError:
     untrusted = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if untrusted is not None:
         why = untrusted.verify_message or untrusted.reason
-        return HttpError(f"certificate of {host} not accepted ({why}); to trust its CA set {VARIABLES}", url, kind="certificate")
+        return HttpError(
+            f"certificate of {host} not accepted ({why}); to trust its CA set {VARIABLES}", url, kind="certificate"
+        )
     refused = any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes)
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError) and not refused:  # urllib3 2 counts both as one
         return HttpError(f"no connection within {timeout_s:g} s", url, unreachable=True)
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return HttpError(f"no byte for {timeout_s:g} s", url, again=True)
+    if "prematurely" in str(error) or any(isinstance(cause, CUT) for cause in causes):  # as urllib3 2 and 1 say it
+        return HttpError("cut short", url, kind="short", again=True)
     reason = _last_words(error, causes)
     if isinstance(error, urllib3.exceptions.ProxyError):
         answered = "Tunnel connection failed" in reason

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
 import installer
@@ -45,7 +44,7 @@ def unpack(wheel: Path, pin: ModelPin, built: Path) -> None:
         contents = _archive.inspect(wheel, pin)
         _check_room(contents.total_bytes, pin, wheel.parent)
         _run_installer(wheel, pin, built, contents)
-    except (_archive.PolicyError, zipfile.BadZipFile, zlib.error) as error:
+    except (_archive.PolicyError, *_archive.UNREADABLE) as error:
         raise InstallError(model=str(pin), path=pin.filename, fault="archive", reason=str(error)) from error
     _disk.flush_tree(built)
 
@@ -62,7 +61,8 @@ def _run_installer(wheel: Path, pin: ModelPin, built: Path, contents: _archive.C
     schemes = {key: str(built) for key in SCHEMES}
     unpacked = SchemeDictionaryDestination(schemes, interpreter="python", script_kind="posix")
     with zipfile.ZipFile(wheel) as archive:
-        archive.filename = f"{pin.name}-{pin.version}-py3-none-any.whl"  # installer reads name and version off it
+        # installer reads name and version off the file's name, which may be anything.
+        archive.filename = f"{contents.dist_info.removesuffix('.dist-info')}-py3-none-any.whl"
         installer.install(WheelFile(archive), _Compared(unpacked, contents.hashes), _own_metadata(pin))
 
 

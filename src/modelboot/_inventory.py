@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modelboot import _catalog, _places, _store, _versions
-from modelboot._store import Found
+from modelboot._store import DistInfo, Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from modelboot._settings import Settings
-    from modelboot._store import DistInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +28,12 @@ class Item:
     """SHA-256 of the wheel it came from, where the installer recorded it."""
     damage: str | None
     """The first thing that keeps it from being whole; None for nothing."""
-    found: Found
-    """Its files."""
+
+    @property
+    def found(self) -> Found:
+        """Where its files are."""
+        dist_info = self.folder / f"{self.name}-{self.version}.dist-info"
+        return Found(self.folder, DistInfo(dist_info), self.folder / self.name)
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -102,5 +105,4 @@ def _item(folder: Path, info: DistInfo) -> Item:
         folder=folder,
         sha256=info.sha256,
         damage=_store.missing(folder, info, folder / info.name),
-        found=Found(folder, info, folder / info.name),
     )

@@ -67,6 +67,16 @@ class _Key:
         return cast("Options", {option: sorted(names) for option, names in chosen.items() if names})
 
 
+class _Call(NamedTuple):
+    """What a failure is remembered of."""
+
+    pin: str
+    """All of the pin: pins that are equal may differ in their URL, and one with another URL may fare better."""
+    key: _Key | None
+    """The choice of components, where the failure may lie in it; None where it stands for every choice."""
+    settings: Settings
+
+
 @dataclass(frozen=True, slots=True)
 class _Failure:
     """A failure that is repeated for a while instead of being waited for again."""
@@ -82,7 +92,7 @@ class _Memory:
     lock: threading.Lock = field(default_factory=threading.Lock)
     flights: dict[_Key, threading.Lock] = field(default_factory=dict)
     models: dict[_Key, Language] = field(default_factory=dict)
-    failures: dict[tuple[ModelPin, Settings], _Failure] = field(default_factory=dict)
+    failures: dict[_Call, _Failure] = field(default_factory=dict)
     hits: int = 0
     misses: int = 0
 
@@ -106,10 +116,12 @@ def _with_cache_controls(function: Callable[P, R_co]) -> Cached[P, R_co]:
     """Hang the controls on a plain function: it keeps its signature and help, and pickles by its name."""
 
     def cache_info() -> CacheInfo:
+        """Return hits, misses, maximum and current size."""
         recalled = _recall.cache_info().hits
         return CacheInfo(recalled + _memory.hits, _memory.misses, None, len(_memory.models))
 
     def cache_clear() -> None:
+        """Forget every model and every remembered failure."""
         with _memory.lock:
             _recall.cache_clear()
             _memory.models.clear()
@@ -168,10 +180,11 @@ def _find(
     chosen = [_names(option, names) for option, names in zip(_OPTIONS, (disable, enable, exclude), strict=True)]
     key = _Key(resolve(model), *chosen)
     with _memory.flight(key):
-        if key in _memory.models:
+        nlp = _memory.models.get(key)
+        if nlp is not None:
             with _memory.lock:
                 _memory.hits += 1
-            return _memory.models[key]
+            return nlp
         with _memory.lock:
             _memory.misses += 1
         nlp = _load_or_repeat_failure(key)
@@ -180,7 +193,8 @@ def _find(
 
 
 _OPTIONS = ("disable", "enable", "exclude")
-_recall = functools.lru_cache(maxsize=None)(_find)
+# Spellings, not models: a generator is a new one each time, and would be kept for ever.
+_recall = functools.lru_cache(maxsize=1024)(_find)
 
 
 def _names(option: str, names: str | Iterable[str]) -> frozenset[str]:
@@ -197,11 +211,14 @@ def _names(option: str, names: str | Iterable[str]) -> frozenset[str]:
 def _load_or_repeat_failure(key: _Key) -> Language:
     """Load a model, unless the same call failed a moment ago: 200 tests on a dead network wait once, not 200 times."""
     settings = read_settings()
-    failure = _memory.failures.get((key.pin, settings))
-    if failure is not None and time.monotonic() < failure.until_s:
-        raise copy(failure.error) from failure.error
+    getting, loading = _Call(repr(key.pin), None, settings), _Call(repr(key.pin), key, settings)
+    for call in (getting, loading):
+        failure = _memory.failures.get(call)
+        if failure is not None and time.monotonic() < failure.until_s:
+            raise copy(failure.error) from failure.error
     try:
         return load(key.pin, settings, key.options())
     except (DownloadError, InstallError, LoadError) as error:  # the others cost nothing to find out again
-        _memory.failures[key.pin, settings] = _Failure(error, time.monotonic() + FAIL_FAST_S)
+        call = loading if isinstance(error, LoadError) else getting
+        _memory.failures[call] = _Failure(error, time.monotonic() + FAIL_FAST_S)
         raise

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelboot.errors import InstallError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from typing_extensions import Self
 
@@ -47,9 +47,13 @@ class Part:
                 self.validator = self._noted()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        """Close the file, and remove it after a failure. What was merely interrupted stays, to be resumed."""
         with suppress(OSError):  # a full disk again: it has been told
             self._file.close()
+        if error is not None:
+            self._path.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
 
     @property
     def sha256(self) -> str:

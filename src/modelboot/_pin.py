@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from modelboot import _versions
 from modelboot.errors import SettingsError, without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RELEASE_TREE = "https://github.com/explosion/spacy-models/releases/download"
 """Where the publisher of spaCy's pipelines keeps them: {name}-{version}/{file} below it."""
@@ -42,17 +46,14 @@ class ModelPin:
     def __post_init__(self) -> None:
         """Normalise the hash, then refuse what could not work later."""
         object.__setattr__(self, "sha256", str(self.sha256).lower())
-        object.__setattr__(self, "requires", tuple(self.requires))
-        for name, value, good, accepted in (
-            ("name", self.name, re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.name), "an importable name"),
-            ("version", self.version, _versions.is_version(self.version), "a version such as 3.8.0"),
-            ("sha256", self.sha256, re.fullmatch(r"[0-9a-f]{64}", self.sha256), "64 hexadecimal digits"),
-            ("url", self.url, _is_wheel_url(self.url), "an https, http or file URL of a .whl file"),
-            ("requires", self.requires, all(map(_versions.is_requirement, self.requires)), "a tuple of requirements"),
-            ("size_mb", self.size_mb, self.size_mb is None or self.size_mb >= 0, "a number of megabytes"),
-        ):
-            if not good:
-                raise SettingsError(variable=f"ModelPin.{name}", value=without_secrets(str(value)), accepted=accepted)
+        requires: object = self.requires
+        if isinstance(requires, list):
+            object.__setattr__(self, "requires", tuple(requires))
+        for name, is_good, accepted in _FIELDS:
+            value = getattr(self, name)
+            if not is_good(value):
+                shown = without_secrets(str(value)) if name == "url" else str(value)
+                raise SettingsError(variable=f"ModelPin.{name}", value=shown, accepted=accepted)
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -75,8 +76,47 @@ class ModelPin:
         return self.url or f"{RELEASE_TREE}/{self.release_path}"
 
 
-def _is_wheel_url(url: str | None) -> bool:
-    if url is None:
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value))
+
+
+def _is_version(value: object) -> bool:
+    return isinstance(value, str) and _versions.is_version(value)
+
+
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"[0-9a-f]{64}", value))
+
+
+def _is_wheel_url(value: object) -> bool:
+    if value is None:
         return True
-    parts = urlsplit(url)
-    return parts.scheme in {"https", "http", "file"} and unquote(parts.path).endswith(".whl")
+    if not isinstance(value, str):
+        return False
+    try:
+        parts = urlsplit(value)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets without an address between them, a port that is no number
+        return False
+    is_known = parts.scheme == "file" or (parts.scheme in {"https", "http"} and has_host)
+    return is_known and unquote(parts.path).endswith(".whl")
+
+
+def _are_requirements(value: object) -> bool:
+    # A lone text would otherwise be read as one requirement a letter.
+    return isinstance(value, tuple) and all(isinstance(text, str) and _versions.is_requirement(text) for text in value)
+
+
+def _is_size(value: object) -> bool:
+    return value is None or (isinstance(value, (int, float)) and value >= 0)
+
+
+_FIELDS: tuple[tuple[str, Callable[[object], bool], str], ...] = (
+    ("name", _is_name, "an importable name"),
+    ("version", _is_version, "a version such as 3.8.0"),
+    ("sha256", _is_sha256, "64 hexadecimal digits"),
+    ("url", _is_wheel_url, "an https, http or file URL of a .whl file"),
+    ("requires", _are_requirements, "a tuple of requirements"),
+    ("size_mb", _is_size, "a number of megabytes"),
+)
+"""Each field, what it is judged by, and the accepted form in words."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import sys
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
 from typing import TYPE_CHECKING, TypedDict
 
 from modelboot import _store, _versions
@@ -120,6 +120,14 @@ def _module_at(name: str, init: str) -> ModuleType:
 
 class _ReadOnlyLoader(SourceFileLoader):
     """Import without leaving byte code behind: a warm start writes nothing."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run a module; if it is a package, what it imports from its own folder is imported in this way, too."""
+        for folder in getattr(module, "__path__", ()):
+            sys.path_importer_cache[folder] = FileFinder(
+                folder, (ExtensionFileLoader, EXTENSION_SUFFIXES), (_ReadOnlyLoader, SOURCE_SUFFIXES)
+            )
+        super().exec_module(module)
 
     def set_data(self, path: str, data: ReadableBuffer, *, _mode: int = 0o666) -> None:
         """Write nothing."""

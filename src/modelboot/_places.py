@@ -11,6 +11,7 @@ import os
 import site
 import sys
 import sysconfig
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,8 +68,24 @@ def to_look_in(pin: ModelPin, settings: Settings) -> Iterator[Place]:
 def in_use(settings: Settings) -> Iterator[Path]:
     """Yield every folder any model may lie in, the store's among them."""
     yield from (place.folder for place in _shared(settings))
-    if settings.home is not None and settings.home.is_dir():
-        yield from sorted(folder for folder in settings.home.iterdir() if folder.is_dir() and folder.name != WORK)
+    if settings.home is not None:
+        yield from sorted(_folders_in(settings.home))
+
+
+def _folders_in(home: Path) -> Iterator[Path]:
+    """Yield the folders of single wheels in the store; none where this user may not look."""
+    with suppress(OSError), os.scandir(home) as entries:
+        for entry in entries:
+            if entry.name != WORK and entry.is_dir():
+                yield Path(entry.path)
+
+
+def _working_folder() -> str:
+    """Return the working directory with links resolved; nothing when it was deleted."""
+    try:
+        return os.path.realpath(os.getcwd())  # noqa: PTH109 - compared with plain strings
+    except FileNotFoundError:
+        return ""
 
 
 def to_install_into(pin: ModelPin, settings: Settings) -> Iterator[Place]:
@@ -108,12 +125,12 @@ def _shared(settings: Settings) -> Iterator[Place]:
     if settings.target is not None:
         yield _target(settings.target)
         return
-    working = os.path.realpath(os.curdir)
-    # abspath and not resolve: the folder is shown to people, and named by links on purpose.
-    others = [_site("sys.path", Path(os.path.abspath(folder))) for folder in sys.path if folder]  # noqa: PTH100
-    seen = {Path(working)}
-    for place in (*_own(), *others):
-        real = Path(os.path.realpath(place.folder))
+    working = _working_folder()
+    # Links are not resolved in what is yielded: the folder is shown to people, and named by links on purpose.
+    others = [Path(os.path.normpath(os.path.join(working, folder))) for folder in sys.path if folder]  # noqa: PTH118
+    seen = {working}
+    for place in (*_own(), *(_site("sys.path", folder) for folder in others if folder.is_absolute())):
+        real = os.path.realpath(place.folder)
         if real not in seen:
             seen.add(real)
             yield place
@@ -133,11 +150,12 @@ def _target(folder: Path) -> Place:
 def is_writable(place: Place) -> bool:
     """Tell whether this user could install there, without changing anything."""
     existing = place.work
-    while not existing.exists() and existing != existing.parent:
+    # Not Path.exists: that raises below a folder this user may not enter (HOME=/root in a container run as another).
+    while not os.path.exists(existing) and existing != existing.parent:  # noqa: PTH110
         existing = existing.parent
     # Also the folder itself: the work folder may have been made while it was still writable.
-    probes = {existing, place.folder} if place.folder.exists() else {existing}
-    return all(probe.is_dir() and os.access(probe, os.W_OK | os.X_OK) for probe in probes)
+    probes = {existing, place.folder} if os.path.exists(place.folder) else {existing}  # noqa: PTH110
+    return all(os.path.isdir(probe) and os.access(probe, os.W_OK | os.X_OK) for probe in probes)  # noqa: PTH112
 
 
 def _site(label: str, folder: Path) -> Place:

@@ -15,10 +15,13 @@ _log = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
-    """Follows one transfer. Called from the transfer's own thread; calls after `close` are ignored."""
+    """Follows one transfer after another. Called from the transfer's own thread, but for `close`."""
 
-    def start(self, label: str, total_bytes: int | None) -> None:
-        """Say what is on its way and, where it is known, how large it is."""
+    def start(self, label: str, total_bytes: int | None, present_bytes: int) -> None:
+        """Say what is on its way, how large it is where that is known, and how much of it is here already."""
+
+    def note(self, text: str) -> None:
+        """Say what the transfer is waiting for."""
 
     def advance(self, received_bytes: int) -> None:
         """Say that so many more bytes have come."""
@@ -40,9 +43,13 @@ def _is_terminal() -> bool:
 class _LogLine:
     """One INFO line at the start: enough to see why a first call takes its time."""
 
-    def start(self, label: str, total_bytes: int | None) -> None:
+    def start(self, label: str, total_bytes: int | None, present_bytes: int) -> None:
         size = "unknown size" if total_bytes is None else f"{total_bytes / 1e6:.1f} MB"
-        _log.info("fetching %s (%s)", label, size)
+        here = f", {present_bytes / 1e6:.1f} MB of it are here" if present_bytes else ""
+        _log.info("fetching %s (%s%s)", label, size, here)
+
+    def note(self, text: str) -> None:
+        _log.info("%s", text)
 
     def advance(self, received_bytes: int) -> None:
         pass
@@ -57,10 +64,25 @@ class _Bar:
     def __init__(self) -> None:
         self._bar: tqdm[NoReturn] | None = None
 
-    def start(self, label: str, total_bytes: int | None) -> None:
+    def start(self, label: str, total_bytes: int | None, present_bytes: int) -> None:
         from tqdm import tqdm  # noqa: PLC0415 - most calls draw no bar
 
-        self._bar = tqdm(desc=label, total=total_bytes, unit="B", unit_scale=True, file=sys.stderr, leave=False)
+        self.close()
+        self._bar = tqdm(
+            desc=label,
+            total=total_bytes,
+            initial=present_bytes,
+            unit="B",
+            unit_scale=True,
+            file=sys.stderr,
+            leave=False,
+            dynamic_ncols=True,
+        )
+
+    def note(self, text: str) -> None:
+        from tqdm import tqdm  # noqa: PLC0415
+
+        tqdm.write(text, file=sys.stderr)  # above the bar, which stays whole
 
     def advance(self, received_bytes: int) -> None:
         if self._bar is not None:

@@ -48,7 +48,7 @@ def publish(stage: Path, built: Path, place: Place, pin: ModelPin) -> Found:
     for race in range(RACES):
         aside = stage / f"aside{race}"
         aside.mkdir()
-        _let_others_finish(place, pin)
+        _let_others_finish(stage, place, pin)
         try:
             return _publish(built, aside, place, pin)
         except OSError as error:
@@ -70,7 +70,7 @@ def _leave_only(stage: Path, built: Path) -> None:
             path.unlink()
 
 
-def _let_others_finish(place: Place, pin: ModelPin) -> None:
+def _let_others_finish(stage: Path, place: Place, pin: ModelPin) -> None:
     """Wait while a package without its dist-info may be another racer's, a rename away from being whole.
 
     Only where locks do nothing is there such a racer. Taking its package away in that moment would leave its dist-info
@@ -78,7 +78,7 @@ def _let_others_finish(place: Place, pin: ModelPin) -> None:
     """
     until = time.monotonic() + COURTESY_S
     while (
-        _stage.alive(place.work, pin.name)
+        _stage.rivals(stage)
         and [path.name for path in _store.look(place.folder, pin).remains] == [pin.name]
         and time.monotonic() < until
     ):

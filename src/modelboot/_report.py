@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from modelboot._catalog import CatalogEntry
+    from modelboot._doctor import Diagnosis
     from modelboot._installed import InstalledModel
     from modelboot._inventory import Item
     from modelboot._pin import ModelPin
     from modelboot._trial import Trial
+    from modelboot._wheelhouse import Provisioned
 
 Facts = dict[str, object]
 
@@ -130,6 +132,42 @@ def inventory_text(items: Sequence[Item]) -> str:
     return "\n".join(_table(("name", "version", "state", "installer", "folder"), rows))
 
 
+def wheel_facts(wheel: Provisioned) -> Facts:
+    """Return what `fetch --json` says of one wheel."""
+    return {
+        "name": wheel.pin.name,
+        "version": wheel.pin.version,
+        "sha256": wheel.pin.sha256,
+        "source": wheel.source,
+        "path": str(wheel.path),
+        "downloaded_bytes": wheel.downloaded_bytes,
+    }
+
+
+def wheel_line(wheel: Provisioned) -> str:
+    """Return what `fetch` says of one wheel."""
+    size = f", {wheel.downloaded_bytes / 1e6:.1f} MB" if wheel.downloaded_bytes else ""
+    return f"{wheel.pin}  {wheel.source}{size}  {wheel.path}"
+
+
+def diagnosis_facts(diagnosis: Diagnosis) -> Facts:
+    """Return what `doctor --json` says."""
+    return asdict(diagnosis)
+
+
+def diagnosis_text(diagnosis: Diagnosis) -> str:
+    """Return what `doctor` says: a block each for settings, places and sources."""
+    lines = []
+    for title, findings in (
+        ("settings", diagnosis.settings),
+        ("places, in the order they are tried", diagnosis.places),
+        ("sources, in the order they are asked", diagnosis.sources),
+    ):
+        rows = [(finding.subject, finding.value, finding.detail) for finding in findings]
+        lines += [title, *(f"  {line}" for line in _aligned(rows)), ""]
+    return "\n".join(lines).rstrip()
+
+
 def pin_facts(pin: ModelPin) -> Facts:
     """Return what `pin --json` says."""
     return {
@@ -165,7 +203,10 @@ PIN_FORMATS: dict[str, Callable[[ModelPin], str]] = {
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Align columns, leaving out those that are empty in every row."""
     kept = [index for index in range(len(heads)) if any(row[index] for row in rows)]
-    lines = [[row[index] for index in kept] for row in (heads, *rows)]
+    return _aligned([[row[index] for index in kept] for row in (heads, *rows)])
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(map(_padded, line, widths)).rstrip() for line in lines]
 
@@ -175,10 +216,14 @@ def _padded(text: str, width: int) -> str:
 
 
 def _width(text: str) -> int:
-    """Count the columns a text takes: Chinese and Japanese signs take two, combining marks none."""
-    wide = sum(unicodedata.east_asian_width(sign) in {"W", "F"} for sign in text)
-    marks = sum(unicodedata.combining(sign) > 0 for sign in text)
-    return len(text) + wide - marks
+    """Count the columns a text takes: Chinese and Japanese signs take two, marks on the sign before them none."""
+    return sum(_columns(sign) for sign in text)
+
+
+def _columns(sign: str) -> int:
+    if unicodedata.category(sign) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(sign) in {"W", "F"} else 1
 
 
 def _bold(text: str) -> str:

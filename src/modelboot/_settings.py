@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_FOLDER = "a folder (~ only where there is a home folder)"
+_MOST_S = 2e6
+"""Timers of the operating system overflow at 2**31 milliseconds; 23 days are as good as "never"."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -25,8 +29,11 @@ class Settings:
     offline: bool
     wheelhouse: tuple[Path, ...]
     """Folders searched first for the pinned wheel, in order."""
-    base_url: str | None
-    """Root of a mirror laid out as the release tree, without a trailing slash; None for the official release."""
+    base_url: str | None = field(repr=False)
+    """Root of a mirror laid out as the release tree, without a trailing slash; None for the official release.
+
+    It may carry a password, so it is not shown with the rest.
+    """
     index: bool
     """Whether the package index may be asked, through pip."""
     target: Path | None
@@ -67,22 +74,84 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
             return default
         try:
             return parse(text)
-        except ValueError as error:
-            shown = without_secrets(text) if "@" in text else text
-            raise SettingsError(variable=variable, value=shown, accepted=accepted) from error
+        except ValueError:
+            shown = without_secrets(text) if any(mark in text for mark in "@/?") else text
+            # The cause would show the whole value, password included.
+            raise SettingsError(variable=variable, value=shown, accepted=accepted) from None
 
     return Settings(
         offline=read("MODELBOOT_OFFLINE", _switch, "0 or 1", default=False),
-        wheelhouse=read("MODELBOOT_WHEELHOUSE", as_folders, f"folders separated by {os.pathsep!r}", ()),
+        wheelhouse=read("MODELBOOT_WHEELHOUSE", as_folders, f"{_FOLDER}, or several separated by {os.pathsep!r}", ()),
         base_url=read("MODELBOOT_BASE_URL", _base_url, "an http, https or file URL", None),
         index=read("MODELBOOT_INDEX", _switch, "0 or 1", default=True),
-        target=read("MODELBOOT_TARGET", as_folder, "a folder", None),
-        home=read("MODELBOOT_HOME", as_folder, "a folder", None) or _user_cache(env),
+        target=read("MODELBOOT_TARGET", as_folder, _FOLDER, None),
+        home=read("MODELBOOT_HOME", as_folder, _FOLDER, None) or _user_cache(env),
+        ca_bundle=_ca_bundle(env),
+        netrc=_netrc(env),
         timeout_s=read("MODELBOOT_TIMEOUT", _seconds, "a number of seconds above 0", 30.0),
         deadline_s=read("MODELBOOT_DEADLINE", _seconds, "a number of seconds above 0", 1800.0),
         retries=read("MODELBOOT_RETRIES", _count, "a whole number from 0 up", 4),
         progress=read("MODELBOOT_PROGRESS", _switch_or_auto, "0, 1 or auto", None),
     )
+
+
+def origins(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:
+    """Say of each variable what is in force and where it came from.
+
+    Args:
+        settings: The settings in force.
+        environ: The variables they were read from; the process's environment when None.
+
+    Returns:
+        Value and origin by variable, passwords cut.
+    """
+    env = os.environ if environ is None else environ
+    values = {
+        "MODELBOOT_OFFLINE": int(settings.offline),
+        "MODELBOOT_WHEELHOUSE": os.pathsep.join(map(str, settings.wheelhouse)) or None,
+        "MODELBOOT_BASE_URL": settings.base_url and without_secrets(settings.base_url),
+        "MODELBOOT_INDEX": int(settings.index),
+        "MODELBOOT_TARGET": settings.target,
+        "MODELBOOT_HOME": settings.home,
+        "MODELBOOT_TIMEOUT": f"{settings.timeout_s:g}",
+        "MODELBOOT_DEADLINE": f"{settings.deadline_s:g}",
+        "MODELBOOT_RETRIES": settings.retries,
+        "MODELBOOT_PROGRESS": "auto" if settings.progress is None else int(settings.progress),
+    }
+    network = (
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC"),
+    )
+    found = {variable: env.get(variable, env.get(variable.lower(), "")).strip() for variable in network}
+    return {
+        **{
+            variable: ("none" if value is None else str(value), _origin(variable, env))
+            for variable, value in values.items()
+        },
+        **{variable: (without_secrets(value), "environment") for variable, value in found.items() if value},
+    }
+
+
+def _origin(variable: str, env: Mapping[str, str]) -> str:
+    return "environment" if env.get(variable, "").strip() else "default"
+
+
+def _ca_bundle(env: Mapping[str, str]) -> tuple[str, Path] | None:
+    """Return what requests and curl users set. SSL_CERT_FILE and SSL_CERT_DIR are OpenSSL's own to read."""
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if env.get(variable, "").strip():
+            return variable, as_folder(env[variable].strip())
+    return None
+
+
+def _netrc(env: Mapping[str, str]) -> Path | None:
+    """Return the file curl and requests take logins from."""
+    named = env.get("NETRC", "").strip()
+    for name in [named] if named else ["~/.netrc", "~/_netrc"]:
+        path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises without a home
+        if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises below a folder this user may not enter
+            return path
+    return None
 
 
 def _switch(text: str) -> bool:
@@ -106,14 +175,27 @@ def _switch_or_auto(text: str) -> bool | None:
 
 
 def as_folder(path: str | os.PathLike[str]) -> Path:
-    """Make a folder of what a user named: "~" expanded, and absolute, so that a later chdir does not move it."""
-    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - Path's keep ".." or resolve links
+    """Make a folder of what a user named: "~" expanded, and absolute, so that a later chdir does not move it.
+
+    Args:
+        path: The folder; it need not exist.
+
+    Returns:
+        The absolute folder.
+
+    Raises:
+        SettingsError: It is empty, or starts with the home folder of a user who has none.
+    """
+    expanded = os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser's error says neither which folder nor what to do
+    if not expanded or expanded.startswith("~"):
+        raise SettingsError(variable="folder", value=str(path), accepted=_FOLDER)
+    return Path(os.path.abspath(expanded))  # noqa: PTH100 - Path's keeps ".." or resolves links
 
 
 def as_folders(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[Path, ...]:
     """Make folders of one, of several, or of a text with os.pathsep between them."""
     if isinstance(paths, str):
-        paths = [part for part in paths.split(os.pathsep) if part.strip()]
+        paths = [part.strip() for part in paths.split(os.pathsep) if part.strip()]
     elif isinstance(paths, os.PathLike):
         paths = [paths]
     return tuple(as_folder(path) for path in paths)
@@ -123,6 +205,7 @@ def _base_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https", "file"} or not (parts.hostname or parts.scheme == "file"):
         raise ValueError(text)
+    _ = parts.port  # a ValueError where that is no number
     return text.rstrip("/")
 
 
@@ -130,7 +213,7 @@ def _seconds(text: str) -> float:
     number = float(text)
     if not (math.isfinite(number) and number > 0):
         raise ValueError(text)
-    return number
+    return min(number, _MOST_S)
 
 
 def _count(text: str) -> int:
@@ -150,5 +233,6 @@ def _user_cache(env: Mapping[str, str]) -> Path | None:
         "darwin": ("", "~/Library/Caches"),
         "win32": ("LOCALAPPDATA", "~/AppData/Local"),
     }.get(sys.platform, ("XDG_CACHE_HOME", "~/.cache"))
-    folder = env.get(variable) or os.path.expanduser(fallback)  # noqa: PTH111 - Path.expanduser raises without a home
-    return Path(folder, "modelboot") if os.path.isabs(folder) else None  # noqa: PTH117 - a plain string until here
+    # The XDG specification wants a relative folder ignored; Path.expanduser would raise where there is no home.
+    folders = map(Path, (env.get(variable, ""), os.path.expanduser(fallback)))  # noqa: PTH111
+    return next((folder / "modelboot" for folder in folders if folder.is_absolute()), None)

@@ -7,6 +7,7 @@ import logging
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
@@ -14,10 +15,10 @@ from modelboot._attempts import failure
 from modelboot._download import Job, fetch
 from modelboot._http import PIECE_BYTES
 from modelboot._index import pip_download
-from modelboot.errors import Attempt, DownloadError, HashMismatchError, OfflineError, without_secrets
+from modelboot.errors import Attempt, DownloadError, OfflineError, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from modelboot._deadline import Deadline
@@ -51,8 +52,8 @@ class Order:
 
     @property
     def wheel(self) -> Path:
-        """Where the verified wheel appears."""
-        return self.folder / "pinned.whl"
+        """Where the verified wheel appears; the name says which, should only a part of it be left."""
+        return self.folder / f"{self.pin.sha256}.whl"
 
     def fetch(self, source: Literal["wheelhouse", "release", "mirror", "index"], url: str) -> int:
         """Fetch from one URL; see `modelboot._download.fetch`."""
@@ -78,15 +79,22 @@ def get_wheel(order: Order) -> Delivery:
     attempts: list[Attempt] = []
     for source in _in_order(order):
         try:
-            return source(order)
-        except HashMismatchError as error:
-            # A warning even when the next source serves: somebody gives out wrong bytes under this name.
-            _log.warning("%s: expected sha256 %s: %s", order.pin, order.pin.sha256, error.attempts[-1])
-            attempts += error.attempts
+            delivery = source(order)
         except DownloadError as error:
-            _log.info("%s: %s", order.pin, error.attempts[-1])
+            _warn_of_wrong_bytes(order.pin, error.attempts)
             attempts += error.attempts
+        else:
+            for attempt in attempts:
+                _log.info("%s: %s", order.pin, attempt)
+            return delivery
     raise _nothing_found(order, tuple(attempts))
+
+
+def _warn_of_wrong_bytes(pin: ModelPin, attempts: Iterable[Attempt]) -> None:
+    """Log wrong bytes as a warning even when the next source serves: somebody gives them out under this name."""
+    for attempt in attempts:
+        if attempt.got_sha256:
+            _log.warning("%s: expected sha256 %s: %s", pin, pin.sha256, attempt)
 
 
 def _in_order(order: Order) -> Iterator[Callable[[Order], Delivery]]:
@@ -94,7 +102,7 @@ def _in_order(order: Order) -> Iterator[Callable[[Order], Delivery]]:
     settings = order.settings
     if settings.wheelhouse:
         yield _from_wheelhouse
-    if not settings.offline or urlsplit(_release_url(order.pin, settings)).scheme == "file":
+    if not settings.offline or urlsplit(release_url(order.pin, settings)).scheme == "file":
         yield _from_release
     if settings.index and not settings.offline:
         yield _from_index
@@ -103,14 +111,13 @@ def _in_order(order: Order) -> Iterator[Callable[[Order], Delivery]]:
 def _from_wheelhouse(order: Order) -> Delivery:
     """Take the file of the pinned name or, failing that, any wheel whose hash matches."""
     attempts: list[Attempt] = []
-    for path in _named(order):
+    for path in chain(_named(order), _of_that_hash(order)):
         try:
             order.fetch("wheelhouse", path.as_uri())
-            return Delivery(path=order.wheel, source="wheelhouse", received_bytes=0)
         except DownloadError as error:
             attempts += error.attempts
-    for path in _of_that_hash(order):
-        order.fetch("wheelhouse", path.as_uri())
+            continue
+        _warn_of_wrong_bytes(order.pin, attempts)
         return Delivery(path=order.wheel, source="wheelhouse", received_bytes=0)
     if not attempts:
         where = os.pathsep.join(map(str, order.settings.wheelhouse))
@@ -123,28 +130,36 @@ def _named(order: Order) -> Iterator[Path]:
     """Yield the files of the pinned name: in a wheelhouse itself, and where the release tree would have them."""
     for folder in order.settings.wheelhouse:
         for path in (folder / order.pin.filename, folder / order.pin.release_path):
-            if path.is_file():
+            if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where the folder may not be searched
                 yield path
 
 
 def _of_that_hash(order: Order) -> Iterator[Path]:
     """Yield wheels that somebody renamed."""
     for folder in order.settings.wheelhouse:
-        with suppress(OSError):
-            for path in sorted(folder.glob("*.whl")):
-                if _sha256(path) == order.pin.sha256:
+        for path in sorted(folder.glob("*.whl")):
+            with suppress(OSError):  # one that cannot be read is not the pinned one, and the next may be
+                if path.is_file() and _sha256(path) == order.pin.sha256:
                     yield path
 
 
 def _from_release(order: Order) -> Delivery:
-    url = _release_url(order.pin, order.settings)
+    url = release_url(order.pin, order.settings)
     received = order.fetch("mirror" if order.settings.base_url else "release", url)
     over_network = urlsplit(url).scheme != "file"
     return Delivery(path=order.wheel, source="release", received_bytes=received if over_network else 0)
 
 
-def _release_url(pin: ModelPin, settings: Settings) -> str:
-    """Return where the wheel is fetched from: a mirror stands in for every host, but not for a file."""
+def release_url(pin: ModelPin, settings: Settings) -> str:
+    """Return where a wheel is fetched from.
+
+    Args:
+        pin: The wheel.
+        settings: The settings in force, whose mirror stands in for every host, but not for a file.
+
+    Returns:
+        An http, https or file URL, with the mirror's user:password if it has one.
+    """
     if settings.base_url is None or (pin.url is not None and urlsplit(pin.url).scheme == "file"):
         return pin.release_url
     return f"{settings.base_url}/{pin.release_path}"
@@ -161,7 +176,7 @@ def _from_index(order: Order) -> Delivery:
 def _nothing_found(order: Order, attempts: tuple[Attempt, ...]) -> DownloadError | OfflineError:
     pin, settings = order.pin, order.settings
     if settings.offline and not any(attempt.got_sha256 for attempt in attempts):
-        url = without_secrets(_release_url(pin, settings))
+        url = without_secrets(release_url(pin, settings))
         return OfflineError(name=pin.name, version=pin.version, url=url, attempts=attempts)
     return failure(pin, *attempts)
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import secrets
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,19 +24,21 @@ _own: set[str] = set()
 """Names of the stages in use by this process's threads."""
 
 SUFFIX = ".stage"
+_OWNER = re.compile(r"[^.]+\.([0-9a-f]{8})\.(\d{1,9})\.(\w+)\.[0-9a-f]+\.stage")
+WORTH_RESUMING_BYTES = 1 << 20
+"""A smaller part of a wheel is fetched again sooner than it is looked after."""
 STRANGER_IDLE_S = 3600.0
 """A stage of another host (or container) is dead once nothing in it has been touched for so many seconds."""
 
 
-@contextmanager
-def staged(work: Path, name: str) -> Iterator[Path]:
-    """Make a stage of this process, and remove it on the way out.
+def create(work: Path, name: str) -> Path:
+    """Make a stage of this process.
 
     Args:
-        work: The `.modelboot` folder; made again when a failed neighbour has just removed it.
+        work: The `.modelboot` folder; made again when a neighbour that failed has just removed it.
         name: Name of the model to be prepared.
 
-    Yields:
+    Returns:
         The new, empty folder. Its mode follows the umask, as what is published from it must.
 
     Raises:
@@ -43,20 +46,63 @@ def staged(work: Path, name: str) -> Iterator[Path]:
     """
     stage = work / f"{name}.{_host()}.{os.getpid()}.{_birth(os.getpid())}.{secrets.token_hex(4)}{SUFFIX}"
     _own.add(stage.name)
+    work.mkdir(parents=True, exist_ok=True)
+    stage.mkdir()
+    return stage
+
+
+@contextmanager
+def staged(work: Path, name: str) -> Iterator[Path]:
+    """Make a stage, and remove it on the way out.
+
+    Args:
+        work: As for `create`.
+        name: As for `create`.
+
+    Yields:
+        The new, empty folder.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    stage = create(work, name)
     try:
-        work.mkdir(parents=True, exist_ok=True)
-        stage.mkdir()
         yield stage
-    finally:
-        # No longer counted as alive first: if removing it is interrupted, the next call of this process sweeps it.
-        _own.discard(stage.name)
+    except Exception:
+        _end(stage)
+        raise
+    except BaseException:  # Ctrl-C: what has come of a large wheel is worth keeping
+        _end(stage, but=parts_in(stage))
+        raise
+    else:
+        _end(stage)
+
+
+def _end(stage: Path, but: tuple[Path, ...] = ()) -> None:
+    # No longer counted as alive first: if removing it is interrupted, the next call of this process sweeps it.
+    _own.discard(stage.name)
+    if not but:
         shutil.rmtree(stage, ignore_errors=True)
+        return
+    for path in stage.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path not in but:
+            path.unlink(missing_ok=True)
 
 
-def alive(work: Path, name: str) -> list[Path]:
-    """List the stages of others who are preparing the same model right now."""
-    stages = [stage for stage in _stages(work) if stage.name.partition(".")[0] == name]
-    return [stage for stage in stages if stage.name not in _own and _is_alive(stage)]
+def parts_in(stage: Path) -> tuple[Path, ...]:
+    """List the part files of a stage that are worth resuming, and the notes beside them."""
+    parts = [part for part in stage.glob("*.part") if part.stat().st_size >= WORTH_RESUMING_BYTES]
+    notes = [note for part in parts if (note := part.with_name(f"{part.name}.json")).exists()]
+    return (*parts, *notes)
+
+
+def rivals(stage: Path) -> list[Path]:
+    """List the stages in which others, threads of this process among them, prepare the same model right now."""
+    name = stage.name.partition(".")[0]
+    others = [other for other in _stages(stage.parent) if other.name.partition(".")[0] == name]
+    return [other for other in others if other.name != stage.name and _is_alive(other)]
 
 
 def dead(work: Path) -> list[Path]:
@@ -64,10 +110,19 @@ def dead(work: Path) -> list[Path]:
     return [stage for stage in _stages(work) if not _is_alive(stage)]
 
 
-def sweep(work: Path, name: str) -> None:
-    """Remove the dead stages of one model. What cannot be removed stays for somebody who may."""
+def sweep(work: Path, name: str, *, heir: Path | None = None) -> None:
+    """Remove the dead stages of one model. What cannot be removed stays for somebody who may.
+
+    Args:
+        work: The `.modelboot` folder.
+        name: Name of the model.
+        heir: A stage of the same model, which inherits the part files worth resuming.
+    """
     for stage in dead(work):
         if stage.name.partition(".")[0] == name:
+            with suppress(OSError):
+                for path in parts_in(stage):
+                    path.rename((heir or stage) / path.name)
             shutil.rmtree(stage, ignore_errors=True)
 
 
@@ -80,7 +135,10 @@ def _stages(work: Path) -> list[Path]:
 
 
 def _is_alive(stage: Path) -> bool:
-    host, pid, birth = stage.name.split(".")[1:4]
+    owner = _OWNER.match(stage.name)
+    if owner is None:  # not one of ours, so not ours to remove
+        return True
+    host, pid, birth = owner.groups()
     if (host, pid, birth) == (_host(), str(os.getpid()), _birth(os.getpid())):
         return stage.name in _own  # another thread's, or what an interrupted call of this process left
     if host != _host():
@@ -91,18 +149,17 @@ def _is_alive(stage: Path) -> bool:
         return False
     except PermissionError:
         pass  # it lives, as another user
-    return _birth(int(pid)) == birth
+    return _birth(int(pid)) in {birth, "0"}  # something lives under that number; "0": whose it is cannot be seen
 
 
 def _last_touched(stage: Path) -> float:
-    """Return when the stage or anything in it was last changed, in seconds since the epoch."""
-    times = [0.0]
-    for folder, _, files in os.walk(stage):
-        for path in (folder, *(os.path.join(folder, file) for file in files)):  # noqa: PTH118 - os.walk gives strings
-            try:
-                times.append(os.lstat(path).st_mtime)
-            except FileNotFoundError:  # its owner is at work
-                return time.time()
+    """Return when the stage or anything in it was last changed, in seconds since the epoch; now if nobody can tell."""
+    try:
+        times = [os.lstat(stage).st_mtime]
+        for folder, folders, files in os.walk(stage):
+            times += [os.lstat(os.path.join(folder, name)).st_mtime for name in (*folders, *files)]  # noqa: PTH118
+    except OSError:  # its owner is at work, or it is closed to this user
+        return time.time()
     return max(times)
 
 

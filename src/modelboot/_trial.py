@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from modelboot._catalog import resolve
 from modelboot._ensure import ensure_model
 from modelboot._load import get_nlp
 
@@ -52,9 +53,10 @@ def trial(model: str | ModelPin) -> Trial:
     Raises:
         ModelbootError: It could not be installed or loaded.
     """
-    installed = ensure_model(model)
+    pin = resolve(model)  # once, or what it warns of would be told twice
+    installed = ensure_model(pin)
     started = time.perf_counter()
-    nlp = get_nlp(model)
+    nlp = get_nlp(pin)
     loaded = time.perf_counter()
     sentence = example_sentence(str(nlp.lang))
     doc = nlp(sentence)

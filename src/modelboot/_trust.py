@@ -43,8 +43,8 @@ def trusted(settings: Settings) -> ssl.SSLContext:
 
 def _system_has_any(context: ssl.SSLContext) -> bool:
     """Tell whether OpenSSL has anything to trust. Certificates of a folder are read only when they are needed."""
-    folder = ssl.get_default_verify_paths().capath
-    return bool(context.get_ca_certs()) or (folder is not None and any(Path(folder).iterdir()))
+    folder = ssl.get_default_verify_paths().capath  # None where there is no such folder
+    return bool(context.get_ca_certs() or (folder and [*Path(folder).iterdir()]))
 
 
 def _with_certifi(context: ssl.SSLContext) -> ssl.SSLContext:

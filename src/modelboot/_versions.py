@@ -10,9 +10,9 @@ from packaging.version import InvalidVersion, Version
 
 
 def is_version(text: str) -> bool:
-    """Tell whether a text is a version."""
+    """Tell whether a text is a version, with no white space around it."""
     try:
-        return bool(Version(text))
+        return bool(Version(text)) and text == text.strip()
     except InvalidVersion:
         return False
 
@@ -72,7 +72,7 @@ def unmet(requirement: str) -> tuple[str, str | None] | None:
         The requirement with the installed version (None for none) when it is not met; None when it is.
     """
     parsed = Requirement(requirement)
-    if parsed.marker is not None and not parsed.marker.evaluate():
+    if parsed.marker is not None and not parsed.marker.evaluate({"extra": ""}):
         return None
     found = installed(parsed.name)
     if found is not None and parsed.specifier.contains(found, prereleases=True):

@@ -7,6 +7,7 @@ hint (what to do next). The facts stay as attributes. This module imports nothin
 from __future__ import annotations
 
 import errno
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -32,13 +33,27 @@ def without_secrets(url: str) -> str:
     """Cut user, password, query and fragment from a URL: any of them may carry a credential.
 
     Args:
-        url: Any URL or plain path.
+        url: Any URL or plain path. A mistyped URL, whose parts cannot be told apart, loses all up to its last "@".
 
     Returns:
         The URL as it may be shown and written to disk.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        host_known = parts.port is not None or bool(parts.netloc)
+    except ValueError:  # brackets without an address between them, a port that is no number
+        return _after_last_at(url)
+    if not (host_known or parts.scheme == "file" or url.startswith("/")):
+        return _after_last_at(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _after_last_at(text: str) -> str:
+    return re.split(r"[?#]", text.rpartition("@")[2])[0]
+
+
+Kind = Literal["bytes", "certificate", "page", "short", "other"]
+"""What came of an attempt, as far as it decides what to do next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +65,7 @@ class Attempt:
     """Folder, URL (without credentials) or program that was asked."""
     reason: str
     """Why it failed, as the end of a sentence."""
+    kind: Kind = "other"
     got_sha256: str | None = None
     """Digest of what came instead of the pinned wheel; None when nothing was hashed."""
     got_bytes: int | None = None
@@ -182,8 +198,8 @@ class OfflineError(ModelbootError):
     def hint(self) -> str:
         """The command that provisions the model."""
         return (
-            f"where there is a network run `modelboot install {self.name}=={self.version}`, or put the wheel into a "
-            "folder and set MODELBOOT_WHEELHOUSE to that folder"
+            f"where there is a network run `modelboot fetch {self.name}=={self.version} --dest wheelhouse`, then bring "
+            "that folder here and set MODELBOOT_WHEELHOUSE to it"
         )
 
 
@@ -205,11 +221,26 @@ class DownloadError(ModelbootError):
 
     @property
     def hint(self) -> str:
-        """The three ways to a network that works."""
-        return (
-            "check the network and proxy, set MODELBOOT_BASE_URL to a mirror of the release tree, or put the wheel "
-            "into a folder and set MODELBOOT_WHEELHOUSE to that folder"
-        )
+        """What mends the most telling of the failures."""
+        kinds = {attempt.kind for attempt in self.attempts}
+        return next((hint for kind, hint in _DOWNLOAD_HINTS.items() if kind in kinds), _DOWNLOAD_HINTS["other"])
+
+
+_DOWNLOAD_HINTS: dict[Kind, str] = {
+    "page": (
+        "a login page, proxy or mirror answered in place of the file: sign in to the network, set HTTPS_PROXY, or "
+        "correct MODELBOOT_BASE_URL"
+    ),
+    "certificate": "set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to the PEM file of the CA your network uses",
+    "short": (
+        "the connection breaks off: run it again, raise MODELBOOT_RETRIES, or set MODELBOOT_BASE_URL to a nearer mirror"
+    ),
+    "other": (
+        "check the network and proxy (`modelboot doctor`), set MODELBOOT_BASE_URL to a mirror of the release tree, or "
+        "put the wheel into a folder and set MODELBOOT_WHEELHOUSE to that folder"
+    ),
+}
+"""What to do next, the most telling failure first."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -231,6 +262,7 @@ class HashMismatchError(DownloadError):
         )
 
 
+Action = Literal["fetch", "install", "uninstall"]
 Fault = Literal["archive", "busy", "owner", "rights", "space", "system"]
 
 _ERRNO_FAULTS: dict[int | None, Fault] = {
@@ -263,12 +295,10 @@ class InstallError(ModelbootError):
     fault: Fault
     reason: str
     """What is wrong, as the end of a sentence; several issues are separated by semicolons."""
-    action: Literal["install", "uninstall"] = "install"
+    action: Action = "install"
 
     @classmethod
-    def from_os_error(
-        cls, error: OSError, *, model: str, path: str, action: Literal["install", "uninstall"] = "install"
-    ) -> InstallError:
+    def from_os_error(cls, error: OSError, *, model: str, path: str, action: Action = "install") -> InstallError:
         """Word what the operating system refused.
 
         Args:
@@ -277,7 +307,7 @@ class InstallError(ModelbootError):
             path: The file or folder that was worked on.
             action: What was being done.
         """
-        reason = error.strerror or str(error)
+        reason = error.strerror or str(error) or type(error).__name__
         fault = _ERRNO_FAULTS.get(error.errno, "system")
         place = str(error.filename2 or error.filename or path)
         return cls(model=model, path=place, fault=fault, reason=reason, action=action)
@@ -295,7 +325,7 @@ class InstallError(ModelbootError):
 
 @dataclass(kw_only=True, eq=False)
 class LoadError(ModelbootError):
-    """The model is installed and its files are intact, but spaCy cannot load it."""
+    """The model is installed, but spaCy cannot load it, and its files are not known to be damaged."""
 
     model: str
     """Name and version of the pipeline."""
@@ -311,5 +341,5 @@ class LoadError(ModelbootError):
 
     @property
     def hint(self) -> str:
-        """Where to look: the files are known to be good."""
-        return "its files are the pinned ones, so look at the cause above: spaCy's version, its plugins, memory"
+        """Where to look: installing it again would not help."""
+        return "look at the cause: spaCy's version and plugins, memory, open files; `modelboot verify` checks the files"

@@ -1,0 +1,446 @@
+"""The commands as a user runs them: what they print, where, and with which exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.requirements import Requirement
+
+from modelboot import DownloadError, HashMismatchError, ModelPin, __version__, ensure_model
+from modelboot._catalog import resolve
+from modelboot._cli import main
+from support.offers import offer
+from support.wheels import BuiltWheel, altered, build_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+MODEL = {"name", "version", "sha256", "source", "path", "downloaded_bytes", "seconds"}
+TRIAL = MODEL | {"spacy", "pipeline", "sentence", "tokens"}
+TOKEN = {"text", "pos", "tag", "dep", "entity"}
+ITEM = {"name", "version", "installer", "folder", "sha256", "damage", "whole"}
+PIN = {"name", "version", "sha256", "url", "requires", "size_mb"}
+ENTRY = PIN | {"spacy", "license"}
+CHILD_S = 60
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
+    """Return a tiny pipeline of the default model's name."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"), name="en_core_web_sm", version="3.8.0")
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: BuiltWheel, tiny: BuiltWheel) -> Path:
+    """Offer two tiny pipelines, one of them the default, and return the folder of their mirror."""
+    folder = tmp_path / "mirror"
+    offer(monkeypatch, folder, wheel, tiny)
+    return folder
+
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.usefixtures("mirror")
+def test_install_prints_a_line(capsys: Capture, target: Path) -> None:
+    """A cold install prints one line on stdout; what is under way is told on stderr."""
+    assert main(["install"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("en_core_web_sm 3.8.0  release, ")
+    assert out.endswith(f" s  {target / 'en_core_web_sm'}\n")
+    assert out.count("\n") == 1
+    assert err == "info: fetching en_core_web_sm 3.8.0 (0.0 MB)\n"
+
+
+@pytest.mark.usefixtures("mirror")
+def test_install_again(capsys: Capture, target: Path) -> None:
+    """A second install finds the model, says so, changes nothing and has nothing to tell on stderr."""
+    main(["install"])
+    before = {path: path.lstat().st_mtime_ns for path in target.rglob("*")}
+    capsys.readouterr()
+    assert main(["install"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("en_core_web_sm 3.8.0  present, ")
+    assert (out.count("\n"), err) == (1, "")
+    assert {path: path.lstat().st_mtime_ns for path in target.rglob("*")} == before
+
+
+@pytest.mark.usefixtures("mirror")
+def test_install_several(capsys: Capture) -> None:
+    """Several models are a line each, in the order they were named."""
+    assert main(["install", "en_tiny_sm==1.0.0", "en_core_web_sm"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["en_tiny_sm 1.0.0", "en_core_web_sm 3.8.0"]
+
+
+@pytest.mark.usefixtures("mirror")
+def test_install_several_second_fails(capsys: Capture) -> None:
+    """What was done before a failure is told, and the failure, too."""
+    assert main(["install", "en_tiny_sm", "en_none", "en_core_web_sm"]) == 1
+    out, err = capsys.readouterr()
+    assert [line.split("  ")[0] for line in out.splitlines()] == ["en_tiny_sm 1.0.0"]
+    assert "error: the catalog has no pipeline named 'en_none'\n" in err
+
+
+@pytest.mark.usefixtures("mirror")
+def test_install_json(capsys: Capture, target: Path, wheel: BuiltWheel) -> None:
+    """The JSON of an install is a list of facts, one item a model."""
+    assert main(["install", "en_core_web_sm", "en_tiny_sm", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert [set(model) for model in facts] == [MODEL, MODEL]
+    assert (facts[0]["name"], facts[0]["sha256"], facts[0]["source"]) == ("en_core_web_sm", wheel.sha256, "release")
+    assert facts[1]["path"] == str(target / "en_tiny_sm" / "en_tiny_sm-1.0.0")
+
+
+@pytest.mark.usefixtures("mirror")
+def test_check_prints_a_report(capsys: Capture, target: Path, wheel: BuiltWheel) -> None:
+    """The report names pipeline, source, hash, place, phases, sentence and tokens."""
+    assert main(["check"]) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[:2] == ["en_core_web_sm 3.8.0", "  pipeline  sentencizer"]
+    assert lines[3].startswith("  source    release")
+    assert lines[4:6] == [f"  sha256    {wheel.sha256}", f"  place     {target / 'en_core_web_sm'}"]
+    assert lines[6].startswith("  seconds   look 0.")
+    assert lines[7:12] == ["", "  Apple is looking at buying U.K. startup for $1 billion", "", "  token", "  Apple"]
+    assert err == "info: fetching en_core_web_sm 3.8.0 (0.0 MB)\n"
+
+
+@pytest.mark.usefixtures("mirror")
+def test_check_json(capsys: Capture) -> None:
+    """The JSON of a check has the documented keys and a phase for each part of the work."""
+    assert main(["check", "en_tiny_sm", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (set(facts), set(facts["tokens"][0])) == (TRIAL, TOKEN)
+    assert (facts["name"], facts["pipeline"]) == ("en_tiny_sm", ["sentencizer"])
+    assert [*facts["seconds"]] == ["look", "wait", "get", "unpack", "publish", "load", "parse"]
+
+
+def test_list_nothing(capsys: Capture) -> None:
+    """With nothing installed, the list says what to do."""
+    assert main(["list"]) == 0
+    assert capsys.readouterr() == (
+        "no pipelines are installed; `modelboot list --available` shows which there are\n",
+        "",
+    )
+
+
+def test_list_damaged(capsys: Capture, target: Path, tiny_pin: ModelPin) -> None:
+    """The list says what is wrong with a damaged model; that is a result, not a failure."""
+    ensure_model(tiny_pin)
+    (target / "en_tiny_sm" / "meta.json").unlink()
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"name        version  state                            installer  {'folder'}",
+        f"en_tiny_sm  1.0.0    en_tiny_sm/meta.json is missing  modelboot  {target}",
+    ]
+
+
+def test_list_json(capsys: Capture, target: Path, tiny_pin: ModelPin) -> None:
+    """The JSON of the list has the documented keys; with nothing installed it is an empty list."""
+    main(["list", "--json"])
+    assert json.loads(capsys.readouterr().out) == []
+    ensure_model(tiny_pin)
+    main(["list", "--json"])
+    (item,) = json.loads(capsys.readouterr().out)
+    assert set(item) == ITEM
+    assert (item["name"], item["whole"], item["folder"]) == ("en_tiny_sm", True, str(target))
+
+
+def test_list_available(capsys: Capture) -> None:
+    """The catalog is a table of all official releases, with the default's pin."""
+    assert main(["list", "--available"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["name", "version", "spaCy", "size", "license", "sha256"]
+    assert len(rows) == 192
+    (default,) = [row.split() for row in rows if row.startswith("en_core_web_sm ") and " 3.8.0 " in row]
+    assert default[-1] == "1932429db727d4bff3deed6b34cfc05df17794f4a52eeb26cf8928f7c1a0fb85"
+
+
+def test_list_available_json(capsys: Capture) -> None:
+    """So is its JSON."""
+    assert main(["list", "--available", "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert len(entries) == 192
+    assert {frozenset(entry) for entry in entries} == {frozenset(ENTRY)}
+
+
+@pytest.mark.parametrize("model", ["en_core_web_sm", "ja_core_news_sm"])
+def test_pin_python(capsys: Capture, model: str) -> None:
+    """The Python line makes a pin with every field of the catalog's."""
+    assert main(["pin", model]) == 0
+    pin = eval(capsys.readouterr().out, {"ModelPin": ModelPin})  # noqa: S307 - the line is there to be pasted
+    assert repr(pin) == repr(resolve(model))
+
+
+def test_pin_requirements(capsys: Capture) -> None:
+    """The requirements line is one that packaging, and so pip, reads."""
+    assert main(["pin", "en_core_web_sm", "--format", "requirements"]) == 0
+    pin, requirement = resolve("en_core_web_sm"), Requirement(capsys.readouterr().out.strip())
+    assert (requirement.name, requirement.url) == (pin.name, f"{pin.release_url}#sha256={pin.sha256}")
+
+
+def test_pin_uv(capsys: Capture) -> None:
+    """The uv line is an entry of `tool.uv.sources`."""
+    assert main(["pin", "en_core_web_sm", "--format", "uv"]) == 0
+    pin = resolve("en_core_web_sm")
+    url = f"{pin.release_url}#sha256={pin.sha256}"
+    assert capsys.readouterr() == (f'en_core_web_sm = {{ url = "{url}" }}\n', "")
+
+
+def test_pin_json(capsys: Capture) -> None:
+    """The JSON of a pin has its fields, the URL filled in."""
+    assert main(["pin", "--json"]) == 0
+    facts, pin = json.loads(capsys.readouterr().out), resolve("en_core_web_sm")
+    assert set(facts) == PIN
+    assert (facts["sha256"], facts["url"]) == (pin.sha256, pin.release_url)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["instal"], "invalid choice: 'instal'"),
+        (["install", "--fast"], "unrecognized arguments: --fast"),
+        (["check", "en_core_web_sm", "en_core_web_md"], "unrecognized arguments: en_core_web_md"),
+        (["pin", "--format", "conda"], "invalid choice: 'conda'"),
+    ],
+    ids=["no command", "no such command", "no such option", "two models", "no such format"],
+)
+def test_usage_wrong(capsys: Capture, arguments: Sequence[str], told: str) -> None:
+    """Wrong usage ends with status 2 and the usage on stderr."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("usage: modelboot")
+    assert told in err
+
+
+def test_version(capsys: Capture) -> None:
+    """`--version` prints name and version and ends with status 0."""
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr() == (f"modelboot {__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", ["install", "check", "list", "pin"])
+def test_help(capsys: Capture, command: str) -> None:
+    """Every command explains itself in a sentence and lists its options."""
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    usage, sentence, *rest = capsys.readouterr().out.split("\n\n")
+    assert usage.startswith(f"usage: modelboot {command} [-h] [--json] [--debug]")
+    assert sentence.endswith(".")
+    assert "  --json " in "\n".join(rest)
+
+
+def _unknown(_: Path, __: pytest.MonkeyPatch) -> None:
+    """Leave the catalog without the model that is asked for."""
+
+
+def _bad_setting(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELBOOT_TIMEOUT", "soon")
+
+
+def _no_wheel(mirror: Path, _: pytest.MonkeyPatch) -> None:
+    (wheel,) = mirror.glob("en_tiny_sm-*/*.whl")
+    wheel.unlink()
+
+
+def _altered_wheel(mirror: Path, _: pytest.MonkeyPatch) -> None:
+    (wheel,) = mirror.glob("en_tiny_sm-*/*.whl")
+    content = bytearray(wheel.read_bytes())
+    content[100] ^= 1
+    wheel.write_bytes(content)
+
+
+def _offline(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
+    monkeypatch.setenv("MODELBOOT_BASE_URL", "http://127.0.0.1:9")
+
+
+def _target_is_a_file(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = mirror.parent / "file"
+    file.touch()
+    monkeypatch.setenv("MODELBOOT_TARGET", str(file))
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--debug"]], ids=["plain", "json", "debug"])
+@pytest.mark.parametrize("command", ["install", "check"])
+@pytest.mark.parametrize(
+    ("hurdle", "model", "error", "hint"),
+    [
+        (_unknown, "en_tiny_xl", "the catalog has no pipeline named 'en_tiny_xl'", "did you mean en_tiny_sm"),
+        (_unknown, "en_tiny_sm==7", "the catalog has no en_tiny_sm 7, only 1.0.0", "did you mean en_tiny_sm==1.0.0?"),
+        (_bad_setting, "en_tiny_sm", "MODELBOOT_TIMEOUT='soon' is not a number", "correct MODELBOOT_TIMEOUT"),
+        (_no_wheel, "en_tiny_sm", "could not get en_tiny_sm 1.0.0 (sha256 ", "check the network and proxy"),
+        (_altered_wheel, "en_tiny_sm", "refused en_tiny_sm 1.0.0: not the pinned bytes", "do not use that file"),
+        (_offline, "en_tiny_sm", "en_tiny_sm 1.0.0 is not installed and MODELBOOT_OFFLINE=1", "where there is a net"),
+        (_target_is_a_file, "en_tiny_sm", "could not install en_tiny_sm 1.0.0: ", "run as a user who may write there"),
+    ],
+    ids=["name", "version", "setting", "no wheel", "altered wheel", "offline", "target"],
+)
+def test_failure(  # noqa: PLR0913, PLR0917 - a table of four columns by two choices
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    mirror: Path,
+    hurdle: object,
+    model: str,
+    error: str,
+    hint: str,
+    command: str,
+    options: Sequence[str],
+) -> None:
+    """A failure is status 1, nothing on stdout, and on stderr one line of what failed and one of what to do."""
+    assert callable(hurdle)
+    hurdle(mirror, monkeypatch)
+    assert main([command, model, *options]) == 1
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert lines[-2].startswith(f"error: {error}")
+    assert lines[-1].startswith(f"hint: {hint}")
+    # The traceback ends with the error's own text, which has the hint, too.
+    assert len([line for line in lines if line.startswith(("error:", "hint:"))]) == (
+        2 if "--debug" not in options else 3
+    )
+    assert ("Traceback" in err) == ("--debug" in options)
+
+
+def test_failure_interrupted(capsys: Capture, monkeypatch: pytest.MonkeyPatch, mirror: Path) -> None:
+    """Ctrl-C is two lines and status 1, not a traceback."""
+    assert mirror.is_dir()
+    _raise_while_loading(monkeypatch, KeyboardInterrupt())
+    assert main(["check"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[-2:] == ["error: interrupted", "hint: nothing half-done was left; run it again"]
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("options", [[], ["--debug"]], ids=["plain", "debug"])
+def test_failure_unexpected(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, mirror: Path, options: Sequence[str]
+) -> None:
+    """A fault nobody foresaw is two lines, whatever it says of itself; its traceback is there for the asking."""
+    assert mirror.is_dir()
+    _raise_while_parsing(monkeypatch, RuntimeError("two\n  lines"))
+    assert main(["check", *options]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[-2:] == [
+        "error: RuntimeError: two lines",
+        "hint: run the command again with --debug and report what it prints",
+    ]
+    assert ("Traceback" in err) == bool(options)
+
+
+@pytest.mark.usefixtures("mirror")
+def test_debug_logs(capsys: Capture) -> None:
+    """With --debug the log is on stderr, and stdout still has the result alone."""
+    assert main(["install", "--debug"]) == 0
+    out, err = capsys.readouterr()
+    assert (out.count("\n"), "debug: installed en_core_web_sm 3.8.0 from release" in err) == (1, True)
+
+
+def test_stdout_replaced(mirror: Path) -> None:
+    """A caller who put something of their own in the place of stdout, as a notebook does, gets the result there."""
+    assert mirror.is_dir()
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main(["pin", "en_tiny_sm"]) == 0
+    assert out.getvalue().startswith('ModelPin("en_tiny_sm", "1.0.0", ')
+
+
+def test_stdout_closed_early() -> None:
+    """A reader that has seen enough, as `head` has, is no failure."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        child = subprocess.run(
+            [sys.executable, "-m", "modelboot", "list", "--available"],
+            stdout=write_end,
+            stderr=subprocess.PIPE,
+            timeout=CHILD_S,
+            check=False,
+        )
+    finally:
+        os.close(write_end)
+    assert (child.returncode, child.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell that closes stdout")
+def test_stdout_absent() -> None:
+    """A caller without any stdout, as a service may be, is no failure either."""
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "modelboot", "list", "--available"]
+    child = subprocess.run(command, stderr=subprocess.PIPE, timeout=CHILD_S, check=False)
+    assert (child.returncode, child.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_stdout_ascii(tiny_pin: ModelPin, tmp_path: Path, options: Sequence[str]) -> None:
+    """Where stdout speaks ASCII alone the text loses its accents and the JSON loses nothing."""
+    folder = tmp_path / "modèles"
+    ensure_model(tiny_pin, target=folder)
+    child = subprocess.run(
+        [sys.executable, "-m", "modelboot", "list", *options],
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "MODELBOOT_TARGET": str(folder)},
+        capture_output=True,
+        timeout=CHILD_S,
+        check=False,
+    )
+    assert (child.returncode, child.stderr) == (0, b"")
+    shown = child.stdout.decode("ascii")
+    assert json.loads(shown)[0]["folder"] == str(folder) if options else shown.rstrip().endswith("/mod?les")
+
+
+def test_library_is_silent(
+    tiny: BuiltWheel,
+    tiny_pin: ModelPin,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A program that set up no logging sees nothing of a cold, a warm and two failed calls."""
+    monkeypatch.setattr(
+        logging.getLogger(), "handlers", []
+    )  # pytest's own would hide what Python prints of last resort
+    monkeypatch.setenv("MODELBOOT_PROGRESS", "auto")
+    assert ensure_model(tiny_pin).source == "release"
+    assert ensure_model(tiny_pin).source == "present"
+    bad = altered(tiny, tmp_path / "bad").as_uri()
+    with pytest.raises(HashMismatchError, match="not the pinned bytes"):
+        ensure_model(ModelPin(tiny.name, tiny.version, tiny.sha256, url=bad), target=tmp_path / "other")
+    with pytest.raises(DownloadError, match="could not get"):
+        ensure_model(ModelPin("en_none", "1.0.0", "0" * 64, url=f"{bad}.whl"))
+    assert capfd.readouterr() == ("", "")
+
+
+def _raise_while_loading(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    import spacy  # noqa: PLC0415 - the other tests of failures need not wait for it
+
+    def load(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(spacy, "load", load)
+
+
+def _raise_while_parsing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    from spacy.language import Language  # noqa: PLC0415 - as above
+
+    def parse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Language, "__call__", parse)

@@ -1,0 +1,146 @@
+"""modelboot beside the versions of its dependencies that its users' other packages pin."""
+
+from __future__ import annotations
+
+import email.parser
+import subprocess
+import sys
+import zipfile
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.requirements import Requirement
+
+from modelboot import ModelPin
+from support import real
+from support.processes import ask_at_once
+from support.wheels import Tampering, build_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+BESIDE = ("installer<1.0", "filelock<4")
+LIBRARIES = {
+    "lowest": ("installer==0.7.0", "filelock==3.12.*"),
+    "newest-below": BESIDE,
+}
+
+
+@pytest.fixture(scope="module", params=LIBRARIES.values(), ids=[*LIBRARIES])
+def libraries(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, real_wheel: object) -> Path:
+    """Return a folder with these versions of installer and filelock, and nothing else."""
+    assert real_wheel
+    folder = tmp_path_factory.mktemp("libraries")
+    real.pip("install", "--quiet", "--no-deps", "--target", str(folder), *request.param)
+    wanted = map(Requirement, request.param)
+    found = {str(item.metadata["Name"]): item.version for item in metadata.distributions(path=[str(folder)])}
+    assert all(requirement.specifier.contains(found.pop(requirement.name)) for requirement in wanted)
+    assert not found
+    return folder
+
+
+@pytest.mark.index
+def test_ensure_model_with_older_libraries(libraries: Path, tiny_pin: ModelPin, target: Path, tmp_path: Path) -> None:
+    """Two processes on one lock: one installs and one finds the result, with exactly those libraries at work."""
+    answers = ask_at_once(tiny_pin, processes=2, cwd=tmp_path, libraries=[libraries])
+    assert sorted(answer.get("source", str(answer)) for answer in answers) == ["present", "release"]
+    assert [_at_work(answer) for answer in answers] == [{str(libraries)}] * 2
+    assert (target / "en_tiny_sm" / "en_tiny_sm-1.0.0" / "config.cfg").is_file()
+    assert sorted(path.name for path in target.iterdir()) == [".modelboot", "en_tiny_sm", "en_tiny_sm-1.0.0.dist-info"]
+    [warm] = ask_at_once(tiny_pin, processes=1, cwd=tmp_path, libraries=[libraries])
+    assert warm.get("source") == "present", warm
+
+
+@pytest.mark.index
+def test_ensure_model_with_older_libraries_refuses_a_wheel_that_leaves_its_folder(
+    libraries: Path, target: Path, tmp_path: Path
+) -> None:
+    """Where installer 0.7 would write `../x`, as with every version, the archive is refused and nothing is written."""
+    wheel = build_wheel(tmp_path / "hostile", tampering=Tampering(extra={"../x": b"escaped"}))
+    pin = ModelPin(wheel.name, wheel.version, wheel.sha256, url=wheel.url)
+    [answer] = ask_at_once(pin, processes=1, cwd=tmp_path, libraries=[libraries])
+    assert answer.get("error") == "InstallError", answer
+    assert "path '../x' leaves its folder" in answer["message"]
+    assert _at_work(answer) == {str(libraries)}
+    assert not target.exists()
+    assert [*tmp_path.rglob("x")] == []
+
+
+def _at_work(answer: dict[str, dict[str, list[str]]]) -> set[str]:
+    """Name the folders installer and filelock were imported from."""
+    return {folder for _, folder in answer["libraries"].values()}
+
+
+def test_metadata_names_no_direct_url() -> None:
+    """A package index refuses what does; neither a dependency nor an extra has one."""
+    declared = [Requirement(line) for line in metadata.requires("modelboot") or []]
+    assert {"spacy", "installer", "filelock"} <= {requirement.name for requirement in declared}
+    assert [str(requirement) for requirement in declared if requirement.url] == []
+
+
+@pytest.mark.parametrize("beside", LIBRARIES.values(), ids=LIBRARIES)
+@pytest.mark.index
+@pytest.mark.usefixtures("real_wheel")
+def test_dependencies_resolve_beside_pins(beside: Sequence[str]) -> None:
+    """The declared ranges leave room for the versions that others pin."""
+    chosen = _resolved(*_dependencies(), *beside)
+    assert {"spacy", "urllib3", "tqdm"} <= chosen.keys()
+    assert all(requirement.specifier.contains(chosen[requirement.name]) for requirement in map(Requirement, beside))
+
+
+@pytest.mark.index
+@pytest.mark.usefixtures("real_wheel")
+def test_dependencies_resolve_beside_a_large_package_that_pins_them(tmp_path: Path) -> None:
+    """`unstructured` holds installer below 1.0 and filelock below 4, and modelboot can be installed beside it."""
+    chosen = _resolved(*_dependencies(), "unstructured")
+    pinned = f"unstructured=={chosen['unstructured']}"
+    real.pip("download", "--no-deps", "--ignore-requires-python", "--only-binary=:all:", "-d", str(tmp_path), pinned)
+    [wheel] = tmp_path.glob("unstructured-*.whl")
+    declared = {requirement.name: requirement.specifier for requirement in _declared_by(wheel)}
+    assert not declared["installer"].contains("1.0")
+    assert not declared["filelock"].contains("4.0")
+    assert chosen["installer"].startswith("0.")
+    assert chosen["filelock"].startswith("3.")
+
+
+def _dependencies() -> list[str]:
+    """List what modelboot needs to run: what its metadata declare outside of extras."""
+    declared = map(Requirement, metadata.requires("modelboot") or [])
+    return [str(item) for item in declared if item.marker is None or item.marker.evaluate({"extra": ""})]
+
+
+def _resolved(*requirements: str) -> dict[str, str]:
+    """Choose versions that fit together, as an installer would; the test is skipped where uv gets no answer."""
+    command = [
+        sys.executable,
+        "-m",
+        "uv",
+        "--no-config",
+        "pip",
+        "compile",
+        "-",
+        "--quiet",
+        "--no-annotate",
+        "--no-header",
+    ]
+    # For a Python that every package in question supports; resolving for it needs no download of it.
+    command += ["--python-version=3.12", "--no-python-downloads", f"--python={sys.executable}"]
+    lines = "\n".join(requirements)
+    done = subprocess.run(command, check=False, input=lines, capture_output=True, text=True)
+    if done.returncode != 0 and "Failed to fetch" in done.stderr:
+        pytest.skip(f"uv gets no answer from its package index: {done.stderr.splitlines()[0]}")
+    assert done.returncode == 0, done.stderr
+    chosen = map(Requirement, done.stdout.splitlines())
+    return {requirement.name: str(requirement.specifier).removeprefix("==") for requirement in chosen}
+
+
+def _declared_by(wheel: Path) -> list[Requirement]:
+    """Read what a wheel requires outside of extras."""
+    with zipfile.ZipFile(wheel) as archive:
+        [path] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        fields = email.parser.Parser().parsestr(archive.read(path).decode(), headersonly=True)
+    declared = map(Requirement, map(str, fields.get_all("Requires-Dist", [])))
+    return [item for item in declared if "extra" not in str(item.marker)]

@@ -1,0 +1,113 @@
+"""What a user gets who installs modelboot: its metadata, its files, and an import that costs nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import metadata, resources
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import modelboot
+
+DEPENDENCIES = {"spacy", "installer", "filelock", "urllib3", "packaging", "tqdm"}
+RANGES = {"spacy": "<4,>=3.7", "installer": "<2,>=0.7", "filelock": "<5,>=3.12"}
+COSTLY = {
+    *("spacy", "urllib3", "requests", "filelock", "installer", "tqdm", "packaging"),
+    *("socket", "ssl", "subprocess", "importlib.metadata", "dataclasses", "logging", "pathlib", "csv", "json"),
+}
+PUBLIC = {
+    *("DownloadError", "HashMismatchError", "IncompatibleError", "InstallError", "InstalledModel", "LoadError"),
+    *("ModelPin", "ModelbootError", "OfflineError", "SettingsError", "UnknownModelError", "ensure_model", "get_nlp"),
+}
+
+
+def requirements() -> list[Requirement]:
+    """Read what the installed distribution says it needs, extras included."""
+    return [Requirement(text) for text in metadata.requires("modelboot") or []]
+
+
+def is_extra(requirement: Requirement) -> bool:
+    """Tell whether a requirement counts only where an extra is asked for."""
+    return requirement.marker is not None and not requirement.marker.evaluate({"extra": ""})
+
+
+def modules_after(statement: str) -> set[str]:
+    """List the modules a bare process has loaded after a statement."""
+    here = str(Path(modelboot.__file__).parents[1])  # the one under test, wherever it lies
+    code = f"import sys\nsys.path.insert(0, {here!r})\n{statement}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+def test_metadata_without_direct_urls() -> None:
+    """No requirement names a URL, not even in an extra: an index would refuse the package."""
+    assert [str(requirement) for requirement in requirements() if requirement.url] == []
+    assert len(requirements()) > len(DEPENDENCIES)
+
+
+def test_dependencies() -> None:
+    """Outside extras there are these dependencies and no other, in the ranges users' other packages need."""
+    needed = {item.name: str(item.specifier) for item in requirements() if not is_extra(item)}
+    assert set(needed) == DEPENDENCIES
+    assert {name: needed[name] for name in RANGES} == RANGES
+
+
+def test_python_versions() -> None:
+    """The oldest Python it says it works with is the one it is written for."""
+    assert metadata.metadata("modelboot")["Requires-Python"] == ">=3.10"
+
+
+@pytest.mark.parametrize("file", ["py.typed", "catalog.csv"])
+def test_package_file(file: str) -> None:
+    """What is no code and yet needed is in the package too."""
+    assert resources.files("modelboot").joinpath(file).is_file()
+
+
+def test_console_script() -> None:
+    """The command is there, and is the one function that `python -m` calls too."""
+    (script,) = metadata.entry_points(group="console_scripts", name="modelboot")
+    assert script.value == "modelboot._cli:main"
+    assert callable(script.load())
+
+
+def test_version() -> None:
+    """The version is that of the installed distribution."""
+    assert modelboot.__version__ == metadata.version("modelboot")
+
+
+def test_dir() -> None:
+    """What is public is listed, imported or not, and nothing else."""
+    assert set(dir(modelboot)) == {*PUBLIC, "__version__"}
+    assert set(modelboot.__all__) == PUBLIC
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_public_name(name: str) -> None:
+    """Each public name is there, under its own name and with a docstring."""
+    value = getattr(modelboot, name)
+    assert value.__name__ == name
+    assert value.__doc__
+
+
+@pytest.mark.parametrize("name", ["get_model", "_ensure_model", "os"])
+def test_unknown_attribute(name: str) -> None:
+    """A name that is not public is an AttributeError, as from any module."""
+    with pytest.raises(AttributeError, match=f"^module 'modelboot' has no attribute '{name}'$"):
+        getattr(modelboot, name)
+
+
+def test_import_is_free() -> None:
+    """Importing modelboot loads no library, no network module and nothing else that takes time."""
+    added = modules_after("import modelboot") - modules_after("")
+    assert "modelboot" in added
+    assert added & COSTLY == set()
+    assert {name for name in added if name.startswith("modelboot.")} == set()
+
+
+def test_import_of_a_name_is_not_free() -> None:
+    """What the test before this one looks for would be seen: asking for a name loads its module."""
+    added = modules_after("from modelboot import ModelPin") - modules_after("")
+    assert {"modelboot._pin", "dataclasses", "packaging"} <= added

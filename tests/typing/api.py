@@ -1,0 +1,109 @@
+"""What a type checker sees of the public interface. Checked by mypy, never run.
+
+Every ignore below stands for a misuse that must be visible: mypy runs with warn_unused_ignores, so one it no longer
+sees fails the check.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from spacy.language import Language
+from typing_extensions import assert_type
+
+import modelboot
+from modelboot import InstalledModel, ModelbootError, ModelPin, ensure_model, errors, get_nlp
+from modelboot._load import CacheInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PIN = ModelPin("en_tiny_sm", "1.0.0", "0" * 64, url=None, requires=("sudachipy",), size_mb=12)
+
+
+def get_nlp_gives_a_language() -> None:
+    """Each accepted spelling gives spaCy's own class."""
+    assert_type(get_nlp(), Language)
+    assert_type(get_nlp("en_core_web_sm"), Language)
+    assert_type(get_nlp(PIN, disable="ner", enable=["tagger"], exclude={"parser"}), Language)
+    assert_type(get_nlp(PIN, disable=(name for name in ("ner",))), Language)
+    assert_type(modelboot.get_nlp("en_core_web_sm", exclude=("ner",)), Language)
+
+
+def get_nlp_has_cache_controls() -> None:
+    """The controls of an lru_cache are there, with its figures."""
+    assert_type(get_nlp.cache_clear(), None)
+    assert_type(get_nlp.cache_info(), CacheInfo)
+    assert_type(get_nlp.cache_info().hits, int)
+    assert_type(get_nlp.cache_info().maxsize, int | None)
+
+
+def get_nlp_misuse_is_seen() -> None:
+    """The cache does not hide the function's parameters."""
+    get_nlp(3)  # type: ignore[arg-type]  # no model
+    get_nlp(None)  # type: ignore[arg-type]  # no model either
+    get_nlp(PIN, disable=3)  # type: ignore[arg-type]  # no name
+    get_nlp(PIN, enable=[3])  # type: ignore[list-item]  # no list of names
+    get_nlp(PIN, exclude=None)  # type: ignore[arg-type]  # nothing is ()
+    get_nlp(PIN, ["ner"])  # type: ignore[call-arg]  # options are named
+    get_nlp(model="en_core_web_sm")  # type: ignore[call-arg]  # the model is not
+    get_nlp(PIN, disabled="ner")  # type: ignore[call-arg]  # mistyped
+    get_nlp.cache_info(3)  # type: ignore[call-arg]  # takes nothing
+    get_nlp().no_such_method()  # type: ignore[attr-defined]  # a Language, not Any
+
+
+def get_nlp_is_a_function_of_a_model(models: list[str]) -> None:
+    """It can be passed where a function is expected."""
+    load: Callable[[str], Language] = get_nlp
+    assert_type(load(models[0]), Language)
+    assert_type(list(map(get_nlp, models)), list[Language])
+
+
+def ensure_model_gives_facts() -> None:
+    """Every field has its type, the source its four words."""
+    model = ensure_model("en_core_web_sm", target=Path(), wheelhouse=["a", Path("b")], offline=True)
+    assert_type(model, InstalledModel)
+    assert_type(ensure_model(), InstalledModel)
+    assert_type(ensure_model(PIN, wheelhouse="a"), InstalledModel)
+    assert_type(model.name, str)
+    assert_type(model.version, str)
+    assert_type(model.path, Path)
+    assert_type(model.sha256, str)
+    assert_type(model.source, Literal["present", "wheelhouse", "release", "index"])
+    assert_type(model.downloaded_bytes, int)
+    assert_type(model.seconds, float)
+    assert_type(model.phases, tuple[tuple[str, float], ...])
+
+
+def ensure_model_misuse_is_seen() -> None:
+    """So are its parameters."""
+    ensure_model(3)  # type: ignore[arg-type]  # no model
+    ensure_model(PIN, Path())  # type: ignore[call-arg]  # options are named
+    ensure_model(PIN, offline="yes")  # type: ignore[arg-type]  # no bool
+    ensure_model(PIN).version = "2"  # type: ignore[misc]  # facts do not change
+
+
+def model_pin_is_frozen() -> None:
+    """A pin has typed fields and does not change."""
+    assert_type(PIN.name, str)
+    assert_type(PIN.url, str | None)
+    assert_type(PIN.requires, tuple[str, ...])
+    assert_type(PIN.size_mb, int | None)
+    PIN.sha256 = "1" * 64  # type: ignore[misc]  # frozen
+    ModelPin("en_tiny_sm", "1.0.0")  # type: ignore[call-arg]  # no pin without a hash
+    ModelPin("en_tiny_sm", 1.0, "0" * 64)  # type: ignore[arg-type]  # versions are text
+
+
+def errors_have_facts() -> None:
+    """Whoever catches the root has message and hint, whoever catches a leaf its facts."""
+    try:
+        get_nlp()
+    except modelboot.DownloadError as error:
+        assert_type(error.attempts, tuple[errors.Attempt, ...])
+        assert_type(error.sha256, str)
+    except modelboot.UnknownModelError as error:
+        assert_type(error.near, tuple[str, ...])
+    except ModelbootError as error:
+        assert_type(error.message, str)
+        assert_type(error.hint, str)

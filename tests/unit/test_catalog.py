@@ -1,0 +1,234 @@
+"""The table of official pipelines, and the way from a name to a pin."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import subprocess
+import sys
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelboot import IncompatibleError, ModelPin, SettingsError, UnknownModelError, _versions
+from modelboot._catalog import CatalogEntry, catalog, check_requirements, entries, resolve
+
+SHARED = Path(__file__).parents[3] / "shared" / "catalog.csv"
+DEFAULT_SHA = "1932429db727d4bff3deed6b34cfc05df17794f4a52eeb26cf8928f7c1a0fb85"
+MISSING = "modelboot-no-such-thing"
+# What a bare process has loaded once a name has become a pin.
+CHILD = """
+import sys
+from modelboot._catalog import resolve
+pin = resolve(sys.argv[1])
+print(pin, *sorted({"spacy", "urllib3", "filelock", "installer", "tqdm"} & set(sys.modules)))
+"""
+
+
+def facts(entry: CatalogEntry) -> tuple[str, ...]:
+    """Give an entry's facts as a row of the publisher's table."""
+    pin = entry.pin
+    size, requires = f"{pin.size_mb} MB", ";".join(pin.requires)
+    return pin.name, pin.version, pin.sha256, entry.spacy_range, entry.license, size, requires
+
+
+def rows(text: str) -> list[tuple[str, ...]]:
+    """Read a table without its heading."""
+    return [tuple(row) for row in csv.reader(text.splitlines())][1:]
+
+
+def pin(*requires: str) -> ModelPin:
+    """Make a pin with these requirements."""
+    return ModelPin("ja_acme_sm", "1.0.0", "0" * 64, requires=requires)
+
+
+def test_catalog_is_whole() -> None:
+    """Each of the 192 rows becomes a pin that carries all its facts, and no wheel is there twice."""
+    entries_ = catalog()
+    shipped = rows(resources.files("modelboot").joinpath("catalog.csv").read_text("utf-8"))
+    assert (
+        len(entries_) == len({entry.pin for entry in entries_}) == len({entry.pin.sha256 for entry in entries_}) == 192
+    )
+    assert sorted(map(facts, entries_)) == sorted(shipped)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the publisher's facts are not beside this repository")
+def test_catalog_equals_the_facts() -> None:
+    """The shipped table holds the facts taken from the publisher, each and no other."""
+    assert sorted(map(facts, catalog())) == sorted(rows(SHARED.read_text("utf-8")))
+
+
+def test_catalog_order() -> None:
+    """Pipelines come by name, and the versions of one from the oldest to the newest."""
+    keys = [(entry.pin.name, _versions.ascending(entry.pin.version)) for entry in catalog()]
+    assert keys == sorted(keys)
+
+
+def test_catalog_requirements_are_parsed() -> None:
+    """Several requirements of one pipeline are several, and none is none."""
+    requires = {entry.pin.name: entry.pin.requires for entry in catalog() if entry.pin.version == "3.8.0"}
+    assert requires["en_core_web_sm"] == ()
+    assert all(_versions.is_requirement(text) for texts in requires.values() for text in texts)
+    assert any(len(texts) > 1 for texts in requires.values())
+
+
+def test_entries_of_an_unknown_name() -> None:
+    """An unknown name has no releases."""
+    assert entries("zz_core_web_sm") == ()
+
+
+def test_default_pin() -> None:
+    """The pin that is taken unasked is this very wheel."""
+    pinned = resolve("en_core_web_sm", spacy_version="3.8.11")
+    assert (pinned.name, pinned.version, pinned.sha256) == ("en_core_web_sm", "3.8.0", DEFAULT_SHA)
+    assert pinned.release_url.endswith("/en_core_web_sm-3.8.0/en_core_web_sm-3.8.0-py3-none-any.whl")
+
+
+@pytest.mark.parametrize(
+    ("model", "spacy", "version"),
+    [
+        ("en_core_web_sm", "3.7.1", "3.7.0"),
+        ("en_core_web_sm", "3.7.5", "3.7.1"),
+        ("en_core_web_sm", "3.8.0", "3.8.0"),
+        ("en_core_web_sm", "3.8.99", "3.8.0"),
+        ("en_core_web_sm", "3.8.1.dev0", "3.8.0"),
+        ("en_core_web_trf", "3.7.1", "3.7.2"),
+        ("en_core_web_trf", "3.7.2", "3.7.3"),
+        ("en_core_web_sm==3.8.0", "3.8.0", "3.8.0"),
+        ("en_core_web_sm==3.7.0", "3.7.5", "3.7.0"),
+        ("en_core_web_sm==3.8", "3.8.0", "3.8.0"),
+        (" en_core_web_sm == 3.8.0 ", "3.8.0", "3.8.0"),
+    ],
+)
+def test_resolve_fitting(model: str, spacy: str, version: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The newest release made for the spaCy there is taken, or the one that is named, with nothing to warn of."""
+    with caplog.at_level(logging.WARNING):
+        pinned = resolve(model, spacy_version=spacy)
+    assert (pinned.name, pinned.version, caplog.messages) == (model.partition("==")[0].strip(), version, [])
+
+
+@pytest.mark.parametrize(
+    ("model", "spacy", "warning"),
+    [
+        ("en_core_web_sm", "3.9.0", "en_core_web_sm 3.8.0 was made for spaCy >=3.8.0,<3.9.0; 3.9.0 is installed"),
+        ("en_core_web_sm", "4.1.2", "en_core_web_sm 3.8.0 was made for spaCy >=3.8.0,<3.9.0; 4.1.2 is installed"),
+        (
+            "en_core_web_sm==3.7.1",
+            "3.8.11",
+            "en_core_web_sm 3.7.1 was made for spaCy >=3.7.2,<3.8.0; 3.8.11 is installed",
+        ),
+    ],
+    ids=["newer", "much-newer", "newer-than-the-one-named"],
+)
+def test_resolve_newer_spacy(model: str, spacy: str, warning: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A spaCy newer than every release gets the newest one, and a warning."""
+    with caplog.at_level(logging.WARNING):
+        pinned = resolve(model, spacy_version=spacy)
+    assert str(pinned) == " ".join(warning.split()[:2])
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("modelboot")] == [warning]
+
+
+@pytest.mark.parametrize(
+    ("model", "spacy", "refused", "needs"),
+    [
+        ("en_core_web_sm", "3.6.1", "en_core_web_sm 3.7.0", "spacy>=3.7.0,<3.8.0"),
+        ("en_core_web_sm", "2.3.9", "en_core_web_sm 3.7.0", "spacy>=3.7.0,<3.8.0"),
+        ("en_core_web_sm==3.8.0", "3.7.5", "en_core_web_sm 3.8.0", "spacy>=3.8.0,<3.9.0"),
+    ],
+    ids=["older", "much-older", "older-than-the-one-named"],
+)
+def test_resolve_older_spacy(model: str, spacy: str, refused: str, needs: str) -> None:
+    """A spaCy older than every release that is asked for is an error."""
+    with pytest.raises(IncompatibleError, match=refused) as caught:
+        resolve(model, spacy_version=spacy)
+    assert (caught.value.model, caught.value.unmet) == (refused, ((needs, spacy),))
+
+
+def test_resolve_without_spacy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where spaCy is not installed the error names the range it should be of."""
+    monkeypatch.setattr(metadata, "version", _no_such_distribution)
+    with pytest.raises(IncompatibleError, match="not installed") as caught:
+        resolve("en_core_web_sm")
+    assert caught.value.unmet == (("spacy>=3.8.0,<3.9.0", None),)
+
+
+def _no_such_distribution(name: str) -> str:
+    raise metadata.PackageNotFoundError(name)
+
+
+def test_resolve_reads_metadata_only() -> None:
+    """The version of spaCy is read from its metadata: neither spaCy nor another library is imported for it."""
+    command = [sys.executable, "-c", CHILD, "en_core_web_sm"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == str(resolve("en_core_web_sm")).split()
+
+
+def test_resolve_a_pin() -> None:
+    """A pin is taken as it is, even one the catalog knows otherwise."""
+    own = ModelPin("en_core_web_sm", "3.8.0", "0" * 64)
+    assert resolve(own, spacy_version="2.0") is own
+
+
+@pytest.mark.parametrize(
+    "model", [None, 3, b"en_core_web_sm", ("en_core_web_sm",)], ids=["none", "int", "bytes", "tuple"]
+)
+def test_resolve_something_else(model: Any) -> None:  # noqa: ANN401 - what no type checker would let through
+    """What is neither a name nor a pin is refused, naming the accepted form."""
+    with pytest.raises(SettingsError, match="a name, name==version or a ModelPin") as caught:
+        resolve(model)
+    assert (caught.value.variable, caught.value.value) == ("model", repr(model))
+
+
+@pytest.mark.parametrize(
+    ("model", "nearest"),
+    [
+        ("en_core_web_small", "en_core_web_sm"),
+        ("en-core-web-sm", "en_core_web_sm"),
+        ("EN_CORE_WEB_SM", "en_core_web_sm"),
+        ("fr_core_new_sm", "fr_core_news_sm"),
+        ("en_core_web_smm==3.8.0", "en_core_web_sm"),
+    ],
+)
+def test_resolve_unknown_name(model: str, nearest: str) -> None:
+    """An unknown name is an error that offers at most three names that look alike, the nearest first."""
+    with pytest.raises(UnknownModelError, match="no pipeline named") as caught:
+        resolve(model)
+    unknown = caught.value
+    assert (unknown.name, unknown.known_versions, unknown.near[0]) == (model.partition("==")[0], (), nearest)
+    assert len(unknown.near) <= 3
+
+
+@pytest.mark.parametrize("model", ["", "==3.8.0", "qqqqqqqq"], ids=["empty", "no-name", "unlike-any"])
+def test_resolve_unknown_name_like_none(model: str) -> None:
+    """Where no name looks alike none is offered."""
+    with pytest.raises(UnknownModelError, match="no pipeline named") as caught:
+        resolve(model)
+    assert caught.value.near == ()
+
+
+@pytest.mark.parametrize("version", ["3.6.0", "3.8.1", "newest", "3.8.0.dev0"])
+def test_resolve_unknown_version(version: str) -> None:
+    """An unknown version of a known name is an error that names the versions there are."""
+    with pytest.raises(UnknownModelError, match=f"has no en_core_web_sm {version}, only") as caught:
+        resolve(f"en_core_web_sm=={version}")
+    assert (caught.value.version, caught.value.known_versions) == (version, ("3.7.0", "3.7.1", "3.8.0"))
+
+
+@pytest.mark.parametrize(
+    "requires",
+    [(), ("pytest",), ("pytest>=1", "packaging"), (f"{MISSING}; python_version < '3'",)],
+    ids=["none", "any-version", "several", "marker"],
+)
+def test_requirements_met(requires: tuple[str, ...]) -> None:
+    """Requirements that are installed, or that do not apply here, are no error."""
+    check_requirements(pin(*requires))
+    assert [text for text in requires if _versions.unmet(text)] == []
+
+
+def test_requirements_unmet() -> None:
+    """Every requirement that is missing or of another version is named, with what is there; the others are not."""
+    with pytest.raises(IncompatibleError, match=r"^ja_acme_sm 1\.0\.0 needs") as caught:
+        check_requirements(pin("packaging", f"{MISSING}>=0.5", "pytest<1", f"{MISSING}; python_version < '3'"))
+    assert caught.value.unmet == ((f"{MISSING}>=0.5", None), ("pytest<1", _versions.installed("pytest")))

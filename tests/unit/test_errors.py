@@ -1,0 +1,271 @@
+"""Every wording of every error, and what else all errors can do."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import pickle
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import pytest
+
+from modelboot.errors import (
+    Attempt,
+    DownloadError,
+    HashMismatchError,
+    IncompatibleError,
+    InstallError,
+    LoadError,
+    ModelbootError,
+    OfflineError,
+    SettingsError,
+    UnknownModelError,
+    without_secrets,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SHA = "1932429db727d4bff3deed6b34cfc05df17794f4a52eeb26cf8928f7c1a0fb85"
+OTHER_SHA = "0" * 64
+HOUSE = Attempt(source="wheelhouse", where="/wheels", reason="no en_core_web_sm-3.8.0-py3-none-any.whl")
+MIRROR = Attempt(source="mirror", where="https://mirror/x.whl", reason="HTTP 404 Not Found")
+OTHER = Attempt(
+    source="index", where="pip download", reason=f"got sha256 {OTHER_SHA}", got_sha256=OTHER_SHA, got_bytes=7
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """An error and what it must say."""
+
+    error: ModelbootError
+    message: str
+    hint: str
+
+
+def install_error(fault: str, hint: str) -> Case:
+    """Give the case of one kind of fault; the message is the same for all."""
+    error = InstallError(model="en_core_web_sm 3.8.0", path="/target", fault=fault, reason="it broke")  # type: ignore[arg-type]  # the table's keys are the literals
+    return Case(error, "could not install en_core_web_sm 3.8.0: /target: it broke", hint)
+
+
+MISSING_HINT = "`modelboot list --available` shows all names; any other wheel needs a ModelPin"
+CASES = {
+    "root": Case(ModelbootError(), "modelboot failed", "run the command again with --debug and report what it prints"),
+    "settings": Case(
+        SettingsError(variable="MODELBOOT_RETRIES", value="many\n", accepted="a whole number from 0 up"),
+        r"MODELBOOT_RETRIES='many\n' is not a whole number from 0 up",
+        "correct MODELBOOT_RETRIES, or leave it out where it has a default",
+    ),
+    "unknown-name": Case(UnknownModelError(name="zz"), "the catalog has no pipeline named 'zz'", MISSING_HINT),
+    "unknown-name-with-near-ones": Case(
+        UnknownModelError(name="en_core_web", near=("en_core_web_sm", "en_core_web_md")),
+        "the catalog has no pipeline named 'en_core_web'",
+        f"did you mean en_core_web_sm or en_core_web_md? {MISSING_HINT}",
+    ),
+    "unknown-version": Case(
+        UnknownModelError(name="xx", version="9.9", known_versions=("3.7.0", "3.8.0"), near=("xx",)),
+        "the catalog has no xx 9.9, only 3.7.0, 3.8.0",
+        f"did you mean xx==3.8.0 or xx==3.7.0? {MISSING_HINT}",
+    ),
+    "incompatible-missing": Case(
+        IncompatibleError(model="ja_core_news_sm 3.8.0", unmet=(("sudachipy>=0.5.2", None),)),
+        "ja_core_news_sm 3.8.0 needs sudachipy>=0.5.2 (not installed)",
+        "pip install 'sudachipy>=0.5.2'",
+    ),
+    "incompatible-several": Case(
+        IncompatibleError(model="ja_core_news_sm 3.8.0", unmet=(("a>=2", "1.0"), ("b", None))),
+        "ja_core_news_sm 3.8.0 needs a>=2 (1.0 is installed); b (not installed)",
+        "pip install 'a>=2' 'b'",
+    ),
+    "offline": Case(
+        OfflineError(name="xx", version="1.0", url="https://host/x.whl"),
+        "xx 1.0 is not installed and MODELBOOT_OFFLINE=1 forbids fetching https://host/x.whl",
+        "where there is a network run `modelboot install xx==1.0`, or put the wheel into a folder and set "
+        "MODELBOOT_WHEELHOUSE to that folder",
+    ),
+    "offline-after-a-wheelhouse": Case(
+        OfflineError(name="xx", version="1.0", url="https://host/x.whl", attempts=(HOUSE,)),
+        "xx 1.0 is not installed and MODELBOOT_OFFLINE=1 forbids fetching https://host/x.whl; "
+        "wheelhouse (/wheels): no en_core_web_sm-3.8.0-py3-none-any.whl",
+        "where there is a network run `modelboot install xx==1.0`, or put the wheel into a folder and set "
+        "MODELBOOT_WHEELHOUSE to that folder",
+    ),
+    "download": Case(
+        DownloadError(name="xx", version="1.0", sha256=SHA, attempts=(HOUSE, MIRROR)),
+        f"could not get xx 1.0 (sha256 {SHA}): wheelhouse (/wheels): no en_core_web_sm-3.8.0-py3-none-any.whl; "
+        "mirror (https://mirror/x.whl): HTTP 404 Not Found",
+        "check the network and proxy, set MODELBOOT_BASE_URL to a mirror of the release tree, or put the wheel into a "
+        "folder and set MODELBOOT_WHEELHOUSE to that folder",
+    ),
+    "hash-mismatch": Case(
+        HashMismatchError(name="xx", version="1.0", sha256=SHA, attempts=(OTHER,)),
+        f"refused xx 1.0: not the pinned bytes, expected sha256 {SHA}: index (pip download): got sha256 {OTHER_SHA}",
+        "do not use that file: ask whoever runs the source for the original wheel, or take it from another source "
+        "(MODELBOOT_WHEELHOUSE, MODELBOOT_BASE_URL)",
+    ),
+    "install-archive": install_error(
+        "archive", "this wheel cannot be installed by modelboot; rebuild it with `spacy package` and pin the new hash"
+    ),
+    "install-busy": install_error(
+        "busy", "wait for the other process or end it; MODELBOOT_DEADLINE sets how long to wait, in seconds"
+    ),
+    "install-owner": install_error(
+        "owner",
+        "modelboot removes only what it installed; use the program that did, or move your own files away first",
+    ),
+    "uninstall": Case(
+        InstallError(model="xx 1.0", path="/target", fault="system", reason="no luck", action="uninstall"),
+        "could not uninstall xx 1.0: /target: no luck",
+        "nothing was changed; mend the cause named above and run it again",
+    ),
+    "install-rights": install_error(
+        "rights",
+        "run as a user who may write there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder you may write",
+    ),
+    "install-space": install_error(
+        "space",
+        "free some space there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder on another file system",
+    ),
+    "install-system": install_error("system", "nothing was changed; mend the cause named above and run it again"),
+    "load": Case(
+        LoadError(model="xx 1.0", path="/target/xx/xx-1.0", reason="ValueError: [E002] no factory"),
+        "could not load xx 1.0 from /target/xx/xx-1.0: ValueError: [E002] no factory",
+        "look at the cause: spaCy's version and plugins, memory, open files; `modelboot verify` checks the files",
+    ),
+}
+cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+
+
+def family(root: type[ModelbootError]) -> Iterator[type[ModelbootError]]:
+    """Walk modelboot's error classes from the root down."""
+    yield root
+    for leaf in root.__subclasses__():
+        yield from family(leaf)
+
+
+def facts(error: ModelbootError) -> dict[str, object]:
+    """Give everything an error was told."""
+    return {field.name: getattr(error, field.name) for field in fields(error)}
+
+
+@cases
+def test_error_wording(case: Case) -> None:
+    """An error says exactly this, and exactly this about what to do next."""
+    assert (case.error.message, case.error.hint) == (case.message, case.hint)
+
+
+@cases
+def test_error_as_text(case: Case) -> None:
+    """An error's text is its message on one line and its hint on another."""
+    assert str(case.error).splitlines() == [case.message, f"hint: {case.hint}"]
+
+
+def test_error_classes_have_cases() -> None:
+    """No class is without a wording under test."""
+    assert {type(case.error) for case in CASES.values()} == set(family(ModelbootError))
+
+
+def test_install_error_faults_have_cases() -> None:
+    """No kind of fault is without a hint under test."""
+    from modelboot.errors import _INSTALL_HINTS  # noqa: PLC0415 - the one place that lists the kinds
+
+    tested = {case.error.fault for case in CASES.values() if isinstance(case.error, InstallError)}
+    assert tested == set(_INSTALL_HINTS)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@cases
+def test_error_survives_pickling(case: Case, protocol: int) -> None:
+    """An error that crossed a process border is of its class, with every fact and every word."""
+    revived = pickle.loads(pickle.dumps(case.error, protocol))  # noqa: S301 - pickled a moment ago
+    assert type(revived) is type(case.error)
+    assert (facts(revived), str(revived)) == (facts(case.error), str(case.error))
+
+
+@pytest.mark.parametrize("copier", [copy.copy, copy.deepcopy])
+@cases
+def test_error_survives_copying(case: Case, copier: Callable[[ModelbootError], ModelbootError]) -> None:
+    """A copy is another object of the same class, with every fact."""
+    twin = copier(case.error)
+    assert twin is not case.error
+    assert (type(twin), facts(twin)) == (type(case.error), facts(case.error))
+
+
+def test_error_is_compared_by_identity() -> None:
+    """Two failures are two, even when their facts are equal, and can be kept in a set."""
+    assert len({ModelbootError(), ModelbootError()}) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "parent"),
+    [(SettingsError, ValueError), (HashMismatchError, DownloadError)],
+    ids=["settings", "hash-mismatch"],
+)
+def test_error_parent(error: type[ModelbootError], parent: type[Exception]) -> None:
+    """Who catches the wider class catches the narrower one."""
+    assert issubclass(error, parent)
+
+
+@pytest.mark.parametrize(
+    ("number", "fault"),
+    [
+        (errno.EACCES, "rights"),
+        (errno.EPERM, "rights"),
+        (errno.EROFS, "rights"),
+        (errno.ENOSPC, "space"),
+        (errno.EDQUOT, "space"),
+        (errno.EFBIG, "space"),
+        (errno.EIO, "system"),
+        (errno.EMFILE, "system"),
+    ],
+    ids=lambda value: errno.errorcode[value] if isinstance(value, int) else value,
+)
+def test_from_os_error_fault(number: int, fault: str) -> None:
+    """What the operating system refused decides on the hint."""
+    error = InstallError.from_os_error(OSError(number, "refused"), model="xx 1.0", path="/target")
+    assert (error.model, error.path, error.fault, error.reason) == ("xx 1.0", "/target", fault, "refused")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "path", "reason"),
+    [
+        (OSError(errno.EACCES, "denied", "/target/xx"), "/target/xx", "denied"),
+        (OSError(errno.EACCES, "denied"), "/target", "denied"),
+        (OSError("only words"), "/target", "only words"),
+        (OSError(), "/target", "OSError"),
+    ],
+    ids=["names-a-file", "names-no-file", "no-number", "says-nothing"],
+)
+def test_from_os_error_facts(refusal: OSError, path: str, reason: str) -> None:
+    """The file a refusal names wins over the folder that was worked on, and there is always a reason."""
+    error = InstallError.from_os_error(refusal, model="xx 1.0", path="/target")
+    assert (error.path, error.reason) == (path, reason)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://host/a/b.whl", "https://host/a/b.whl"),
+        ("https://user:pw@host/b.whl", "https://host/b.whl"),
+        ("https://token@host:8443/b.whl", "https://host:8443/b.whl"),
+        ("https://us@er:p@w@host/b.whl", "https://host/b.whl"),
+        ("https://host/b.whl?token=pw", "https://host/b.whl"),
+        ("https://host/b.whl#token=pw", "https://host/b.whl"),
+        ("https://host/pkg@1.0/b.whl", "https://host/pkg@1.0/b.whl"),
+        ("https://[::1]:80/b.whl", "https://[::1]:80/b.whl"),
+        ("file:///srv/a@b/c.whl", "file:///srv/a@b/c.whl"),
+        ("/srv/a@b/c.whl", "/srv/a@b/c.whl"),
+        ("wheels", "wheels"),
+        ("user:pw@host/b.whl", "host/b.whl"),
+        ("https:/user:pw@host/b.whl", "host/b.whl"),
+        ("https//user:pw@host/b.whl?token=pw", "host/b.whl"),
+        ("https://user:p/w@host/b.whl", "host/b.whl"),
+        ("https://user:pw@[host/b.whl", "[host/b.whl"),
+    ],
+)
+def test_without_secrets(url: str, shown: str) -> None:
+    """User, password, query and fragment are cut, from mistyped URLs as well; all else stays."""
+    assert without_secrets(url) == shown

@@ -1,0 +1,213 @@
+"""The environment becomes settings: defaults, accepted and refused forms, folders of each platform."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelboot._settings import Settings, as_folder, as_folders, read_settings
+from modelboot.errors import SettingsError
+
+SWITCHES = {"0": False, "no": False, "OFF": False, "false": False, "1": True, "yes": True, "on": True, "True": True}
+ACCEPTED: list[tuple[str, str, str, object]] = [
+    *(("MODELBOOT_OFFLINE", "offline", text, value) for text, value in SWITCHES.items()),
+    *(("MODELBOOT_INDEX", "index", text, value) for text, value in SWITCHES.items()),
+    *(("MODELBOOT_PROGRESS", "progress", text, value) for text, value in SWITCHES.items()),
+    ("MODELBOOT_PROGRESS", "progress", "Auto", None),
+    ("MODELBOOT_WHEELHOUSE", "wheelhouse", "/a", (Path("/a"),)),
+    ("MODELBOOT_WHEELHOUSE", "wheelhouse", f"/a {os.pathsep}{os.pathsep} /b", (Path("/a"), Path("/b"))),
+    ("MODELBOOT_WHEELHOUSE", "wheelhouse", os.pathsep, ()),
+    ("MODELBOOT_BASE_URL", "base_url", "https://mirror/tree/", "https://mirror/tree"),
+    ("MODELBOOT_BASE_URL", "base_url", "http://user:pw@mirror:8080", "http://user:pw@mirror:8080"),
+    ("MODELBOOT_BASE_URL", "base_url", "file:///srv/tree", "file:///srv/tree"),
+    ("MODELBOOT_TARGET", "target", "/a/../b/", Path("/b")),
+    ("MODELBOOT_HOME", "home", "/store", Path("/store")),
+    ("MODELBOOT_TIMEOUT", "timeout_s", "0.5", 0.5),
+    ("MODELBOOT_TIMEOUT", "timeout_s", "1e300", 2e6),
+    ("MODELBOOT_DEADLINE", "deadline_s", " 60 ", 60.0),
+    ("MODELBOOT_DEADLINE", "deadline_s", "9999999", 2e6),
+    ("MODELBOOT_RETRIES", "retries", "0", 0),
+    ("MODELBOOT_RETRIES", "retries", "12", 12),
+]
+FOLDER = "a folder (~ only where there is a home folder)"
+REFUSED: list[tuple[str, str, str]] = [
+    *(("MODELBOOT_OFFLINE", text, "0 or 1") for text in ("2", "auto", "y")),
+    *(("MODELBOOT_INDEX", text, "0 or 1") for text in ("-1", "auto", "none")),
+    *(("MODELBOOT_PROGRESS", text, "0, 1 or auto") for text in ("2", "bar")),
+    *(("MODELBOOT_TIMEOUT", text, "a number of seconds above 0") for text in ("0", "-1", "nan", "inf", "30s")),
+    *(("MODELBOOT_DEADLINE", text, "a number of seconds above 0") for text in ("0", "-0.1", "NaN", "-inf", "1h")),
+    *(("MODELBOOT_RETRIES", text, "a whole number from 0 up") for text in ("-1", "1.0", "many", "3 # four")),
+    *(
+        ("MODELBOOT_BASE_URL", text, "an http, https or file URL")
+        for text in ("mirror", "//mirror", "ftp://mirror/tree", "https://", "http://:80", "https://mirror:none")
+    ),
+    ("MODELBOOT_TARGET", "~no-such-user/a", FOLDER),
+    ("MODELBOOT_HOME", "~no-such-user/a", FOLDER),
+    ("MODELBOOT_WHEELHOUSE", "~no-such-user/a", f"{FOLDER}, or several separated by {os.pathsep!r}"),
+]
+
+
+def ids(rows: list[Any]) -> list[str]:
+    """Name each row of a table by its texts."""
+    return ["-".join(value for value in row if isinstance(value, str)) for row in rows]
+
+
+def test_settings_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a variable each setting has the default the documentation gives."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert read_settings({"XDG_CACHE_HOME": "/cache"}) == Settings(
+        offline=False,
+        wheelhouse=(),
+        base_url=None,
+        index=True,
+        target=None,
+        home=Path("/cache/modelboot"),
+        timeout_s=30.0,
+        deadline_s=1800.0,
+        retries=4,
+        progress=None,
+    )
+
+
+@pytest.mark.parametrize(("variable", "setting", "text", "value"), ACCEPTED, ids=ids(ACCEPTED))
+def test_variable_accepted(variable: str, setting: str, text: str, value: object) -> None:
+    """An accepted form is read as its value, of the right type."""
+    read = getattr(read_settings({variable: text}), setting)
+    assert (read, type(read)) == (value, type(value) if not isinstance(value, Path) else type(Path()))
+
+
+@pytest.mark.parametrize(("variable", "text", "accepted"), REFUSED, ids=ids(REFUSED))
+def test_variable_refused(variable: str, text: str, accepted: str) -> None:
+    """A form that cannot be used is refused, naming the variable, the value and the accepted form."""
+    with pytest.raises(SettingsError, match=f"^{variable}=") as caught:
+        read_settings({variable: text})
+    refusal = caught.value
+    assert (refusal.variable, refusal.value, refusal.accepted) == (variable, text, accepted)
+
+
+@pytest.mark.parametrize("text", ["", "  "], ids=["empty", "blank"])
+@pytest.mark.parametrize("variable", sorted({row[0] for row in ACCEPTED}))
+def test_variable_empty(variable: str, text: str) -> None:
+    """An empty variable counts as unset."""
+    assert read_settings({variable: text}) == read_settings({})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ftp://user:s3cret@mirror",
+        "user:s3cret@mirror/tree",
+        "htps//user:s3cret@mirror",
+        "https://user:s3cret@[mirror",
+        "https://user:s3cret/@mirror",
+        "https://user:s3cret@mirror:none",
+        "ftp://mirror?token=s3cret",
+        "mirror?token=s3cret",
+    ],
+)
+@pytest.mark.parametrize("variable", ["MODELBOOT_BASE_URL", "MODELBOOT_INDEX"])
+def test_refused_value_with_a_secret(variable: str, text: str) -> None:
+    """A secret in a value that is refused appears neither in the error nor in what a traceback prints of its cause."""
+    with pytest.raises(SettingsError, match="mirror") as caught:
+        read_settings({variable: text})
+    formatted = logging.Formatter().formatException((caught.type, caught.value, None))
+    assert "s3cret" not in f"{formatted}{caught.value!r}"
+
+
+def test_settings_shown_without_the_mirror() -> None:
+    """Settings that are printed do not show the mirror's password."""
+    assert "s3cret" not in repr(read_settings({"MODELBOOT_BASE_URL": "https://user:s3cret@mirror"}))
+
+
+def test_settings_read_at_call_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process's environment counts as it is at the call, not at the import."""
+    before = read_settings().retries
+    monkeypatch.setenv("MODELBOOT_RETRIES", str(before + 1))
+    assert read_settings().retries == before + 1
+
+
+def test_folder_below_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tilde stands for the home folder, in each folder of a list."""
+    monkeypatch.setenv("HOME", "/users/me")
+    settings = read_settings({"MODELBOOT_TARGET": "~/t", "MODELBOOT_WHEELHOUSE": f"/w{os.pathsep}~/w"})
+    assert (settings.target, settings.wheelhouse) == (Path("/users/me/t"), (Path("/w"), Path("/users/me/w")))
+
+
+def test_folder_relative(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A relative folder is made absolute when it is read, so that a later chdir does not move it."""
+    monkeypatch.chdir(tmp_path)
+    settings = read_settings({"MODELBOOT_TARGET": "t", "MODELBOOT_WHEELHOUSE": "../w"})
+    assert (settings.target, settings.wheelhouse) == (tmp_path / "t", (tmp_path.parent / "w",))
+
+
+def test_folder_with_a_link(tmp_path: Path) -> None:
+    """Links in a folder's path stay: what the user wrote is what is shown."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert as_folder(tmp_path / "link" / "t") == tmp_path / "link" / "t"
+
+
+def test_folder_empty() -> None:
+    """An empty argument is refused: it would mean the working directory, which nobody asked for."""
+    with pytest.raises(SettingsError, match=r"^folder='' is not a folder"):
+        as_folder("")
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [f"/a{os.pathsep}/b", ["/a", Path("/b")], (Path("/a"), "/b"), iter(["/a", "/b"])],
+    ids=["text", "list", "tuple", "iterator"],
+)
+def test_folders_of_an_argument(paths: Any) -> None:  # noqa: ANN401 - every form the interface takes
+    """Several folders may come as one text or as any iterable."""
+    assert as_folders(paths) == (Path("/a"), Path("/b"))
+
+
+def test_folders_of_one_path() -> None:
+    """A single path is one folder, even with the separator in its name."""
+    assert as_folders(Path(f"/a{os.pathsep}b")) == (Path(f"/a{os.pathsep}b"),)
+
+
+@pytest.mark.parametrize(
+    ("platform", "env", "home"),
+    [
+        ("linux", {}, "/users/me/.cache/modelboot"),
+        ("linux", {"XDG_CACHE_HOME": "/cache"}, "/cache/modelboot"),
+        ("linux", {"XDG_CACHE_HOME": ""}, "/users/me/.cache/modelboot"),
+        ("linux", {"XDG_CACHE_HOME": "relative"}, "/users/me/.cache/modelboot"),
+        ("freebsd14", {"XDG_CACHE_HOME": "/cache"}, "/cache/modelboot"),
+        ("darwin", {"XDG_CACHE_HOME": "/cache"}, "/users/me/Library/Caches/modelboot"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/modelboot"),
+        ("win32", {}, "/users/me/AppData/Local/modelboot"),
+        ("linux", {"MODELBOOT_HOME": "/store", "XDG_CACHE_HOME": "/cache"}, "/store"),
+    ],
+    ids=["xdg-unset", "xdg", "xdg-empty", "xdg-relative", "bsd", "mac", "windows", "windows-unset", "own"],
+)
+def test_home_of_a_platform(monkeypatch: pytest.MonkeyPatch, platform: str, env: dict[str, str], home: str) -> None:
+    """The store lies where a platform's programs keep what they can fetch again."""
+    monkeypatch.setenv("HOME", "/users/me")
+    monkeypatch.setattr(sys, "platform", platform)
+    assert read_settings(env).home == Path(home)
+
+
+def _without_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a user whom the user database does not know, in an environment that names no home folder."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+
+
+def test_home_of_a_user_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home folder has no store, in place of one that others could plant."""
+    _without_home(monkeypatch)
+    assert read_settings({}).home is None
+
+
+def test_folder_below_the_home_of_a_user_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home folder is told so, in place of finding a folder named "~" later."""
+    _without_home(monkeypatch)
+    with pytest.raises(SettingsError, match=r"^MODELBOOT_TARGET='~/models' is not a folder"):
+        read_settings({"MODELBOOT_TARGET": "~/models"})
