@@ -38,6 +38,7 @@ OWNERS = {
     "installer": {"_install"},
     "filelock": {"_lock"},
     "tqdm": {"_progress"},
+    "certifi": {"_trust"},  # where it is installed
     "spacy": {"_pipeline", "_trial"},  # _trial takes spaCy's example sentences, by their module's name
 }
 # What a module may name in annotations without importing it when it runs.

@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Pinned spaCy pipelines: fetched, verified by SHA-256, installed whole or not at all.",
         epilog="Settings are read from MODELBOOT_* variables. Exit status: 0 done, 1 failed, 2 wrong usage.",
     )
-    parser.add_argument("--version", action="version", version=f"modelboot {_version()}")
+    parser.add_argument("-V", "--version", action="version", version=f"modelboot {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     one_model = {"metavar": "MODEL", "nargs": "?", "default": DEFAULT_MODEL}
 
@@ -119,7 +119,8 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("models", metavar="MODEL", nargs="+", help="name or name==version")
     fetch.add_argument("--dest", metavar="DIR", required=True, help="the wheelhouse, laid out as the release tree")
 
-    _command(commands, "doctor", _doctor, "show settings, places, locks and which sources answer; change nothing")
+    doctor = _command(commands, "doctor", _doctor, "show settings, places, locks and which sources answer")
+    doctor.add_argument("model", **one_model, help=f"model to ask the sources for ({DEFAULT_MODEL})")  # type: ignore[arg-type]
 
     pin = _command(commands, "pin", _pin, "print the line that pins a model")
     pin.add_argument("model", **one_model, help=f"name or name==version ({DEFAULT_MODEL})")  # type: ignore[arg-type]
@@ -239,7 +240,8 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> None:
-    diagnosis = diagnose(read_settings())
+    settings = read_settings()
+    diagnosis = diagnose(resolve(options.model), settings)
     _print(options, _report.diagnosis_facts(diagnosis), _report.diagnosis_text(diagnosis))
 
 

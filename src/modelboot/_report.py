@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from dataclasses import asdict
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from modelboot.errors import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from modelboot._catalog import CatalogEntry
-    from modelboot._doctor import Diagnosis
+    from modelboot._doctor import Diagnosis, Finding
     from modelboot._installed import InstalledModel
     from modelboot._inventory import Item
     from modelboot._pin import ModelPin
@@ -156,16 +158,58 @@ def diagnosis_facts(diagnosis: Diagnosis) -> Facts:
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
-    """Return what `doctor` says: a block each for settings, places and sources."""
-    lines = []
+    """Return what `doctor` says: a block each for settings, places and sources, and what comes of it."""
+    settings = [
+        (item.subject, item.origin, f"{item.value}{item.found and f'  ({item.found})'}") for item in diagnosis.settings
+    ]
+    lines = ["settings", *(f"  {line}" for line in _aligned(settings)), ""]
     for title, findings in (
-        ("settings", diagnosis.settings),
         ("places, in the order they are tried", diagnosis.places),
         ("sources, in the order they are asked", diagnosis.sources),
     ):
-        rows = [(finding.subject, finding.value, finding.detail) for finding in findings]
-        lines += [title, *(f"  {line}" for line in _aligned(rows)), ""]
-    return "\n".join(lines).rstrip()
+        lines += [title, *_looked_at(findings), ""]
+    return "\n".join([*lines, *textwrap.wrap(_verdict(diagnosis), _WORDS_WIDTH)])
+
+
+_MARKS = {True: "ok", False: "no", None: "--"}
+_WORDS_WIDTH = 100
+_BELOW = " " * 23
+_URL_WORTH_ITS_PATH = 60
+"""Signs: a longer URL is shown by its host, which is what answers or does not; the JSON has the whole."""
+
+
+def _looked_at(findings: Iterable[Finding]) -> Iterator[str]:
+    """Yield two lines for each: what and where, and below it what was found, which may be a long sentence."""
+    for finding in findings:
+        yield f"  {_MARKS[finding.ok]}  {finding.subject:<15}  {_short(finding.value)}"
+        through = [f"through {finding.through}"] if finding.through else []
+        took = [f"{finding.seconds:.2f} s"] if finding.seconds is not None else []
+        how = ", ".join([*through, *took])
+        yield from textwrap.wrap(
+            f"{finding.found}{how and f' ({how})'}",
+            _WORDS_WIDTH,
+            initial_indent=_BELOW,
+            subsequent_indent=_BELOW,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+
+def _short(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme in {"http", "https"} and len(value) > _URL_WORTH_ITS_PATH:
+        return f"{parts.scheme}://{parts.netloc}/…/{parts.path.rpartition('/')[2]}"
+    return value
+
+
+def _verdict(diagnosis: Diagnosis) -> str:
+    if diagnosis.place is None:
+        return f"{diagnosis.model} cannot be installed here: no place can be written"
+    answering = diagnosis.answering
+    if not answering:
+        return f"{diagnosis.model} cannot be fetched now: no source answers"
+    names = " and ".join(dict.fromkeys(source.subject for source in answering))
+    return f"{diagnosis.model} would be sought from {names} and installed into: {diagnosis.place.subject}"
 
 
 def pin_facts(pin: ModelPin) -> Facts:

@@ -36,7 +36,8 @@ class Tries:
         limit = min(self.left, UNREACHABLE_TRIES - self.made) if error.unreachable else self.left
         if not error.again or limit <= 0:
             return None
-        pause: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self.made) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        # No further doubling after 16: a float has an end.
+        pause: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self.made, 16)) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
         if error.after_s is not None:
             pause = max(pause, error.after_s)
         if pause >= remaining_s:

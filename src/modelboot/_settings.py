@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FOLDER = "a folder (~ only where there is a home folder)"
+_CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""What users of requests and curl set, in order. SSL_CERT_FILE and SSL_CERT_DIR are OpenSSL's own to read."""
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _MOST_S = 2e6
 """Timers of the operating system overflow at 2**31 milliseconds; 23 days are as good as "never"."""
 
@@ -86,7 +89,14 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         index=read("MODELBOOT_INDEX", _switch, "0 or 1", default=True),
         target=read("MODELBOOT_TARGET", as_folder, _FOLDER, None),
         home=read("MODELBOOT_HOME", as_folder, _FOLDER, None) or _user_cache(env),
-        ca_bundle=_ca_bundle(env),
+        ca_bundle=next(
+            (
+                (variable, path)
+                for variable in _CA_BUNDLES
+                if (path := read(variable, as_folder, "a file or folder of PEM certificates", None)) is not None
+            ),
+            None,
+        ),
         netrc=_netrc(env),
         timeout_s=read("MODELBOOT_TIMEOUT", _seconds, "a number of seconds above 0", 30.0),
         deadline_s=read("MODELBOOT_DEADLINE", _seconds, "a number of seconds above 0", 1800.0),
@@ -118,11 +128,10 @@ def origins(settings: Settings, environ: Mapping[str, str] | None = None) -> dic
         "MODELBOOT_RETRIES": settings.retries,
         "MODELBOOT_PROGRESS": "auto" if settings.progress is None else int(settings.progress),
     }
-    network = (
-        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
-        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC"),
-    )
-    found = {variable: env.get(variable, env.get(variable.lower(), "")).strip() for variable in network}
+    # The names of proxies are read in lower case, too, and then win, empty or not.
+    found = {variable: env.get(variable.lower(), env.get(variable, "")).strip() for variable in _PROXIES}
+    found |= {variable: env.get(variable, "").strip() for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR", *_CA_BUNDLES)}
+    found["NETRC"] = env.get("NETRC", "").strip()
     return {
         **{
             variable: ("none" if value is None else str(value), _origin(variable, env))
@@ -134,14 +143,6 @@ def origins(settings: Settings, environ: Mapping[str, str] | None = None) -> dic
 
 def _origin(variable: str, env: Mapping[str, str]) -> str:
     return "environment" if env.get(variable, "").strip() else "default"
-
-
-def _ca_bundle(env: Mapping[str, str]) -> tuple[str, Path] | None:
-    """Return what requests and curl users set. SSL_CERT_FILE and SSL_CERT_DIR are OpenSSL's own to read."""
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        if env.get(variable, "").strip():
-            return variable, as_folder(env[variable].strip())
-    return None
 
 
 def _netrc(env: Mapping[str, str]) -> Path | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +20,7 @@ from modelboot._sources import Order, get_wheel
 from modelboot.errors import InstallError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from modelboot._pin import ModelPin
@@ -52,27 +53,47 @@ def provision(pin: ModelPin, dest: Path, settings: Settings) -> Provisioned:
         DownloadError: No source has it. HashMismatchError, OfflineError: as for `ensure_model`.
         InstallError: It cannot be written.
     """
-    path = dest / pin.release_path
     try:
-        if _is_pinned(path, pin):
-            return Provisioned(pin=pin, path=path, source="present", downloaded_bytes=0)
-        with _stage.staged(dest / WORK, pin.name) as stage:
-            deadline = Deadline.after(settings.deadline_s)
-            order = Order(pin=pin, folder=stage, settings=settings, deadline=deadline, progress=make_progress(settings))
-            delivery = get_wheel(order)
-            _disk.flush_tree(stage)
-            path.parent.mkdir(exist_ok=True)
-            delivery.path.replace(path)
-            _link_at_top(path, dest)
-        with suppress(OSError):  # of use to the next download only
-            (dest / WORK).rmdir()
+        return _provision(pin, dest, settings)
+    except InstallError as error:  # worded for an install, by those who usually take part in one
+        error.action = "fetch"
+        raise
     except OSError as error:
         raise InstallError.from_os_error(error, model=str(pin), path=str(dest), action="fetch") from error
+
+
+def _provision(pin: ModelPin, dest: Path, settings: Settings) -> Provisioned:
+    path = dest / pin.release_path
+    if _is_pinned(path, pin):
+        _link_at_top(path, dest, pin)
+        return Provisioned(pin=pin, path=path, source="present", downloaded_bytes=0)
+    deadline = Deadline.after(settings.deadline_s)
+    with _leaving_no_empty_folder(dest), _stage.staged(dest / WORK, pin.name) as stage:
+        _stage.sweep(dest / WORK, pin.name, heir=stage)
+        order = Order(pin=pin, folder=stage, settings=settings, deadline=deadline, progress=make_progress(settings))
+        delivery = get_wheel(order)
+        _disk.flush_tree(stage)
+        path.parent.mkdir(exist_ok=True)
+        delivery.path.replace(path)
+        _disk.flush_folder(path.parent)
+        _link_at_top(path, dest, pin)
     return Provisioned(pin=pin, path=path, source=delivery.source, downloaded_bytes=delivery.received_bytes)
 
 
+@contextmanager
+def _leaving_no_empty_folder(dest: Path) -> Iterator[None]:
+    """Remove the work folder when nobody uses it, and after a failure the folders that were made for nothing."""
+    made = [folder for folder in (dest, *dest.parents) if not os.path.lexists(folder)]
+    try:
+        yield
+    finally:
+        for folder in (dest / WORK, *made):
+            with suppress(OSError):  # not empty, so of use
+                folder.rmdir()
+
+
 def _is_pinned(path: Path, pin: ModelPin) -> bool:
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises below a folder this user may not enter
         return False
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -81,9 +102,16 @@ def _is_pinned(path: Path, pin: ModelPin) -> bool:
     return digest.hexdigest() == pin.sha256
 
 
-def _link_at_top(path: Path, dest: Path) -> None:
-    """Let pip's --find-links see the wheel: it looks into one folder only. Not every file system has links."""
+def _link_at_top(path: Path, dest: Path, pin: ModelPin) -> None:
+    """Let pip's --find-links see the wheel: it looks into one folder only. Not every file system has links.
+
+    Other bytes of that name would be found there first, so the link takes their place.
+    """
     top = dest / path.name
     with suppress(OSError):
-        if not os.path.lexists(top):
-            top.symlink_to(path.relative_to(dest))
+        is_there = os.path.exists(top) and (os.path.samefile(top, path) or _is_pinned(top, pin))  # noqa: PTH110, PTH121
+        if not is_there:
+            new = path.with_name(f"{path.name}.link")
+            new.unlink(missing_ok=True)
+            new.symlink_to(path.relative_to(dest))
+            new.replace(top)

@@ -320,6 +320,8 @@ class InstallError(ModelbootError):
     @property
     def hint(self) -> str:
         """What mends this kind of fault."""
+        if self.action == "fetch" and self.fault in {"rights", "space"}:
+            return "name another folder with --dest, one you may write and that has room"
         return _INSTALL_HINTS[self.fault]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import errno
 import pickle
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,10 @@ def install_error(fault: str, hint: str) -> Case:
     return Case(error, "could not install en_core_web_sm 3.8.0: /target: it broke", hint)
 
 
+DOWNLOAD_HINT = (
+    "check the network and proxy (`modelboot doctor`), set MODELBOOT_BASE_URL to a mirror of the release tree, or put "
+    "the wheel into a folder and set MODELBOOT_WHEELHOUSE to that folder"
+)
 MISSING_HINT = "`modelboot list --available` shows all names; any other wheel needs a ModelPin"
 CASES = {
     "root": Case(ModelbootError(), "modelboot failed", "run the command again with --debug and report what it prints"),
@@ -83,22 +88,21 @@ CASES = {
     "offline": Case(
         OfflineError(name="xx", version="1.0", url="https://host/x.whl"),
         "xx 1.0 is not installed and MODELBOOT_OFFLINE=1 forbids fetching https://host/x.whl",
-        "where there is a network run `modelboot install xx==1.0`, or put the wheel into a folder and set "
-        "MODELBOOT_WHEELHOUSE to that folder",
+        "where there is a network run `modelboot fetch xx==1.0 --dest wheelhouse`, then bring that folder here and set "
+        "MODELBOOT_WHEELHOUSE to it",
     ),
     "offline-after-a-wheelhouse": Case(
         OfflineError(name="xx", version="1.0", url="https://host/x.whl", attempts=(HOUSE,)),
         "xx 1.0 is not installed and MODELBOOT_OFFLINE=1 forbids fetching https://host/x.whl; "
         "wheelhouse (/wheels): no en_core_web_sm-3.8.0-py3-none-any.whl",
-        "where there is a network run `modelboot install xx==1.0`, or put the wheel into a folder and set "
-        "MODELBOOT_WHEELHOUSE to that folder",
+        "where there is a network run `modelboot fetch xx==1.0 --dest wheelhouse`, then bring that folder here and set "
+        "MODELBOOT_WHEELHOUSE to it",
     ),
     "download": Case(
         DownloadError(name="xx", version="1.0", sha256=SHA, attempts=(HOUSE, MIRROR)),
         f"could not get xx 1.0 (sha256 {SHA}): wheelhouse (/wheels): no en_core_web_sm-3.8.0-py3-none-any.whl; "
         "mirror (https://mirror/x.whl): HTTP 404 Not Found",
-        "check the network and proxy, set MODELBOOT_BASE_URL to a mirror of the release tree, or put the wheel into a "
-        "folder and set MODELBOOT_WHEELHOUSE to that folder",
+        DOWNLOAD_HINT,
     ),
     "hash-mismatch": Case(
         HashMismatchError(name="xx", version="1.0", sha256=SHA, attempts=(OTHER,)),
@@ -269,3 +273,42 @@ def test_from_os_error_facts(refusal: OSError, path: str, reason: str) -> None:
 def test_without_secrets(url: str, shown: str) -> None:
     """User, password, query and fragment are cut, from mistyped URLs as well; all else stays."""
     assert without_secrets(url) == shown
+
+
+DOWNLOAD_HINTS = {
+    "page": (
+        "a login page, proxy or mirror answered in place of the file: sign in to the network, set HTTPS_PROXY, or "
+        "correct MODELBOOT_BASE_URL"
+    ),
+    "certificate": "set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to the PEM file of the CA your network uses",
+    "short": (
+        "the connection breaks off: run it again, raise MODELBOOT_RETRIES, or set MODELBOOT_BASE_URL to a nearer mirror"
+    ),
+    "other": DOWNLOAD_HINT,
+}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "hint"),
+    [
+        (["page"], "page"),
+        (["certificate"], "certificate"),
+        (["short"], "short"),
+        (["other"], "other"),
+        ([], "other"),
+        (["other", "short", "other"], "short"),
+        (["short", "certificate"], "certificate"),
+        (["certificate", "short", "page", "other"], "page"),
+    ],
+    ids="-".join,
+)
+def test_download_hint(kinds: list[str], hint: str) -> None:
+    """The hint is about the most telling of the failures."""
+    attempts = tuple(Attempt(source="mirror", where="x", reason="y", kind=kind) for kind in kinds)  # type: ignore[arg-type]  # the table's kinds are the literals
+    assert DownloadError(name="xx", version="1.0", sha256=SHA, attempts=attempts).hint == DOWNLOAD_HINTS[hint]
+
+
+@pytest.mark.parametrize("hint", [*DOWNLOAD_HINTS.values(), CASES["hash-mismatch"].hint])
+def test_hint_never_weakens(hint: str) -> None:
+    """No hint suggests that a check be skipped."""
+    assert not re.search(r"verify|insecure|skip|disable|ignore|trusted-host|http:", hint)

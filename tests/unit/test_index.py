@@ -198,26 +198,18 @@ def test_pip_download_failure_told(
     assert scene.failure().reason == reason
 
 
-def test_pip_download_success_without_a_wheel(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_download_success_without_a_wheel(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pip that claims success and leaves no wheel has failed."""
-    monkeypatch.setattr(sys, "executable", "/bin/true")
+    monkeypatch.setattr(sys, "executable", program(tmp_path, "exit 0"))
     assert scene.failure().reason == "pip failed without saying why"
 
 
-@pytest.mark.parametrize(
-    ("mode", "reason"), [(0o644, "Permission denied"), (None, "No such file or directory")], ids=["mode", "absent"]
-)
-def test_pip_download_interpreter_cannot_be_run(
-    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int | None, reason: str
-) -> None:
+def test_pip_download_interpreter_cannot_be_run(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interpreter that cannot be started is one source's failure, told in the system's words."""
     path = Path(program(tmp_path, ""))
-    if mode is None:
-        path.unlink()
-    else:
-        path.chmod(mode)
+    path.chmod(0o644)
     monkeypatch.setattr(sys, "executable", str(path))
-    assert scene.failure().reason == f"{path} cannot be run: {reason}"
+    assert scene.failure().reason == f"{path} cannot be run: Permission denied"
 
 
 def test_pip_download_no_pip(scene: Scene, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,11 +225,30 @@ def test_pip_download_no_pip(scene: Scene, server: ModelServer, monkeypatch: pyt
     assert not [*scene.folder.iterdir()]
 
 
-@pytest.mark.parametrize("executable", ["", None])
+EXECUTABLES = {"unknown": "", "none": None, "server": "/usr/sbin/uwsgi", "absent": "/nowhere/bin/python3"}
+executables = pytest.mark.parametrize("executable", EXECUTABLES.values(), ids=EXECUTABLES.keys())
+
+
+@executables
 def test_pip_download_no_interpreter(scene: Scene, monkeypatch: pytest.MonkeyPatch, executable: str | None) -> None:
-    """A program that embeds Python and does not know its interpreter has no pip to run."""
+    """A program that embeds Python, in no environment of its own, has no pip to run."""
     monkeypatch.setattr(sys, "executable", executable)
-    assert scene.failure().reason == "pip is not installed in this environment"
+    monkeypatch.setattr(sys, "prefix", "/nowhere")
+    reason = f"sys.executable ({executable or 'empty'}) is not a Python, so pip cannot be run"
+    assert scene.failure().reason == reason
+    assert not [*scene.folder.iterdir()]
+
+
+@executables
+def test_pip_download_interpreter_of_the_environment(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executable: str | None
+) -> None:
+    """A program that embeds Python is not started again in Python's place: the environment's own is."""
+    (tmp_path / "bin").mkdir()
+    Path(program(tmp_path, "echo ERROR: it is me; exit 1")).rename(tmp_path / "bin" / "python3")
+    monkeypatch.setattr(sys, "executable", executable)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert scene.failure().reason == "it is me"
 
 
 def test_pip_download_folder_cannot_be_written(scene: Scene) -> None:

@@ -226,7 +226,7 @@ def test_get_nlp_failure_of_any_components(web_pin: ModelPin, server: ModelServe
 
 def test_get_nlp_failure_is_no_result(tiny: BuiltWheel, web_pin: ModelPin, server: ModelServer) -> None:
     """Once the failure is forgotten, the call gives the model."""
-    server.serve(PATH, Reply(500), Reply(body=tiny.path.read_bytes()))
+    server.serve(PATH, Reply(404), Reply(body=tiny.path.read_bytes()))
     _failure(web_pin)
     get_nlp.cache_clear()
     assert get_nlp(web_pin).meta["version"] == "1.0.0"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from modelboot._settings import Settings, as_folder, as_folders, read_settings
+from modelboot._settings import Settings, as_folder, as_folders, origins, read_settings
 from modelboot.errors import SettingsError
 
 SWITCHES = {"0": False, "no": False, "OFF": False, "false": False, "1": True, "yes": True, "on": True, "True": True}
@@ -33,6 +33,8 @@ ACCEPTED: list[tuple[str, str, str, object]] = [
     ("MODELBOOT_DEADLINE", "deadline_s", "9999999", 2e6),
     ("MODELBOOT_RETRIES", "retries", "0", 0),
     ("MODELBOOT_RETRIES", "retries", "12", 12),
+    ("REQUESTS_CA_BUNDLE", "ca_bundle", "/ca.pem", ("REQUESTS_CA_BUNDLE", Path("/ca.pem"))),
+    ("CURL_CA_BUNDLE", "ca_bundle", " /etc/../ca ", ("CURL_CA_BUNDLE", Path("/ca"))),
 ]
 FOLDER = "a folder (~ only where there is a home folder)"
 REFUSED: list[tuple[str, str, str]] = [
@@ -48,6 +50,8 @@ REFUSED: list[tuple[str, str, str]] = [
     ),
     ("MODELBOOT_TARGET", "~no-such-user/a", FOLDER),
     ("MODELBOOT_HOME", "~no-such-user/a", FOLDER),
+    ("REQUESTS_CA_BUNDLE", "~no-such-user/a", "a file or folder of PEM certificates"),
+    ("CURL_CA_BUNDLE", "~no-such-user/a", "a file or folder of PEM certificates"),
     ("MODELBOOT_WHEELHOUSE", "~no-such-user/a", f"{FOLDER}, or several separated by {os.pathsep!r}"),
 ]
 
@@ -60,6 +64,7 @@ def ids(rows: list[Any]) -> list[str]:
 def test_settings_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a variable each setting has the default the documentation gives."""
     monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("HOME", "/users/me")
     assert read_settings({"XDG_CACHE_HOME": "/cache"}) == Settings(
         offline=False,
         wheelhouse=(),
@@ -67,6 +72,8 @@ def test_settings_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         index=True,
         target=None,
         home=Path("/cache/modelboot"),
+        ca_bundle=None,
+        netrc=None,
         timeout_s=30.0,
         deadline_s=1800.0,
         retries=4,
@@ -211,3 +218,103 @@ def test_folder_below_the_home_of_a_user_without_one(monkeypatch: pytest.MonkeyP
     _without_home(monkeypatch)
     with pytest.raises(SettingsError, match=r"^MODELBOOT_TARGET='~/models' is not a folder"):
         read_settings({"MODELBOOT_TARGET": "~/models"})
+
+
+def test_ca_bundle_of_two() -> None:
+    """Of two bundles that of requests counts, as requests itself has it."""
+    env = {"CURL_CA_BUNDLE": "/curl.pem", "REQUESTS_CA_BUNDLE": "/requests.pem"}
+    assert read_settings(env).ca_bundle == ("REQUESTS_CA_BUNDLE", Path("/requests.pem"))
+    assert read_settings(env | {"REQUESTS_CA_BUNDLE": ""}).ca_bundle == ("CURL_CA_BUNDLE", Path("/curl.pem"))
+
+
+@pytest.mark.parametrize("name", [".netrc", "_netrc"])
+def test_netrc_of_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    """The file of either name in the home folder is found."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read_settings({}).netrc is None
+    (tmp_path / name).touch()
+    assert read_settings({}).netrc == tmp_path / name
+
+
+def test_netrc_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """NETRC names another file, below the home folder as well; one that is not there is none at all."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (".netrc", "other"):
+        (tmp_path / name).touch()
+    assert read_settings({"NETRC": str(tmp_path / "other")}).netrc == tmp_path / "other"
+    assert read_settings({"NETRC": " ~/other "}).netrc == tmp_path / "other"
+    assert read_settings({"NETRC": ""}).netrc == tmp_path / ".netrc"
+    assert read_settings({"NETRC": str(tmp_path / "absent")}).netrc is None
+
+
+def test_netrc_of_a_user_without_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home folder has no such file."""
+    _without_home(monkeypatch)
+    assert read_settings({}).netrc is None
+
+
+def in_force(env: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """Tell what is in force in an environment, and where it came from."""
+    return origins(read_settings(env), env)
+
+
+def test_origins_of_defaults() -> None:
+    """Without a variable each setting's default is told, and nothing of the network's variables."""
+    assert in_force({"XDG_CACHE_HOME": "/cache"}) == {
+        "MODELBOOT_OFFLINE": ("0", "default"),
+        "MODELBOOT_WHEELHOUSE": ("none", "default"),
+        "MODELBOOT_BASE_URL": ("none", "default"),
+        "MODELBOOT_INDEX": ("1", "default"),
+        "MODELBOOT_TARGET": ("none", "default"),
+        "MODELBOOT_HOME": ("/cache/modelboot", "default"),
+        "MODELBOOT_TIMEOUT": ("30", "default"),
+        "MODELBOOT_DEADLINE": ("1800", "default"),
+        "MODELBOOT_RETRIES": ("4", "default"),
+        "MODELBOOT_PROGRESS": ("auto", "default"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "shown"),
+    [
+        ("MODELBOOT_OFFLINE", "yes", "1"),
+        ("MODELBOOT_INDEX", "off", "0"),
+        ("MODELBOOT_WHEELHOUSE", f"/a{os.pathsep}/b/", f"/a{os.pathsep}/b"),
+        ("MODELBOOT_BASE_URL", "https://user:s3cret@mirror/tree/", "https://mirror/tree"),
+        ("MODELBOOT_TARGET", "/t", "/t"),
+        ("MODELBOOT_HOME", "/h", "/h"),
+        ("MODELBOOT_TIMEOUT", "0.5", "0.5"),
+        ("MODELBOOT_DEADLINE", "60.0", "60"),
+        ("MODELBOOT_RETRIES", "0", "0"),
+        ("MODELBOOT_PROGRESS", "1", "1"),
+        ("HTTP_PROXY", "http://me:s3cret@proxy:3128", "http://proxy:3128"),
+        ("HTTPS_PROXY", "me:s3cret@proxy:3128", "proxy:3128"),
+        ("ALL_PROXY", "http://proxy", "http://proxy"),
+        ("NO_PROXY", "localhost,10.0.0.0/8,.corp:80", "localhost,10.0.0.0/8,.corp:80"),
+        ("SSL_CERT_FILE", "/ca.pem", "/ca.pem"),
+        ("SSL_CERT_DIR", "/certs", "/certs"),
+        ("REQUESTS_CA_BUNDLE", "/ca@home.pem", "/ca@home.pem"),
+        ("CURL_CA_BUNDLE", "/ca.pem", "/ca.pem"),
+        ("NETRC", "/netrc", "/netrc"),
+    ],
+)
+def test_origins_of_environment(variable: str, text: str, shown: str) -> None:
+    """A variable that is set is told with what it means, without its password, and that it is the environment's."""
+    assert in_force({variable: text})[variable] == (shown, "environment")
+
+
+@pytest.mark.parametrize(
+    ("env", "shown"),
+    [
+        ({"https_proxy": "http://lower"}, "http://lower"),
+        ({"https_proxy": "http://lower", "HTTPS_PROXY": "http://upper"}, "http://lower"),
+        ({"https_proxy": "", "HTTPS_PROXY": "http://upper"}, None),
+        ({"HTTPS_PROXY": " "}, None),
+        ({"netrc": "/netrc"}, None),
+    ],
+    ids=["lower", "both", "lower-empty", "blank", "not-a-proxy"],
+)
+def test_origins_in_lower_case(env: dict[str, str], shown: str | None) -> None:
+    """Of the proxies' variables the one that counts is told."""
+    values = [value for name, (value, _) in in_force(env).items() if not name.startswith("MODELBOOT_")]
+    assert values == ([] if shown is None else [shown])

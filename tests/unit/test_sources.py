@@ -87,15 +87,16 @@ def scene(tmp_path: Path, server: ModelServer, settings: Settings) -> Scene:
 
 @pytest.fixture
 def no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take pip away: asking the index fails at once."""
+    """Take Python away: asking the index fails at once."""
     monkeypatch.setattr(sys, "executable", "")
+    monkeypatch.setattr(sys, "prefix", "/nowhere")
 
 
 def test_get_wheel_wheelhouse_first(scene: Scene) -> None:
     """What a wheelhouse has is asked of nobody else."""
     scene.mirror()
     assert scene.get(scene.house("house", FILE), index=True) == Delivery(
-        path=scene.stage / "pinned.whl", source="wheelhouse", received_bytes=0
+        path=scene.stage / f"{scene.wheel.sha256}.whl", source="wheelhouse", received_bytes=0
     )
     assert not scene.server.requests
 
@@ -235,9 +236,10 @@ def test_get_wheel_warns_of_the_right_attempt(scene: Scene, caplog: pytest.LogCa
     caplog.set_level(logging.INFO, "modelboot")
     assert scene.get(wrong.parent, unreadable).source == "release"
     told = [(record.levelname, record.getMessage()) for record in caplog.records if " (file://" in record.getMessage()]
-    assert [level for level, _ in told] == ["WARNING", "INFO"]
+    assert [level for level, _ in told] == ["WARNING", "INFO", "INFO"]
     assert f"wheelhouse ({wrong.as_uri()}): got sha256" in told[0][1]
-    assert told[1][1].endswith(f"wheelhouse ({(unreadable / FILE).as_uri()}): Input/output error")
+    assert f"wheelhouse ({wrong.as_uri()}): got sha256" in told[1][1]
+    assert told[2][1].endswith(f"wheelhouse ({(unreadable / FILE).as_uri()}): Input/output error")
 
 
 def test_get_wheel_warns_nothing_of_other_failures(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
@@ -258,7 +260,7 @@ def test_get_wheel_every_source_in_the_error(scene: Scene, no_pip: None) -> None
     assert [(attempt.source, attempt.where, attempt.reason) for attempt in failed.value.attempts] == [
         ("wheelhouse", f"{house}{os.pathsep}{absent}", f"no {FILE} and no wheel of that hash"),
         ("mirror", f"{scene.server.url}/{PLACE}", "HTTP 404 Not Found"),
-        ("index", "pip download", "pip is not installed in this environment"),
+        ("index", "pip download", "sys.executable (empty) is not a Python, so pip cannot be run"),
     ]
     for attempt in failed.value.attempts:
         assert str(attempt) in failed.value.message

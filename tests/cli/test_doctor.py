@@ -1,0 +1,486 @@
+"""`modelboot doctor`: what it finds, how it tells it, and that it changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from modelboot import _doctor, _report
+from modelboot._catalog import resolve
+from modelboot._cli import main
+from modelboot._settings import read_settings
+from support.hostile import plain_wheel
+from support.offers import offer
+from support.peers import forget_network_settings
+from support.server import ModelServer, Reply
+from support.users import public_folder, run_as_other_user, skip_unless_other_user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.wheels import BuiltWheel
+
+Capture = pytest.CaptureFixture[str]
+NAME = "en_tiny_sm"
+FILE = f"{NAME}-1.0.0-py3-none-any.whl"
+PATH = f"/{NAME}-1.0.0/{FILE}"
+FINDING = {"subject", "value", "ok", "found", "origin", "through", "seconds"}
+DOCTOR = ["doctor", NAME]
+
+
+@pytest.fixture(autouse=True)
+def _bare_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test say itself which proxies, certificates and logins there are."""
+    forget_network_settings(monkeypatch)
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltWheel:
+    """Return a small wheel, which is all the catalog knows; it has no mirror."""
+    built = plain_wheel(tmp_path / "built")
+    offer(monkeypatch, tmp_path / "mirror", built)
+    monkeypatch.setenv("MODELBOOT_BASE_URL", "")
+    monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
+    return built
+
+
+@pytest.fixture
+def mirror(wheel: BuiltWheel, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
+    """Return a mirror that has the wheel."""
+    monkeypatch.setenv("MODELBOOT_OFFLINE", "")
+    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
+    monkeypatch.setenv("MODELBOOT_TIMEOUT", "2")
+    server.serve(PATH, Reply(body=wheel.path.read_bytes()))
+    return server
+
+
+@pytest.mark.usefixtures("wheel")
+def test_doctor_text_whole(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: Path) -> None:
+    """The report is this text, to the sign."""
+    monkeypatch.setenv("MODELBOOT_TARGET", "")
+    monkeypatch.setattr("modelboot._places.purelib", lambda: target)
+    monkeypatch.setattr("site.ENABLE_USER_SITE", False)
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    (store,) = [
+        place.value for place in _doctor.diagnose(resolve(NAME), read_settings()).places if place.subject == "store"
+    ]
+    assert main(DOCTOR) == 0
+    assert capsys.readouterr() == (
+        f"""\
+settings
+  MODELBOOT_OFFLINE     environment  1
+  MODELBOOT_WHEELHOUSE  default      none
+  MODELBOOT_BASE_URL    default      none
+  MODELBOOT_INDEX       environment  0
+  MODELBOOT_TARGET      default      none
+  MODELBOOT_HOME        environment  {tmp_path / "home"}
+  MODELBOOT_TIMEOUT     default      30
+  MODELBOOT_DEADLINE    default      1800
+  MODELBOOT_RETRIES     default      4
+  MODELBOOT_PROGRESS    environment  0
+  NO_PROXY              environment  localhost
+  NETRC                 environment  /dev/null
+
+places, in the order they are tried
+  ok  environment      {target}
+                       writable, locks work
+  ok  store            {store}
+                       writable, locks work
+
+sources, in the order they are asked
+  --  release          https://github.com/…/{FILE}
+                       not asked: MODELBOOT_OFFLINE=1
+  --  index            pip download
+                       not asked: MODELBOOT_OFFLINE=1
+
+{NAME} 1.0.0 cannot be fetched now: no source answers
+""",
+        "",
+    )
+
+
+@pytest.mark.usefixtures("mirror")
+def test_doctor_mirror_answers(capsys: Capture) -> None:
+    """A mirror that has the wheel is of use; the time it took stands behind it, and what an install would do below."""
+    assert main(DOCTOR) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(re.fullmatch(rf"  ok  mirror           http://127.*{FILE}", line) for line in lines)
+    assert any(re.fullmatch(r" {23}answers \(0\.\d\d s\)", line) for line in lines)
+    assert lines[-1] == f"{NAME} 1.0.0 would be sought from mirror and installed into: MODELBOOT_TARGET"
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        (Reply(404), "HTTP 404 Not Found"),
+        (Reply(503), "HTTP 503 Service Unavailable"),
+        (Reply(401), "HTTP 401 Unauthorized: give user:password in MODELBOOT_BASE_URL or .netrc"),
+        (Reply(headers={"Content-Type": "text/html"}, body=b"<html>"), "something else came than a wheel (text/html)"),
+        (Reply(body=b"<html>"), "something else came than a wheel (no content type)"),
+        (Reply(body=b""), "an empty answer"),
+        (Reply(stall="headers"), "no byte for 2 s"),
+        (Reply(302, headers={"Location": "ftp://x/y"}), "redirects from http to ftp://x/y"),
+    ],
+    ids=["404", "503", "401", "page", "untyped page", "empty", "stall", "redirect"],
+)
+def test_doctor_mirror_fails(reply: Reply, found: str, mirror: ModelServer, capsys: Capture) -> None:
+    """What is wrong with a mirror is told in words, after one request; that is a result, so the status is 0."""
+    mirror.serve(PATH, reply)
+    assert main([*DOCTOR, "--json"]) == 0
+    finding = _finding(capsys, "sources", "mirror")
+    assert (finding["ok"], finding["found"]) == (False, found)
+    assert finding["value"] == f"{mirror.url}{PATH}"
+    assert 0 <= finding["seconds"] < 5
+    assert len(mirror.requests) == 1
+
+
+def test_doctor_mirror_drips(mirror: ModelServer, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mirror that is slow answers all the same, and its seconds tell."""
+    monkeypatch.setattr(_doctor, "PROBE_S", 0.5)
+    mirror.serve(PATH, Reply(body=b"PK" * 50_000, drip_bytes_per_s=2000))
+    assert main([*DOCTOR, "--json"]) == 0
+    finding = _finding(capsys, "sources", "mirror")
+    assert (finding["ok"], finding["found"]) == (True, "answers")
+    assert 0.5 <= finding["seconds"] < 3
+
+
+def test_doctor_mirror_never_ends_its_answer(
+    mirror: ModelServer, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that sends headers without end, never silent for long, has so many seconds and no more."""
+    monkeypatch.setattr(_doctor, "PROBE_S", 0.5)
+    assert mirror.url
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("MODELBOOT_BASE_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread = threading.Thread(target=_send_headers_for_ever, args=(listener,))
+        thread.start()
+        assert main([*DOCTOR, "--json"]) == 0
+        thread.join()
+    finding = _finding(capsys, "sources", "mirror")
+    assert (finding["ok"], finding["found"]) == (False, "no answer within 0.5 s")
+    assert finding["seconds"] < 3
+
+
+def _send_headers_for_ever(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection, contextlib.suppress(OSError):  # until the client has had enough
+        connection.settimeout(0.05)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+        while True:
+            connection.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                if not connection.recv(1 << 16):
+                    return
+
+
+@pytest.mark.usefixtures("wheel")
+def test_doctor_nobody_listens(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that refuses the connection, and one that no name server knows, are told apart."""
+    monkeypatch.setenv("MODELBOOT_OFFLINE", "0")
+    for url, found in (
+        ("http://127.0.0.1:9", "Connection refused"),
+        ("http://mirror.invalid", "mirror.invalid: "),
+    ):
+        monkeypatch.setenv("MODELBOOT_BASE_URL", url)
+        assert main([*DOCTOR, "--json"]) == 0
+        finding = _finding(capsys, "sources", "mirror")
+        assert finding["found"].startswith(found)
+        assert finding["ok"] is False
+
+
+@pytest.mark.usefixtures("wheel")
+@pytest.mark.parametrize(("root", "found"), [("mirror", "the wheel is there"), ("none", "no such file")])
+def test_doctor_file_mirror(
+    root: str, found: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A mirror at a file URL is looked at although the network is switched off."""
+    monkeypatch.setenv("MODELBOOT_BASE_URL", (tmp_path / root).as_uri())
+    assert main([*DOCTOR, "--json"]) == 0
+    finding = _finding(capsys, "sources", "mirror")
+    assert (finding["ok"], finding["found"], finding["seconds"]) == (root == "mirror", found, None)
+
+
+def _empty(folder: Path, _: BuiltWheel) -> None:
+    folder.mkdir()
+
+
+def _absent(_: Path, __: BuiltWheel) -> None:
+    """Make nothing."""
+
+
+def _named(folder: Path, wheel: BuiltWheel) -> None:
+    folder.mkdir()
+    (folder / FILE).write_bytes(wheel.path.read_bytes())
+
+
+def _tree(folder: Path, wheel: BuiltWheel) -> None:
+    folder.mkdir()
+    _named(folder / f"{NAME}-1.0.0", wheel)
+
+
+def _others(folder: Path, wheel: BuiltWheel) -> None:
+    folder.mkdir()
+    for name in ("a.whl", "b.whl"):
+        (folder / name).write_bytes(wheel.path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("lay_out", "ok", "found"),
+    [
+        (_named, True, f"has {FILE}"),
+        (_tree, True, f"has {FILE}"),
+        (_others, None, f"no {FILE}, but wheels of other names (2), which an install compares by hash"),
+        (_empty, False, f"no {FILE}"),
+        (_absent, False, "No such file or directory"),
+    ],
+    ids=["named", "tree", "others", "empty", "absent"],
+)
+def test_doctor_wheelhouse(  # noqa: PLR0913, PLR0917 - three columns and what they work on
+    lay_out: Callable[[Path, BuiltWheel], None],
+    ok: bool | None,  # noqa: FBT001 - a column
+    found: str,
+    wheel: BuiltWheel,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each wheelhouse is told with whether it has the wheel."""
+    lay_out(tmp_path / "wheels", wheel)
+    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(tmp_path / "wheels"))
+    assert main([*DOCTOR, "--json"]) == 0
+    finding = _finding(capsys, "sources", "wheelhouse")
+    assert (finding["ok"], finding["found"]) == (ok, found)
+
+
+def test_doctor_index_off(mirror: ModelServer, capsys: Capture) -> None:
+    """An index that is switched off is told as such."""
+    assert mirror.url
+    assert main([*DOCTOR, "--json"]) == 0
+    finding = _finding(capsys, "sources", "index")
+    assert (finding["ok"], finding["found"]) == (None, "not asked: MODELBOOT_INDEX=0")
+
+
+def test_doctor_index_asked(mirror: ModelServer, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index is asked through pip, and its failure told with the time it took."""
+    pytest.importorskip("pip", reason="needs pip in this environment")
+    monkeypatch.setenv("MODELBOOT_INDEX", "1")
+    for variable in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple/")
+    assert mirror.url
+    assert main([*DOCTOR, "--json"]) == 0
+    finding = _finding(capsys, "sources", "index")
+    assert finding["ok"] is False
+    assert finding["found"].startswith("the index does not answer (")
+    assert 0 < finding["seconds"] < _doctor.PROBE_S
+
+
+def test_doctor_secrets(mirror: ModelServer, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No password of a URL or a proxy is told, in text or JSON; which proxy is used is."""
+    monkeypatch.setenv(
+        "MODELBOOT_BASE_URL", mirror.url.replace("://", "://ann:s3cret@").replace("127.0.0.1", "localhost")
+    )
+    monkeypatch.setenv("http_proxy", f"http://pat:s3cret@127.0.0.1:{mirror.port}")
+    monkeypatch.setenv("HTTPS_PROXY", "pat:s3cret@proxy.example.org:3128")
+    for options in ([], ["--json"], ["--debug"]):
+        assert main([*DOCTOR, *options]) == 0
+        out, err = capsys.readouterr()
+        assert "s3cret" not in f"{out}{err}"
+        assert "proxy.example.org:3128" in out
+        assert f"http://127.0.0.1:{mirror.port}" in out
+    assert "s3cret" not in repr(mirror.requests[0].path)
+
+
+@pytest.mark.usefixtures("wheel")
+def test_doctor_settings(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each setting has its value and origin; a certificate file that is not there is told, as nothing else tells it."""
+    monkeypatch.setenv("MODELBOOT_TIMEOUT", " 7 ")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    assert main([*DOCTOR, "--json"]) == 0
+    findings = {item["subject"]: item for item in json.loads(capsys.readouterr().out)["settings"]}
+    assert (findings["MODELBOOT_TIMEOUT"]["value"], findings["MODELBOOT_TIMEOUT"]["origin"]) == ("7", "environment")
+    assert (findings["MODELBOOT_RETRIES"]["value"], findings["MODELBOOT_RETRIES"]["origin"]) == ("4", "default")
+    assert (findings["SSL_CERT_FILE"]["ok"], findings["SSL_CERT_FILE"]["found"]) == (False, "no such file")
+    assert findings["SSL_CERT_DIR"]["ok"] is True
+    assert main(DOCTOR) == 0
+    assert f"  SSL_CERT_FILE         environment  {tmp_path / 'none.pem'}  (no such file)\n" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("wheel")
+def test_doctor_json(capsys: Capture) -> None:
+    """The JSON has the documented keys, the URL whole, and what was not asked as null."""
+    assert main([*DOCTOR, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert set(facts) == {"model", "settings", "places", "sources"}
+    assert facts["model"] == f"{NAME} 1.0.0"
+    assert {frozenset(item) for key in ("settings", "places", "sources") for item in facts[key]} == {frozenset(FINDING)}
+    assert facts["sources"][0]["value"].startswith("https://github.com/explosion/spacy-models/releases/download/")
+    assert facts["sources"][0]["ok"] is None
+
+
+def test_doctor_places_as_another_user(wheel: BuiltWheel) -> None:
+    """A user without rights is told which places can be written, and a home that may not be entered is no crash."""
+    skip_unless_other_user()
+    assert wheel.name == NAME
+    with public_folder() as folder:
+        closed, own = folder / "closed", folder / "own"
+        closed.mkdir(mode=0o700)
+        own.mkdir()
+        own.chmod(0o777)
+        for home in (closed / "home", own):
+            facts = json.loads(run_as_other_user(AS_OTHER, folder, home, closed))
+            target, store = facts["places"]
+            wheelhouse = facts["sources"][0]
+            assert (target["value"], target["ok"]) == (str(folder), False)
+            assert target["found"] == "not writable, locks work"
+            assert store["ok"] == (home == own)
+            assert (wheelhouse["value"], wheelhouse["ok"]) == (str(closed), False)
+            assert wheelhouse["found"] == "Permission denied"
+            assert [*own.iterdir()] == []
+
+
+AS_OTHER = """
+import os, sys
+
+folder, home, closed = sys.argv[1:]
+os.environ.update(
+    MODELBOOT_TARGET=folder, MODELBOOT_HOME=home, MODELBOOT_OFFLINE="1", MODELBOOT_WHEELHOUSE=closed, HOME=closed
+)
+from modelboot._cli import main
+
+main(["doctor", "--json"])
+"""
+
+
+def test_doctor_no_place(wheel: BuiltWheel) -> None:
+    """Where nothing can be written the last line says so."""
+    skip_unless_other_user()
+    assert wheel.name == NAME
+    with public_folder() as folder:
+        answer = run_as_other_user(AS_OTHER.replace(', "--json"', ""), folder, folder / "home", folder)
+    assert re.search(r"^en_core_web_sm \S+ cannot be installed here: no place can be written$", answer.splitlines()[-1])
+
+
+def test_doctor_changes_nothing(
+    wheel: BuiltWheel, mirror: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file is made, changed or opened for writing, wherever it looked: targets, stores, home, working directory."""
+    for name in ("target", "home", "user", "cwd", "wheels"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "wheels" / FILE).write_bytes(b"PK")
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(tmp_path / "wheels"))
+    monkeypatch.setenv("MODELBOOT_INDEX", "1")
+    monkeypatch.setenv("PIP_INDEX_URL", f"{mirror.url}/simple/")
+    monkeypatch.setenv("PATH", str(tmp_path / "cwd"))  # pip runs rustc, which may set itself up at home
+    monkeypatch.setenv("PIP_TRUSTED_HOST", "127.0.0.1")  # pip keeps what these send, given an ETag
+    for variable in ("PIP_NO_CACHE_DIR", "PIP_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    page = f'<!DOCTYPE html><a href="/{FILE}">{FILE}</a>'.encode()
+    headers = {"Content-Type": "text/html", "ETag": '"1"', "Cache-Control": "max-age=600"}
+    mirror.serve("/simple/en-tiny-sm/", Reply(headers=headers, body=page))
+    before = _snapshot(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", AUDITED, wheel.name, wheel.version, wheel.sha256],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path / "cwd",
+        env={**os.environ, "PYTHONPATH": str(Path(_doctor.__file__).parents[1])},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "written: []"
+    assert {request.path for request in mirror.requests} >= {"/simple/en-tiny-sm/"}
+    assert _snapshot(tmp_path) == before
+
+
+AUDITED = """
+import os, sys
+from modelboot import ModelPin, _cli
+
+_cli.resolve = lambda _: ModelPin(*sys.argv[1:])
+written = []
+
+def audit(event, arguments):
+    if event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        written.append(str(arguments[0]))
+    elif event in {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.chmod", "os.utime"}:
+        written.append(f"{event} {arguments[0]}")
+
+sys.addaudithook(audit)
+status = _cli.main(["doctor"])
+print("written:", [path for path in written if path != os.devnull])
+sys.exit(status)
+"""
+
+
+def _snapshot(folder: Path) -> dict[str, tuple[int, int]]:
+    """Take down every file and folder with its size and when it was changed."""
+    facts = {path: path.lstat() for path in [folder, *folder.rglob("*")]}
+    return {str(path): (fact.st_size, fact.st_mtime_ns) for path, fact in facts.items()}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "hint"),
+    [
+        ("MODELBOOT_TIMEOUT", "soon", "correct MODELBOOT_TIMEOUT"),
+        ("MODELBOOT_BASE_URL", "mirror", "correct MODELBOOT_BASE_URL"),
+    ],
+)
+def test_doctor_broken_settings(
+    variable: str, value: str, hint: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting that cannot be used is still two lines and status 1."""
+    monkeypatch.setenv(variable, value)
+    assert main(["doctor"]) == 1
+    out, err = capsys.readouterr()
+    error, second = err.splitlines()
+    assert out == ""
+    assert error.startswith(f"error: {variable}='{value}' is not ")
+    assert second.startswith(f"hint: {hint}")
+
+
+def test_doctor_unknown_model(capsys: Capture) -> None:
+    """A model the catalog does not have is two lines, too."""
+    assert main(["doctor", "en_none"]) == 1
+    assert capsys.readouterr().err.startswith("error: the catalog has no pipeline named 'en_none'\nhint: ")
+
+
+def test_doctor_text_is_narrow() -> None:
+    """A long reason is wrapped below its source, and a long URL shortened to its host and file."""
+    reason = "certificate of mirror.example.org not accepted (unable to get local issuer certificate); to trust its CA "
+    finding = _doctor.Finding(
+        subject="mirror",
+        value=f"https://mirror.example.org:8443/{'deep/' * 20}{FILE}",
+        ok=False,
+        found=f"{reason}set SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE",
+        through="http://proxy.example.org:3128",
+        seconds=0.123,
+    )
+    place = _doctor.Finding(subject="store", value="/store", ok=True, found="writable, locks work")
+    text = _report.diagnosis_text(
+        _doctor.Diagnosis(model=f"{NAME} 1.0.0", settings=(), places=(place,), sources=(finding,))
+    )
+    assert max(map(len, text.splitlines())) <= 100
+    assert f"  no  mirror           https://mirror.example.org:8443/…/{FILE}\n" in text
+    words = " ".join(text.split())
+    assert f"{finding.found} (through http://proxy.example.org:3128, 0.12 s)" in words
+
+
+def _finding(capsys: Capture, block: str, subject: str) -> dict[str, Any]:
+    """Return the one finding about a subject."""
+    (finding,) = [item for item in json.loads(capsys.readouterr().out)[block] if item["subject"] == subject]
+    return dict(finding)
