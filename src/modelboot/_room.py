@@ -35,11 +35,10 @@ def prepared(pin: ModelPin, settings: Settings, *, instead_of: Found | None = No
         InstallError: There is no such place; each that was refused is named with its reason.
     """
     made: list[Path] = []
-    place = _choose(pin, settings, instead_of, made)
     try:
-        yield place
+        yield _choose(pin, settings, instead_of, made)
     except BaseException:
-        _remove(made, place.work / f"{pin.name}.lock")
+        _remove(made, lock=f"{pin.name}.lock")
         raise
 
 
@@ -68,8 +67,8 @@ def _make(place: Place, made: list[Path]) -> str | None:
     try:
         for folder in reversed([place.work, *place.work.parents]):
             if not folder.exists():
+                made.append(folder)  # before it is: Ctrl-C may come in between
                 folder.mkdir(exist_ok=True)
-                made.append(folder)
     except OSError as error:  # the rights of a network file system show only when they are used
         _remove(made)
         made.clear()
@@ -77,10 +76,11 @@ def _make(place: Place, made: list[Path]) -> str | None:
     return None
 
 
-def _remove(made: list[Path], *files: Path) -> None:
-    """Remove folders that this call made, unless somebody else is at work in them by now."""
-    with suppress(OSError):
-        for file in files if made else ():
-            file.unlink(missing_ok=True)
-        for folder in reversed(made):
+def _remove(made: list[Path], *, lock: str | None = None) -> None:
+    """Remove folders that this call made, unless somebody else is at work in them by now; the last holds the lock."""
+    if made and lock is not None:
+        with suppress(OSError):
+            (made[-1] / lock).unlink()
+    for folder in reversed(made):
+        with suppress(OSError):
             folder.rmdir()
