@@ -210,7 +210,7 @@ def test_readme_table_of_commands_is_complete(
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
-    commands = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    commands = re.findall(r"^    (\w+)(?: |$)", capsys.readouterr().out, re.MULTILINE)
     assert commands
     assert [row[0].strip("`").split()[:2] for row in _table("command")] == [["modelboot", name] for name in commands]
 
