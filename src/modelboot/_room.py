@@ -36,9 +36,13 @@ def prepared(pin: ModelPin, settings: Settings, *, instead_of: Found | None = No
     """
     made: list[Path] = []
     try:
-        yield _choose(pin, settings, instead_of, made)
+        place = _choose(pin, settings, instead_of, made)
+        lock = place.work / f"{pin.name}.lock"
+        if not lock.exists():
+            made.append(lock)  # the block is about to make it
+        yield place
     except BaseException:
-        _remove(made, lock=f"{pin.name}.lock")
+        _remove(made)
         raise
 
 
@@ -76,11 +80,11 @@ def _make(place: Place, made: list[Path]) -> str | None:
     return None
 
 
-def _remove(made: list[Path], *, lock: str | None = None) -> None:
-    """Remove folders that this call made, unless somebody else is at work in them by now; the last holds the lock."""
-    if made and lock is not None:
+def _remove(made: list[Path]) -> None:
+    """Remove what this call made, the last first, but for folders in which somebody else is at work by now."""
+    for path in reversed(made):
         with suppress(OSError):
-            (made[-1] / lock).unlink()
-    for folder in reversed(made):
-        with suppress(OSError):
-            folder.rmdir()
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink()
