@@ -11,6 +11,7 @@ import os
 import site
 import sys
 import sysconfig
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,8 +68,9 @@ def to_look_in(pin: ModelPin, settings: Settings) -> Iterator[Place]:
 def in_use(settings: Settings) -> Iterator[Path]:
     """Yield every folder any model may lie in, the store's among them."""
     yield from (place.folder for place in _shared(settings))
-    if settings.home is not None and settings.home.is_dir():
-        yield from sorted(folder for folder in settings.home.iterdir() if folder.is_dir() and folder.name != WORK)
+    if settings.home is not None:
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):  # none, or none this user may use
+            yield from sorted(folder for folder in settings.home.iterdir() if folder.is_dir() and folder.name != WORK)
 
 
 def to_install_into(pin: ModelPin, settings: Settings) -> Iterator[Place]:
