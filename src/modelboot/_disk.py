@@ -36,7 +36,7 @@ def _take_back(begun: list[tuple[Path, Path]]) -> None:
     The last one may or may not have been made: Ctrl-C can come between a rename and any note of it. One that cannot be
     undone ends it: a racer has put its own package there, and an old dist-info must not come back to lie beside that.
     """
-    if begun and os.path.lexists(begun[-1][0]):
+    if begun and (os.path.lexists(begun[-1][0]) or not os.path.lexists(begun[-1][1])):
         begun.pop()
     with suppress(OSError):
         for source, destination in reversed(begun):

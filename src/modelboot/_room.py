@@ -50,7 +50,7 @@ def _choose(pin: ModelPin, settings: Settings, instead_of: Found | None, made: l
     refused = []
     for place in [_places.at(instead_of.folder)] if instead_of else _places.to_install_into(pin, settings):
         if _store.look(place.folder, pin).state == "taken":
-            refused.append(f"{place.folder} ({place.label}) holds another version of it, which is left alone")
+            refused.append(f"{place.folder} ({place.label}) holds one that is not modelboot's to replace or to read")
             continue  # the store stands in
         reason = _make(place, made)
         if reason is None:

@@ -69,7 +69,16 @@ def staged(work: Path, name: str) -> Iterator[Path]:
     finally:
         # No longer counted as alive first: if removing it is interrupted, the next call of this process sweeps it.
         _own.discard(stage.name)
+        _remove(stage)
+
+
+def _remove(stage: Path) -> None:
+    """Remove a stage; a Ctrl-C in the middle of that is heard when it is done."""
+    try:
         shutil.rmtree(stage, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(stage, ignore_errors=True)
+        raise
 
 
 def rivals(stage: Path) -> list[Path]:
