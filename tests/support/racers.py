@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelboot import ModelbootError, ModelPin, ensure_model
+# As above: what a cold call imports on its way is imported here.
+from modelboot import ModelbootError, ModelPin, _install, _sources, ensure_model  # noqa: F401
 from support.children import as_user, environment
 
 if TYPE_CHECKING:

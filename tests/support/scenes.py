@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelboot import ModelbootError, ModelPin, ensure_model
+# The modules a cold call imports on its way are imported here: each forked try would pay for them again.
+from modelboot import ModelbootError, ModelPin, _install, _sources, ensure_model  # noqa: F401
 from support import reader
 from support.wheels import BuiltWheel, build_wheel
 
