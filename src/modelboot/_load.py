@@ -90,16 +90,19 @@ class _Memory:
     """Everything `get_nlp` remembers in this process."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    flights: dict[_Key, threading.Lock] = field(default_factory=dict)
+    flights: dict[_Key, threading.RLock] = field(default_factory=dict)
     models: dict[_Key, Language] = field(default_factory=dict)
     failures: dict[_Call, _Failure] = field(default_factory=dict)
     hits: int = 0
     misses: int = 0
 
-    def flight(self, key: _Key) -> threading.Lock:
-        """Return the lock whose holder loads that model while the others wait."""
+    def flight(self, key: _Key) -> threading.RLock:
+        """Return the lock whose holder loads that model while the others wait.
+
+        Its holder may ask again: a pipeline's own code may, while it is imported, and must not wait for itself.
+        """
         with self.lock:
-            return self.flights.setdefault(key, threading.Lock())
+            return self.flights.setdefault(key, threading.RLock())
 
     def renew_locks(self) -> None:
         """Drop locks that a thread of the parent process held while it forked: that thread is not here."""
@@ -187,9 +190,7 @@ def _find(
             return nlp
         with _memory.lock:
             _memory.misses += 1
-        nlp = _load_or_repeat_failure(key)
-        _memory.models[key] = nlp
-        return nlp
+        return _memory.models.setdefault(key, _load_or_repeat_failure(key))
 
 
 _OPTIONS = ("disable", "enable", "exclude")
