@@ -213,7 +213,7 @@ def test_get_nlp_pipeline_that_asks_for_itself(tmp_path: Path, monkeypatch: pyte
     wheel = build_wheel(tmp_path / "wheel", tampering=Tampering(extra={"en_tiny_sm/__init__.py": code.encode()}))
     pin = ModelPin(wheel.name, wheel.version, wheel.sha256, url=wheel.url)
     asked: list[object] = []
-    monkeypatch.setitem(sys.modules, "asking_hook", SimpleNamespace(ask=lambda: asked.append(get_nlp(pin))))  # type: ignore[arg-type]  # as good as a module
+    monkeypatch.setitem(sys.modules, "asking_hook", SimpleNamespace(ask=lambda: asked.append(get_nlp(pin))))
     assert [get_nlp(pin)] == asked
 
 
