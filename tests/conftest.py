@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+NETWORK_VARIABLES = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+)
+"""How this machine reaches the network: needed to ask the index, and a trap for every other test."""
+
+
 @pytest.fixture(autouse=True)
 def _isolated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Give each test empty settings, a store and a target of its own, and no network but loopback."""
@@ -27,9 +34,13 @@ def _isolated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("MODELBOOT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MODELBOOT_TARGET", str(tmp_path / "target"))
     monkeypatch.setenv("MODELBOOT_PROGRESS", "0")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     if not {"index", "network"} & {mark.name for mark in request.node.iter_markers()}:
         # The package index is reached through pip, a process of its own, which no patch here would stop.
         monkeypatch.setenv("MODELBOOT_INDEX", "0")
+        for variable in NETWORK_VARIABLES:
+            monkeypatch.delenv(variable, raising=False)
+            monkeypatch.delenv(variable.lower(), raising=False)
         _block_all_but_loopback(monkeypatch)
     logger = logging.getLogger("modelboot")
     before = logger.handlers[:], logger.level

@@ -20,8 +20,9 @@ LAYERS = (
     ("errors",),
     ("_settings", "_versions", "_deadline", "_disk"),
     ("_pin", "_progress", "_proxies", "_logins", "_trust"),
-    ("_catalog", "_places", "_attempts", "_archive", "_http", "_part", "_stage", "_installed"),
-    ("_store", "_install", "_lock", "_index", "_retry"),
+    ("_catalog", "_places", "_attempts", "_archive", "_body", "_part", "_stage", "_installed"),
+    ("_store", "_install", "_lock", "_index", "_retry", "_hosts", "_answer"),
+    ("_http",),
     ("_download", "_inventory", "_publish", "_room"),
     ("_sources", "_uninstall"),
     ("_ensure", "_wheelhouse", "_doctor"),
@@ -44,6 +45,7 @@ OWNERS = {
 # What a module may name in annotations without importing it when it runs.
 TYPES_OF = {
     "spacy": {"_load"},
+    "urllib3": {"_answer"},
     "typing_extensions": {module for layer in LAYERS for module in layer},
     "_typeshed": {module for layer in LAYERS for module in layer},
 }

@@ -210,7 +210,7 @@ def test_readme_table_of_commands_is_complete(
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
-    commands = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    commands = re.findall(r"^    (\w+)(?: |$)", capsys.readouterr().out, re.MULTILINE)
     assert commands
     assert [row[0].strip("`").split()[:2] for row in _table("command")] == [["modelboot", name] for name in commands]
 
@@ -228,3 +228,12 @@ def _table(first_head: str) -> list[list[str]]:
     _, _, below = README.partition(f"\n| {first_head} |")
     rows = below.partition("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in row.strip("| ").split(" | ")] for row in rows]
+
+
+def test_readme_table_of_reliability_names_tests() -> None:
+    """Every test it credits with its counts is there."""
+    named = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", README)
+    folder = Path(__file__).parent / "faults"
+    assert len(named) > 5
+    for file, test in named:
+        assert f"def {test}" in (folder / file).read_text("utf-8")

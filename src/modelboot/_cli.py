@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from modelboot import _report
 from modelboot._catalog import DEFAULT_MODEL, catalog, resolve
-from modelboot._doctor import diagnose
 from modelboot._ensure import ensure_model
 from modelboot._inventory import audit, installed, inventory
 from modelboot._settings import as_folder, read_settings
@@ -56,6 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("interrupted", "nothing half-done was left; run it again", debug=options.debug)
     except BrokenPipeError:  # `modelboot list --available | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a file that may not be read, a disk that cannot be
+        return _fail(
+            _refused(error), "nothing was changed; mend the cause named above and run it again", debug=options.debug
+        )
     except Exception as error:  # noqa: BLE001 - a bug; a user gets two lines of it, too
         return _fail(f"{type(error).__name__}: {error}", ModelbootError().hint, debug=options.debug)
     return DONE
@@ -88,6 +91,12 @@ def _fail(message: str, hint: str, *, debug: bool) -> int:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _refused(error: OSError) -> str:
+    """Word what the operating system refused: the file first, where there is one."""
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -199,7 +208,7 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    items = [item for model in options.models for item in _installed(model)] or inventory(read_settings())
+    items = _named(options.models) or inventory(read_settings())
     audits = [(item, audit(item)) for item in items]
     lines = [line for item, issues in audits for line in _report.audit_lines(item, issues)]
     facts = [{**_report.item_facts(item), "issues": issues} for item, issues in audits]
@@ -212,13 +221,18 @@ def _verify(options: argparse.Namespace) -> None:
 
 def _uninstall(options: argparse.Namespace) -> None:
     settings = read_settings()
-    items = [item for model in options.models for item in _installed(model)]
+    items = _named(options.models)
     for item in items:
         uninstall(item, settings)
         if not options.json:
             _print(options, None, f"{item}  removed  {item.folder}")
     if options.json:
         _print(options, [_report.item_facts(item) for item in items], "")
+
+
+def _named(models: Sequence[str]) -> list[Item]:
+    """List what a user has named, each once."""
+    return [*dict.fromkeys(item for model in models for item in _installed(model))]
 
 
 def _installed(model: str) -> list[Item]:
@@ -240,6 +254,8 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> None:
+    from modelboot._doctor import diagnose  # noqa: PLC0415 - brings urllib3
+
     settings = read_settings()
     diagnosis = diagnose(resolve(options.model), settings)
     _print(options, _report.diagnosis_facts(diagnosis), _report.diagnosis_text(diagnosis))

@@ -20,16 +20,27 @@ def rename_all(moves: list[tuple[Path, Path]]) -> None:
     Raises:
         OSError: One failed; the earlier ones were taken back.
     """
-    done: list[tuple[Path, Path]] = []
+    begun: list[tuple[Path, Path]] = []
     try:
         for source, destination in moves:
+            begun.append((source, destination))
             os.rename(source, destination)  # noqa: PTH104 - the call the promise rests on, plainly
-            done.append((source, destination))
     except BaseException:
-        for source, destination in reversed(done):
-            with suppress(OSError):  # a racer has put its own there: an equal one, which may stay
-                os.rename(destination, source)  # noqa: PTH104
+        _take_back(begun)
         raise
+
+
+def _take_back(begun: list[tuple[Path, Path]]) -> None:
+    """Undo renames, the last one first.
+
+    The last one may or may not have been made: Ctrl-C can come between a rename and any note of it. One that cannot be
+    undone ends it: a racer has put its own package there, and an old dist-info must not come back to lie beside that.
+    """
+    if begun and (os.path.lexists(begun[-1][0]) or not os.path.lexists(begun[-1][1])):
+        begun.pop()
+    with suppress(OSError):
+        for source, destination in reversed(begun):
+            os.rename(destination, source)  # noqa: PTH104
 
 
 def flush_tree(root: Path) -> None:

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from modelboot import _index, _places, _sources
+from modelboot._body import HttpError
 from modelboot._deadline import Deadline
-from modelboot._http import Client, HttpError
+from modelboot._http import Client
 from modelboot._proxies import proxy_for
 from modelboot._settings import origins
 from modelboot.errors import ModelbootError, without_secrets
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from modelboot._http import Body
+    from modelboot._body import Body
     from modelboot._pin import ModelPin
     from modelboot._settings import Settings
 

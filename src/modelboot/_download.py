@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from modelboot._attempts import failure
-from modelboot._http import PIECE_BYTES, Body, Client, HttpError
+from modelboot._body import PIECE_BYTES, Body, HttpError
 from modelboot._part import Part
 from modelboot._retry import Tries
 from modelboot.errors import Attempt, without_secrets
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Literal
 
     from modelboot._deadline import Deadline
+    from modelboot._http import Client
     from modelboot._pin import ModelPin
     from modelboot._progress import Progress
     from modelboot._settings import Settings
@@ -114,16 +115,13 @@ class _Transfer:
     settings: Settings
     deadline: Deadline
     progress: Progress
-    client: Client = field(init=False)
+    client: Client | None = None
     done: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
     received_bytes: int = 0
     started_over: bool = False
     """Whether what was put together did not match before."""
-
-    def __post_init__(self) -> None:
-        self.client = Client(self.settings)
 
     def run(self) -> None:
         try:
@@ -134,13 +132,15 @@ class _Transfer:
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self.error = error
         finally:
-            self.client.close()
+            if self.client is not None:
+                self.client.close()
             self.done.set()
 
     def cancel(self) -> None:
         """Stop the thread wherever it reads or waits; it writes nothing more."""
         self.cancelled.set()
-        self.client.cancel()
+        if self.client is not None:
+            self.client.cancel()
 
     def _copy(self) -> None:
         path = self.job.to.with_name(f"{self.job.to.name}.copy")
@@ -153,6 +153,10 @@ class _Transfer:
 
     def _fetch(self) -> None:
         """Try, and try again: from where it broke off, and from zero when what was put together does not match."""
+        # urllib3 opens a socket when it is imported, to see whether there is IPv6: not where only files are copied.
+        from modelboot._http import Client  # noqa: PLC0415
+
+        self.client = client = Client(self.settings)
         tries = Tries(self.settings.retries)
         path = self.job.to.with_name(f"{self.job.to.name}.part")
         with Part(path, str(self.job.pin)) as part:
@@ -161,7 +165,7 @@ class _Transfer:
                 return
             while not self.cancelled.is_set():
                 try:
-                    with self.client.opened(self.job.url, start=part.size_bytes, validator=part.validator) as body:
+                    with client.opened(self.job.url, start=part.size_bytes, validator=part.validator) as body:
                         self._receive(body, part)
                     if self._judge(body, part):
                         return

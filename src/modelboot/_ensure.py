@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from modelboot import _install, _lock, _places, _stage, _store
+from modelboot import _lock, _places, _stage, _store
 from modelboot._catalog import DEFAULT_MODEL, check_requirements, resolve
 from modelboot._deadline import Deadline
 from modelboot._installed import Clock, InstalledModel
@@ -16,7 +16,6 @@ from modelboot._progress import make_progress
 from modelboot._publish import publish
 from modelboot._room import prepared
 from modelboot._settings import as_folder, as_folders, read_settings
-from modelboot._sources import Order, get_wheel
 from modelboot.errors import InstallError
 
 if TYPE_CHECKING:
@@ -123,6 +122,10 @@ def _present(pin: ModelPin, settings: Settings) -> Found | None:
 def _install_into(
     place: Place, pin: ModelPin, settings: Settings, deadline: Deadline, clock: Clock
 ) -> tuple[InstalledModel, Found]:
+    # urllib3 opens a socket when it is imported, to see whether there is IPv6: not in a warm start.
+    from modelboot import _install  # noqa: PLC0415
+    from modelboot._sources import Order, get_wheel  # noqa: PLC0415
+
     with _stage.staged(place.work, pin.name) as stage:
         _stage.sweep(place.work, pin.name, heir=stage)
         order = Order(pin=pin, folder=stage, settings=settings, deadline=deadline, progress=make_progress(settings))

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 from modelboot._catalog import DEFAULT_MODEL, resolve
@@ -70,7 +70,7 @@ class _Key:
 class _Call(NamedTuple):
     """What a failure is remembered of."""
 
-    pin: str
+    pin: tuple[object, ...]
     """All of the pin: pins that are equal may differ in their URL, and one with another URL may fare better."""
     key: _Key | None
     """The choice of components, where the failure may lie in it; None where it stands for every choice."""
@@ -90,16 +90,19 @@ class _Memory:
     """Everything `get_nlp` remembers in this process."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    flights: dict[_Key, threading.Lock] = field(default_factory=dict)
+    flights: dict[_Key, threading.RLock] = field(default_factory=dict)
     models: dict[_Key, Language] = field(default_factory=dict)
     failures: dict[_Call, _Failure] = field(default_factory=dict)
     hits: int = 0
     misses: int = 0
 
-    def flight(self, key: _Key) -> threading.Lock:
-        """Return the lock whose holder loads that model while the others wait."""
+    def flight(self, key: _Key) -> threading.RLock:
+        """Return the lock whose holder loads that model while the others wait.
+
+        Its holder may ask again: a pipeline's own code may, while it is imported, and must not wait for itself.
+        """
         with self.lock:
-            return self.flights.setdefault(key, threading.Lock())
+            return self.flights.setdefault(key, threading.RLock())
 
     def renew_locks(self) -> None:
         """Drop locks that a thread of the parent process held while it forked: that thread is not here."""
@@ -187,9 +190,7 @@ def _find(
             return nlp
         with _memory.lock:
             _memory.misses += 1
-        nlp = _load_or_repeat_failure(key)
-        _memory.models[key] = nlp
-        return nlp
+        return _memory.models.setdefault(key, _load_or_repeat_failure(key))
 
 
 _OPTIONS = ("disable", "enable", "exclude")
@@ -211,7 +212,7 @@ def _names(option: str, names: str | Iterable[str]) -> frozenset[str]:
 def _load_or_repeat_failure(key: _Key) -> Language:
     """Load a model, unless the same call failed a moment ago: 200 tests on a dead network wait once, not 200 times."""
     settings = read_settings()
-    getting, loading = _Call(repr(key.pin), None, settings), _Call(repr(key.pin), key, settings)
+    getting, loading = _Call(astuple(key.pin), None, settings), _Call(astuple(key.pin), key, settings)
     for call in (getting, loading):
         failure = _memory.failures.get(call)
         if failure is not None and time.monotonic() < failure.until_s:

@@ -39,7 +39,7 @@ class ModelPin:
     name: str
     version: str
     sha256: str
-    url: str | None = field(default=None, compare=False)
+    url: str | None = field(default=None, compare=False, repr=False)  # it may carry a password
     requires: tuple[str, ...] = field(default=(), compare=False)
     size_mb: int | None = field(default=None, compare=False)
 

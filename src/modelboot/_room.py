@@ -35,11 +35,14 @@ def prepared(pin: ModelPin, settings: Settings, *, instead_of: Found | None = No
         InstallError: There is no such place; each that was refused is named with its reason.
     """
     made: list[Path] = []
-    place = _choose(pin, settings, instead_of, made)
     try:
+        place = _choose(pin, settings, instead_of, made)
+        lock = place.work / f"{pin.name}.lock"
+        if not lock.exists():
+            made.append(lock)  # the block is about to make it
         yield place
     except BaseException:
-        _remove(made, place.work / f"{pin.name}.lock")
+        _remove(made)
         raise
 
 
@@ -47,7 +50,7 @@ def _choose(pin: ModelPin, settings: Settings, instead_of: Found | None, made: l
     refused = []
     for place in [_places.at(instead_of.folder)] if instead_of else _places.to_install_into(pin, settings):
         if _store.look(place.folder, pin).state == "taken":
-            refused.append(f"{place.folder} ({place.label}) holds another version of it, which is left alone")
+            refused.append(f"{place.folder} ({place.label}) holds one that is not modelboot's to replace or to read")
             continue  # the store stands in
         reason = _make(place, made)
         if reason is None:
@@ -68,8 +71,8 @@ def _make(place: Place, made: list[Path]) -> str | None:
     try:
         for folder in reversed([place.work, *place.work.parents]):
             if not folder.exists():
+                made.append(folder)  # before it is: Ctrl-C may come in between
                 folder.mkdir(exist_ok=True)
-                made.append(folder)
     except OSError as error:  # the rights of a network file system show only when they are used
         _remove(made)
         made.clear()
@@ -77,10 +80,11 @@ def _make(place: Place, made: list[Path]) -> str | None:
     return None
 
 
-def _remove(made: list[Path], *files: Path) -> None:
-    """Remove folders that this call made, unless somebody else is at work in them by now."""
-    with suppress(OSError):
-        for file in files if made else ():
-            file.unlink(missing_ok=True)
-        for folder in reversed(made):
-            folder.rmdir()
+def _remove(made: list[Path]) -> None:
+    """Remove what this call made, the last first, but for folders in which somebody else is at work by now."""
+    for path in reversed(made):
+        with suppress(OSError):
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from modelboot._attempts import failure
+from modelboot._body import PIECE_BYTES
 from modelboot._download import Job, fetch
-from modelboot._http import PIECE_BYTES
 from modelboot._index import pip_download
 from modelboot.errors import Attempt, DownloadError, OfflineError, without_secrets
 

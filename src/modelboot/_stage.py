@@ -31,56 +31,48 @@ STRANGER_IDLE_S = 3600.0
 """A stage of another host (or container) is dead once nothing in it has been touched for so many seconds."""
 
 
-def create(work: Path, name: str) -> Path:
-    """Make a stage of this process.
+@contextmanager
+def staged(work: Path, name: str) -> Iterator[Path]:
+    """Make a stage of this process, and remove it on the way out.
 
     Args:
         work: The `.modelboot` folder; made again when a neighbour that failed has just removed it.
         name: Name of the model to be prepared.
 
-    Returns:
+    Yields:
         The new, empty folder. Its mode follows the umask, as what is published from it must.
 
     Raises:
         OSError: It cannot be made: rights, room.
     """
     stage = work / f"{name}.{_host()}.{os.getpid()}.{_birth(os.getpid())}.{secrets.token_hex(4)}{SUFFIX}"
-    _own.add(stage.name)
-    work.mkdir(parents=True, exist_ok=True)
-    stage.mkdir()
-    return stage
-
-
-@contextmanager
-def staged(work: Path, name: str) -> Iterator[Path]:
-    """Make a stage, and remove it on the way out.
-
-    Args:
-        work: As for `create`.
-        name: As for `create`.
-
-    Yields:
-        The new, empty folder.
-
-    Raises:
-        OSError: It cannot be made.
-    """
-    stage = create(work, name)
-    try:
+    try:  # from before it is there: Ctrl-C may come right after
+        _own.add(stage.name)
+        work.mkdir(parents=True, exist_ok=True)
+        stage.mkdir()
         yield stage
     except Exception:
-        _end(stage)
+        _remove(stage)
         raise
     except BaseException:  # Ctrl-C: what has come of a large wheel is worth keeping
-        _end(stage, but=parts_in(stage))
+        _remove(stage, but=parts_in(stage))
         raise
     else:
-        _end(stage)
+        _remove(stage)
 
 
-def _end(stage: Path, but: tuple[Path, ...] = ()) -> None:
-    # No longer counted as alive first: if removing it is interrupted, the next call of this process sweeps it.
+def _remove(stage: Path, but: tuple[Path, ...] = ()) -> None:
+    """Remove a stage, or all of it but some files; a Ctrl-C in the middle of that is heard when it is done."""
+    # No longer counted as alive first: what is left all the same, the next call of this process sweeps.
     _own.discard(stage.name)
+    try:
+        _clear(stage, but)
+    except BaseException:
+        _clear(stage, but)
+        raise
+
+
+def _clear(stage: Path, but: tuple[Path, ...]) -> None:
     if not but:
         shutil.rmtree(stage, ignore_errors=True)
         return

@@ -63,7 +63,8 @@ class DistInfo:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Read RECORD: path, hash and size of each file; empty when there is no RECORD to read."""
-        lines = csv.reader(self._text("RECORD").splitlines())
+        text = self._text("RECORD")
+        lines = csv.reader(text.splitlines() if text.endswith("\n") else ())  # without, it was cut short
         return [(row[0], row[1], row[2]) for row in lines if len(row) == 3]  # noqa: PLR2004 - PEP 376: three columns
 
     def _text(self, filename: str) -> str:
@@ -138,7 +139,7 @@ def _stays(info: DistInfo, folder: Path, pin: ModelPin) -> bool:
     if _is_pinned(info, pin):
         return False  # it is the pinned one, and damaged
     if info.installer != INSTALLER:
-        return True
+        return os.path.lexists(info.path)  # else a racer has just taken it away
     # A newer one of our own is somebody's pin too: replacing it would have two programs take turns for ever.
     return _versions.is_newer(info.version, pin.version) and missing(folder, info, folder / info.name) is None
 

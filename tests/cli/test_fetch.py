@@ -251,7 +251,12 @@ def test_fetch_sweeps_after_a_kill(mirror: Path, tmp_path: Path) -> None:
     """What a killed fetch left in DIR is gone after the next one."""
     assert mirror.is_dir()
     work = tmp_path / "wheels" / WORK
-    code = "import sys, pathlib, modelboot._stage as s; print(s.create(pathlib.Path(sys.argv[1]), sys.argv[2]))"
+    code = (
+        "import os, pathlib, sys, modelboot._stage as s\n"
+        "stages = s.staged(pathlib.Path(sys.argv[1]), sys.argv[2])\n"
+        "print(stages.__enter__(), flush=True)\n"
+        "os._exit(0)"
+    )
     done = subprocess.run([sys.executable, "-c", code, str(work), NAME], check=True, capture_output=True, text=True)
     (left,) = work.iterdir()
     assert str(left) == done.stdout.strip()

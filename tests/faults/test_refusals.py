@@ -64,8 +64,15 @@ def _older(target: Path) -> None:
     ensure_model(ModelPin(NAME, "0.9", wheel.sha256, url=wheel.url), target=target)
 
 
-TARGETS = [_absent, _empty, _strangers, _older]
-IDS = ["absent", "empty", "other-package", "older-version"]
+def _neighbour(target: Path) -> None:
+    """Install another model, so that there is a `.modelboot` already."""
+    members = {"en_other_sm/__init__.py": b""}
+    wheel = build_wheel(target.with_name("neighbour"), name="en_other_sm", members=members)
+    ensure_model(ModelPin("en_other_sm", "1.0.0", wheel.sha256, url=wheel.url), target=target)
+
+
+TARGETS = [_absent, _empty, _strangers, _older, _neighbour]
+IDS = ["absent", "empty", "other-package", "older-version", "other-model"]
 
 
 @pytest.fixture(params=TARGETS, ids=IDS)

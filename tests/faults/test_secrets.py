@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import TypeAlias
 
-    from modelboot._http import HttpError
+    from modelboot._body import HttpError
     from support.wheels import BuiltWheel
 
     Way: TypeAlias = "Callable[[Scene, pytest.MonkeyPatch], ModelPin]"

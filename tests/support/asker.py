@@ -49,7 +49,7 @@ _ACTIONS: dict[str, Callable[[ModelPin], dict[str, object]]] = {"install": _inst
 
 def _library(name: str) -> list[str]:
     """Tell which version of a library was at work, and from which folder."""
-    return [importlib.metadata.version(name), str(Path(str(sys.modules[name].__file__)).parents[1])]
+    return [importlib.metadata.version(name), str(Path(str(importlib.import_module(name).__file__)).parents[1])]
 
 
 def _say(line: str) -> None:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 import urllib3
 
-from modelboot import _http
-from modelboot._http import Client, HttpError
+from modelboot import _answer, _hosts
+from modelboot._body import HttpError
+from modelboot._http import Client
 from support.server import ModelServer, Reply
 
 if TYPE_CHECKING:
@@ -464,7 +465,7 @@ def test_opened_retry_after(
 ) -> None:
     """Seconds and dates are read, one that has passed as "now"; anything else counts for nothing."""
     clock = SimpleNamespace(time=lambda: 1445412480.0, monotonic=time.monotonic)  # 21 October 2015, 07:28
-    monkeypatch.setattr(_http, "time", clock)
+    monkeypatch.setattr(_answer, "time", clock)
     server.serve("/x.whl", Reply(503, {"Retry-After": text}))
     assert refusal(f"{server.url}/x.whl", settings).after_s == after_s
 
@@ -524,7 +525,7 @@ def test_opened_unknown_host_again(
         clock.now_s += took_s
         raise socket.gaierror(number, "no")
 
-    monkeypatch.setattr(_http, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    monkeypatch.setattr(_hosts, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
     monkeypatch.setattr(socket, "getaddrinfo", fails)
     refused = refusal("http://release.invalid/x.whl", settings)
     assert (refused.again, refused.unreachable) == (again, True)
@@ -536,7 +537,7 @@ def test_opened_name_server_without_answer(
 ) -> None:
     """A name server that says nothing is given up, also before a long time-out, so that other sources get a turn."""
     answered = threading.Event()
-    monkeypatch.setattr(_http, "LOOK_UP_S", 0.4)
+    monkeypatch.setattr(_hosts, "LOOK_UP_S", 0.4)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait(30))
     refused = refusal("http://release.invalid/x.whl", replace(settings, timeout_s=timeout_s))
     answered.set()

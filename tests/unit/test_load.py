@@ -12,6 +12,7 @@ import pickle
 import pydoc
 import shutil
 import signal
+import sys
 import threading
 import warnings
 import weakref
@@ -204,6 +205,16 @@ def test_get_nlp_threads_at_once(tiny: BuiltWheel, web_pin: ModelPin, server: Mo
     assert len(set(map(id, models))) == 1
     assert (server.count(PATH), len(loads)) == (1, 1)
     assert get_nlp.cache_info() == (THREADS - 1, 1, None, 1)
+
+
+def test_get_nlp_pipeline_that_asks_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipeline's own code may ask for it while it is imported: nothing waits for itself, and there is one object."""
+    code = "from spacy.util import get_model_meta\nimport asking_hook\nasking_hook.ask()\n"
+    wheel = build_wheel(tmp_path / "wheel", tampering=Tampering(extra={"en_tiny_sm/__init__.py": code.encode()}))
+    pin = ModelPin(wheel.name, wheel.version, wheel.sha256, url=wheel.url)
+    asked: list[object] = []
+    monkeypatch.setitem(sys.modules, "asking_hook", SimpleNamespace(ask=lambda: asked.append(get_nlp(pin))))
+    assert [get_nlp(pin)] == asked
 
 
 def test_get_nlp_failure_is_repeated(web_pin: ModelPin, server: ModelServer) -> None:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from modelboot import _retry
-from modelboot._http import HttpError
+from modelboot._body import HttpError
 from modelboot._retry import Tries
 
 FINAL = HttpError("HTTP 404 Not Found", "http://a/")

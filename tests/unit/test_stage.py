@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,8 @@ OWNER = """
 import sys
 from pathlib import Path
 from modelboot import _stage
-print(_stage.create(Path(sys.argv[1]), "en_acme_sm"), flush=True)
+stages = _stage.staged(Path(sys.argv[1]), "en_acme_sm")
+print(stages.__enter__(), flush=True)
 sys.stdin.read()
 """
 DEAD = """
@@ -35,6 +36,15 @@ work = Path(sys.argv[1])
 print(*(stage.name for stage in _stage.dead(work)))
 _stage.sweep(work, "en_acme_sm")
 """
+
+
+HELD: list[AbstractContextManager[Path]] = []
+
+
+def made(work: Path, name: str) -> Path:
+    """Make a stage that nothing removes."""
+    HELD.append(_stage.staged(work, name))
+    return HELD[-1].__enter__()
 
 
 @pytest.fixture
@@ -90,7 +100,7 @@ def test_create(work: Path, umask: int, mode: int) -> None:
     """A stage is a new empty folder, named by its owner, with the mode any folder would have."""
     before = os.umask(umask)
     try:
-        stage = _stage.create(work, "en_acme_sm")
+        stage = made(work, "en_acme_sm")
     finally:
         os.umask(before)
     assert re.fullmatch(rf"en_acme_sm\.[0-9a-f]{{8}}\.{os.getpid()}\.\w+\.[0-9a-f]{{8}}\.stage", stage.name)
@@ -99,12 +109,12 @@ def test_create(work: Path, umask: int, mode: int) -> None:
 
 def test_create_twice(work: Path) -> None:
     """Two stages of one process and model are two."""
-    assert _stage.create(work, "en_acme_sm") != _stage.create(work, "en_acme_sm")
+    assert made(work, "en_acme_sm") != made(work, "en_acme_sm")
 
 
 def test_create_without_a_work_folder(tmp_path: Path) -> None:
     """A work folder that a failed neighbour has just removed is made again."""
-    assert _stage.create(tmp_path / "missing", "en_acme_sm").parent == tmp_path / "missing"
+    assert made(tmp_path / "missing", "en_acme_sm").parent == tmp_path / "missing"
 
 
 def test_dead_own_given_up(work: Path) -> None:
@@ -125,14 +135,14 @@ def test_staged(work: Path) -> None:
 
 def test_rivals(work: Path) -> None:
     """Rivals are the living stages of the same model, other threads' too, but not one's own."""
-    own, other = _stage.create(work, "en_acme_sm"), _stage.create(work, "en_acme_sm")
-    _stage.create(work, "fr_acme_sm")
+    own, other = made(work, "en_acme_sm"), made(work, "en_acme_sm")
+    made(work, "fr_acme_sm")
     assert _stage.rivals(own) == [other]
 
 
 def test_dead_own(work: Path) -> None:
     """A stage of this very process is alive, however old."""
-    left_alone(_stage.create(work, "en_acme_sm"), seconds=1e6)
+    left_alone(made(work, "en_acme_sm"), seconds=1e6)
     assert _stage.dead(work) == []
 
 
@@ -157,7 +167,7 @@ def test_dead_zombie(work: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="without /proc a reused process id looks alive")
 def test_dead_reused_pid(work: Path) -> None:
     """A living process that started at another time is not the owner: its number was given out again."""
-    stage = owned_by(_stage.create(work, "en_acme_sm"), birth="1")
+    stage = owned_by(made(work, "en_acme_sm"), birth="1")
     assert _stage.dead(work) == [stage]
 
 
@@ -167,10 +177,10 @@ def test_dead_name_of_a_process_with_brackets(work: Path) -> None:
     if not comm.exists():
         pytest.skip("there is no /proc to give a process a name in")
     before = comm.read_text()
-    stage = _stage.create(work, "en_acme_sm")
+    stage = made(work, "en_acme_sm")
     try:
         comm.write_text("a) Z (b 1 2")
-        assert (_stage.dead(work), _stage.create(work, "x").name.split(".")[3]) == ([], stage.name.split(".")[3])
+        assert (_stage.dead(work), made(work, "x").name.split(".")[3]) == ([], stage.name.split(".")[3])
     finally:
         comm.write_text(before)
 
@@ -189,7 +199,7 @@ def hide_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_dead_start_hidden_later(monkeypatch: pytest.MonkeyPatch, work: Path) -> None:
     """A living process whose start time cannot be seen (hidepid) may be the owner, so its stage is alive."""
-    _stage.create(work, "en_acme_sm")
+    made(work, "en_acme_sm")
     hide_processes(monkeypatch)
     assert _stage.dead(work) == []
 
@@ -212,21 +222,21 @@ def test_dead_start_never_told(monkeypatch: pytest.MonkeyPatch, work: Path) -> N
 )
 def test_dead_stranger(work: Path, seconds: float, *, is_dead: bool) -> None:
     """A stage of another host, whose processes cannot be seen, is dead once idle for an hour."""
-    stage = left_alone(owned_by(_stage.create(work, "en_acme_sm"), host="0" * 8), seconds=seconds)
+    stage = left_alone(owned_by(made(work, "en_acme_sm"), host="0" * 8), seconds=seconds)
     assert _stage.dead(work) == ([stage] if is_dead else [])
 
 
 @pytest.mark.parametrize("touched", [".", "built", "built/file"], ids=["stage", "folder", "file"])
 def test_dead_stranger_at_work(work: Path, touched: str) -> None:
     """A stage of another host is alive as long as anything in it changes."""
-    stage = left_alone(owned_by(_stage.create(work, "en_acme_sm"), host="0" * 8), seconds=1e6)
+    stage = left_alone(owned_by(made(work, "en_acme_sm"), host="0" * 8), seconds=1e6)
     os.utime(stage / touched)
     assert _stage.dead(work) == []
 
 
 def test_dead_empty_stranger(work: Path) -> None:
     """A stage of another host that is still empty is judged by its own time."""
-    stage = _stage.create(work, "en_acme_sm")
+    stage = made(work, "en_acme_sm")
     stranger = stage.rename(stage.with_name(stage.name.replace(stage.name.split(".")[1], "0" * 8)))
     while_fresh = _stage.dead(work)
     assert (while_fresh, _stage.dead(left_alone(stranger, seconds=1e6).parent)) == ([], [stranger])
@@ -262,14 +272,14 @@ def test_dead_without_a_work_folder(tmp_path: Path) -> None:
 def test_sweep_this_model_only(work: Path) -> None:
     """Dead stages of one model go with all that is in them; those of others stay, alike names among them."""
     for model in ("en_acme_sm", "en_acme", "en_acme_sm_v2"):
-        left_alone(owned_by(_stage.create(work, model), host="0" * 8), seconds=1e6)
+        left_alone(owned_by(made(work, model), host="0" * 8), seconds=1e6)
     _stage.sweep(work, "en_acme_sm")
     assert sorted(stage.name.partition(".")[0] for stage in work.iterdir()) == ["en_acme", "en_acme_sm_v2"]
 
 
 def test_sweep_living(work: Path) -> None:
     """A living stage of the same model stays, and so does all in it."""
-    stage = owned_by(_stage.create(work, "en_acme_sm"))
+    stage = owned_by(made(work, "en_acme_sm"))
     _stage.sweep(work, "en_acme_sm")
     assert (stage / "built" / "file").exists()
 
@@ -282,7 +292,7 @@ def test_sweep_without_a_work_folder(tmp_path: Path) -> None:
 
 def test_unreadable_work_folder(shared_work: Path) -> None:
     """In a work folder this user may not read there is nothing to sweep, and that is no error."""
-    stage = left_alone(owned_by(_stage.create(shared_work, "en_acme_sm"), host="0" * 8), seconds=1e6)
+    stage = left_alone(owned_by(made(shared_work, "en_acme_sm"), host="0" * 8), seconds=1e6)
     shared_work.chmod(0o711)
     assert run_as_other_user(DEAD, shared_work) == ""
     assert stage.exists()
@@ -290,7 +300,7 @@ def test_unreadable_work_folder(shared_work: Path) -> None:
 
 def test_living_stage_of_another_user(shared_work: Path) -> None:
     """A process that this user may not signal lives: its stage is left alone."""
-    stage = _stage.create(shared_work, "en_acme_sm")
+    stage = made(shared_work, "en_acme_sm")
     assert run_as_other_user(DEAD, shared_work) == ""
     assert stage.exists()
 
@@ -306,6 +316,6 @@ def test_dead_stage_of_another_user(shared_work: Path) -> None:
 
 def test_closed_stage_of_a_stranger(shared_work: Path) -> None:
     """A stage of another host that this user may not look into cannot be called idle."""
-    stage = left_alone(owned_by(_stage.create(shared_work, "en_acme_sm"), host="0" * 8), seconds=1e6)
+    stage = left_alone(owned_by(made(shared_work, "en_acme_sm"), host="0" * 8), seconds=1e6)
     stage.chmod(0o744)
     assert run_as_other_user(DEAD, shared_work) == ""

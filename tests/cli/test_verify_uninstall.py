@@ -1,0 +1,315 @@
+"""`modelboot verify` names what is not as it was installed; `modelboot uninstall` removes only what is modelboot's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from modelboot import ModelPin, ensure_model
+from modelboot._cli import main
+from support.children import OTHER, open_folder, owned, python, require_other_user
+from support.scenes import NEW, OLD, pin_of, small_wheel
+from support.state import names, snapshot
+from support.wheels import build_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NAME = "en_tiny_sm"
+DIST_INFO = f"{NAME}-{NEW}.dist-info"
+DATA = f"{NAME}/{NAME}-{NEW}"
+
+
+@pytest.fixture
+def pin(tmp_path: Path, target: Path) -> ModelPin:
+    """Install a small model and return its pin."""
+    small = pin_of(small_wheel(tmp_path / "wheel", NEW))
+    ensure_model(small, target=target)
+    return small
+
+
+def altered(target: Path) -> None:
+    """Give a file as many other bytes."""
+    file = target / DATA / "tagger/model"
+    file.write_bytes(b"?" * file.stat().st_size)
+
+
+def missing(target: Path) -> None:
+    """Remove a file."""
+    (target / DATA / "vocab/strings.json").unlink()
+
+
+def longer(target: Path) -> None:
+    """Add to a file."""
+    with (target / DATA / "config.cfg").open("a") as file:
+        file.write("#\n")
+
+
+def extra(target: Path) -> None:
+    """Put a file where none was."""
+    (target / DATA / "notes.txt").write_text("mine\n")
+
+
+def hidden_extra(target: Path) -> None:
+    """Put a link where nothing was."""
+    (target / DIST_INFO / ".hidden").symlink_to("nowhere")
+
+
+ISSUES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "altered": (altered, f"{DATA}/tagger/model was altered"),
+    "missing": (missing, f"{DATA}/vocab/strings.json is missing"),
+    "longer": (longer, f"{DATA}/config.cfg has "),
+    "extra": (extra, f"{DATA}/notes.txt is not in RECORD"),
+    "extra link": (hidden_extra, f"{DIST_INFO}/.hidden is not in RECORD"),
+}
+
+
+# --- verify
+
+
+def test_verify_of_an_intact_model_succeeds(pin: ModelPin, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An intact model: status 0, one line, nothing on stderr, and byte code is no extra file."""
+    (target / NAME / "__pycache__").mkdir()
+    (target / NAME / "__pycache__" / "__init__.cpython-311.pyc").write_bytes(b"")
+    assert main(["verify", pin.name]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{pin}  intact  {target}\n"
+    assert err == ""
+
+
+@pytest.mark.parametrize(("damage", "issue"), ISSUES.values(), ids=ISSUES)
+@pytest.mark.usefixtures("pin")
+def test_verify_names_each_file_that_is_not_as_installed(
+    damage: Callable[[Path], None], issue: str, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An altered, missing or extra file: status 1, the file by name, an error and a hint; nothing is changed."""
+    damage(target)
+    before = snapshot(target)
+    assert main(["verify", NAME]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{NAME} {NEW}  ")
+    assert f"\n  {issue}" in out
+    assert err.startswith(f"error: not as it was installed: {NAME} {NEW}\nhint: ")
+    assert snapshot(target) == before
+
+
+@pytest.mark.usefixtures("pin")
+def test_verify_names_all_issues_at_once(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three kinds of damage at once are three lines, none twice."""
+    for damage in (altered, missing, extra):
+        damage(target)
+    assert main(["verify"]) == 1
+    title, *issues = capsys.readouterr().out.splitlines()
+    assert title == f"{NAME} {NEW}  3 issues  {target}"
+    assert sorted(issues) == sorted(f"  {ISSUES[kind][1]}" for kind in ("altered", "missing", "extra"))
+
+
+@pytest.mark.usefixtures("pin")
+def test_verify_json_is_for_programs(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--json: the facts and the issues of each model, and the same exit status."""
+    missing(target)
+    assert main(["verify", "--json", NAME]) == 1
+    (facts,) = json.loads(capsys.readouterr().out)
+    assert facts["issues"] == [f"{DATA}/vocab/strings.json is missing"]
+    assert (facts["name"], facts["version"], facts["whole"]) == (NAME, NEW, False)
+    assert (facts["installer"], facts["folder"]) == ("modelboot", str(target))
+
+
+def test_verify_without_a_name_checks_all_that_is_installed(
+    pin: ModelPin, tmp_path: Path, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All models by default, those of the store too; one damaged one is enough for status 1."""
+    other = small_wheel(tmp_path / "old", OLD)
+    ensure_model(pin_of(other))  # the newer one stays: it goes to the store
+    assert main(["verify"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"{NAME} {OLD}  intact  {_store(tmp_path)}", f"{pin}  intact  {target}"]
+    (_store(tmp_path) / NAME / "meta.json").unlink()
+    assert main(["verify"]) == 1
+    out, err = capsys.readouterr()
+    assert f"{pin}  intact  {target}" in out
+    assert f"error: not as it was installed: {NAME} {OLD}\n" in err
+
+
+def _store(tmp_path: Path) -> Path:
+    (folder,) = (tmp_path / "home").glob(f"{NAME}-*")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [(f"{NAME}=={NEW}", 0), (f"{NAME}=={OLD}", 1), ("en_nothing_sm", 1)], ids=str
+)
+@pytest.mark.usefixtures("pin")
+def test_verify_of_a_name_and_version(name: str, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """A version narrows it down; what is not installed is an error that says so."""
+    assert main(["verify", name]) == status
+    assert (f"error: {name} is not installed\nhint: " in capsys.readouterr().err) == bool(status)
+
+
+def test_verify_with_nothing_installed_succeeds(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing installed is nothing wrong."""
+    assert main(["verify"]) == 0
+    assert capsys.readouterr().out.startswith("no pipelines are installed")
+
+
+def test_verify_of_a_file_that_may_not_be_read_is_no_alteration() -> None:
+    """A file that another user may not read: status 1, and an error that names it instead of calling it altered."""
+    require_other_user()
+    with open_folder() as folder:
+        pin = pin_of(small_wheel(folder / "wheel", NEW))
+        ensure_model(pin, target=folder / "target")
+        file = folder / "target" / DATA / "config.cfg"
+        file.chmod(0o600)
+        script = "import sys; from modelboot._cli import main; sys.exit(main(['verify', sys.argv[1]]))"
+        done = python(script, NAME, user=OTHER, env={"MODELBOOT_TARGET": str(folder / "target")})
+    assert done.returncode == 1
+    assert "altered" not in done.stdout
+    assert done.stderr.startswith("error: ")
+    assert str(file) in done.stderr
+    assert "hint: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# --- uninstall
+
+
+def test_uninstall_removes_all_that_was_installed(
+    pin: ModelPin, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Package and dist-info go, byte code with them; a neighbour stays, and so does nothing of the stage."""
+    (target / "neighbour").mkdir()
+    (target / NAME / "__pycache__").mkdir()
+    (target / NAME / "__pycache__" / "__init__.cpython-311.pyc").write_bytes(b"")
+    assert main(["uninstall", pin.name]) == 0
+    assert capsys.readouterr().out == f"{pin}  removed  {target}\n"
+    assert names(target) == [".modelboot", "neighbour"]
+    assert names(target / ".modelboot") == [f"{NAME}.lock"]
+    assert ensure_model(pin).source == "release"
+
+
+@pytest.mark.usefixtures("pin")
+def test_uninstall_json_is_for_programs(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--json: what was removed, and from where."""
+    assert main(["uninstall", "--json", f"{NAME}=={NEW}"]) == 0
+    (facts,) = json.loads(capsys.readouterr().out)
+    assert (facts["name"], facts["version"], facts["folder"]) == (NAME, NEW, str(target))
+    assert not (target / NAME).exists()
+
+
+@pytest.mark.usefixtures("pin")
+def test_uninstall_of_a_name_given_twice_removes_it_once(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same model named twice is one model."""
+    assert main(["uninstall", NAME, f"{NAME}=={NEW}"]) == 0
+    assert capsys.readouterr().out == f"{NAME} {NEW}  removed  {target}\n"
+
+
+@pytest.mark.usefixtures("pin")
+def test_uninstall_of_a_damaged_model_removes_what_is_left(target: Path) -> None:
+    """A model with files missing or altered can be removed as well."""
+    altered(target)
+    missing(target)
+    assert main(["uninstall", NAME]) == 0
+    assert names(target) == [".modelboot"]
+
+
+def test_uninstall_removes_store_copies(pin: ModelPin, tmp_path: Path, target: Path) -> None:
+    """A copy in the store goes with its folder; the target's other version stays."""
+    ensure_model(pin_of(small_wheel(tmp_path / "old", OLD)))
+    before = snapshot(target / NAME)
+    assert main(["uninstall", f"{NAME}=={OLD}"]) == 0
+    assert names(tmp_path / "home") == [".modelboot"]
+    assert snapshot(target / NAME) == before
+    assert main(["verify", f"{NAME}=={pin.version}"]) == 0
+
+
+def test_uninstall_by_name_removes_every_copy(pin: ModelPin, tmp_path: Path, target: Path) -> None:
+    """Without a version both copies go: the target's and the store's."""
+    ensure_model(pin_of(small_wheel(tmp_path / "old", OLD)))
+    assert main(["uninstall", pin.name]) == 0
+    assert names(target) == names(tmp_path / "home") == [".modelboot"]
+
+
+PLANTED = ["../victim", "../../victim", "/victim", "neighbour/file", "../victim/../victim"]
+
+
+@pytest.mark.parametrize("line", PLANTED)
+def test_uninstall_follows_no_path_out_of_the_model(line: str, pin: ModelPin, target: Path, tmp_path: Path) -> None:
+    """A RECORD that was planted to name files elsewhere harms none of them."""
+    victim = tmp_path / "victim" if ".." in line else target / "neighbour" / "file"
+    victim.parent.mkdir(exist_ok=True)
+    victim.write_bytes(b"mine\n")
+    path = str(victim) if line.startswith("/") else line
+    with (target / DIST_INFO / "RECORD").open("a") as record:
+        record.write(f"{path},sha256=x,5\n")
+    main(["uninstall", pin.name])
+    assert victim.read_bytes() == b"mine\n"
+
+
+def test_uninstall_does_not_follow_a_link_out_of_the_model(pin: ModelPin, target: Path, tmp_path: Path) -> None:
+    """A package that was replaced by a link elsewhere: what it leads to stays."""
+    elsewhere = tmp_path / "elsewhere"
+    shutil.move(target / NAME, elsewhere)
+    (target / NAME).symlink_to(elsewhere)
+    before = snapshot(elsewhere)
+    main(["uninstall", pin.name])
+    assert snapshot(elsewhere) == before
+
+
+REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pip's": (lambda target: (target / DIST_INFO / "INSTALLER").write_text("pip\n"), "pip installed it"),
+    "nobody's": (lambda target: (target / DIST_INFO / "INSTALLER").unlink(), "another program installed it"),
+    "unrecorded file": (extra, f"nobody recorded {DATA}/notes.txt"),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.usefixtures("pin")
+def test_uninstall_refuses_what_is_not_modelboot_s(
+    change: Callable[[Path], object], reason: str, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another program's model, or one with somebody's own file in it, stays as it is: status 1 and the reason."""
+    change(target)
+    before = snapshot(target)
+    assert main(["uninstall", NAME]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"error: could not uninstall {NAME} {NEW}: {target}: {reason}\nhint: ")
+    assert snapshot(target) == before
+
+
+@pytest.mark.parametrize("name", ["en_nothing_sm", f"{NAME}=={OLD}"])
+@pytest.mark.usefixtures("pin")
+def test_uninstall_of_what_is_not_installed_fails(name: str, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing of that name or version: status 1, and nothing is removed, not even what was named before it."""
+    before = snapshot(target)
+    assert main(["uninstall", NAME, name]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {name} is not installed\nhint: ")
+    assert snapshot(target) == before
+
+
+def test_uninstall_without_the_right_says_so() -> None:
+    """A target of root's, another user: status 1, an error that names the folder, and the model is still whole."""
+    require_other_user()
+    with open_folder() as folder:
+        pin = pin_of(build_wheel(folder / "wheel", version=NEW))
+        target, home = folder / "target", owned(folder / "home", OTHER)
+        ensure_model(pin, target=target)
+        before = snapshot(target)
+        script = "import sys; from modelboot._cli import main; sys.exit(main(['uninstall', sys.argv[1]]))"
+        env = {"MODELBOOT_TARGET": str(target), "MODELBOOT_HOME": str(home)}
+        done = python(script, NAME, user=OTHER, env=env)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"error: could not uninstall {NAME} {NEW}: {target}")
+        assert "Permission denied" in done.stderr
+        assert snapshot(target) == before
+
+
+def test_uninstall_needs_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a name it is wrong usage: status 2, and nothing can be removed by mistake."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["uninstall"])
+    assert "MODEL" in capsys.readouterr().err

@@ -1,0 +1,131 @@
+"""Programs that tests start: this interpreter on a script, as this user or another, and environments for them."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+OTHER = 65534
+"""Somebody without rights: "nobody" on most systems, but no account is needed."""
+TESTS = Path(__file__).parents[1]
+TIMEOUT_S = 120.0
+"""After so many seconds a child counts as hung."""
+
+
+def require_other_user() -> None:
+    """Skip the test, saying why, where children cannot run as another user or cannot read what is tested."""
+    import pytest  # noqa: PLC0415 - children import this module, too, and have no use for it
+
+    reason = _why_not()
+    if reason:
+        pytest.skip(reason)
+
+
+@functools.cache
+def _why_not() -> str:
+    if not hasattr(os, "getuid") or os.getuid() != 0:
+        return "only root can start a child as another user"
+    if shutil.which("setpriv") is None:
+        return "there is no setpriv to start a child as another user with"
+    if python("import modelboot", user=OTHER).returncode != 0:
+        return "another user may not read this interpreter or modelboot"
+    return ""
+
+
+def as_user(user: int | None) -> list[str]:
+    """Return the words before a command that make it run as a user without any further groups."""
+    if user is None:
+        return []
+    return [shutil.which("setpriv") or "setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+
+
+def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
+    """Return this process's environment, changed; None unsets a variable. Children find the tests' helpers."""
+    paths = [str(TESTS), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    changed = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **changes}
+    return {name: value for name, value in changed.items() if value is not None}
+
+
+def command(script: str, *arguments: str, user: int | None = None, executable: str | None = None) -> list[str]:
+    """Return the words that run a script."""
+    return [*as_user(user), executable or sys.executable, "-c", script, *arguments]
+
+
+def python(  # noqa: PLR0913 - all keyword-only with defaults; a test names the one or two it is about
+    script: str,
+    *arguments: str,
+    user: int | None = None,
+    env: Mapping[str, str | None] | None = None,
+    executable: str | None = None,
+    prefix: Sequence[str] = (),
+    umask: int = -1,
+) -> subprocess.CompletedProcess[str]:
+    """Run a script to its end.
+
+    Args:
+        script: Python source.
+        arguments: Its sys.argv[1:].
+        user: User and group id to run it as; this process's when None.
+        env: Changes to the environment.
+        executable: Another interpreter.
+        prefix: Words before the command, such as those of unshare.
+        umask: Its umask; this process's when -1.
+
+    Returns:
+        Exit status and all it printed.
+    """
+    words = [*prefix, *command(script, *arguments, user=user, executable=executable)]
+    return subprocess.run(
+        words, env=environment(env or {}), umask=umask, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Yield a new folder that every user can reach: pytest's own are closed to all but their owner."""
+    with tempfile.TemporaryDirectory(prefix="modelboot-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def owned(folder: Path, user: int) -> Path:
+    """Make a folder and give it to a user."""
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chown(folder, user, user)
+    return folder
+
+
+def make_env(folder: Path, *, uv: str | None = None) -> Path:
+    """Make a virtual environment without pip, in which spaCy and modelboot can be imported.
+
+    Args:
+        folder: Where to make it.
+        uv: The uv program that shall make it; the module venv when None.
+
+    Returns:
+        Its interpreter.
+    """
+    made_by = [uv, "venv", "--offline", "--quiet", "--python"] if uv else []
+    maker = [*made_by, sys.executable] if uv else [sys.executable, "-m", "venv", "--without-pip"]
+    subprocess.run([*maker, str(folder)], check=True, capture_output=True, timeout=TIMEOUT_S)
+    (library,) = folder.glob("lib/python*/site-packages")
+    (library / "tests.pth").write_text("".join(f"{path}\n" for path in libraries()), "utf-8")
+    return folder / "bin" / "python"
+
+
+def libraries() -> list[str]:
+    """Return the folders that spaCy and modelboot are imported from."""
+    specs = [importlib.util.find_spec(name) for name in ("spacy", "modelboot")]
+    return sorted({str(Path(spec.origin).parents[1]) for spec in specs if spec and spec.origin})

@@ -1,0 +1,252 @@
+"""A model of a journaling file system, and of what it may hold after the power failed in the middle of an install.
+
+Names (create, mkdir, rename, remove) last in the order in which they were made: some first part of them is there.
+The bytes of a file are there only if it was flushed with fsync before that; else it is empty, or of its size and
+full of zeros. That is what ext4 and XFS promise; what was on the disk before the install is taken to be safe.
+
+Started as a program, once a scene, because it forks: it prints one `support.crash.Report` as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from support import scenes
+from support.crash import Report, Watch, judge, no_fsync, reports, watched
+from support.scenes import Ending, forked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from support.scenes import Scene, Site
+
+LOSSES: dict[str, Callable[[bytes], bytes]] = {"empty": lambda _: b"", "zeros": lambda data: bytes(len(data))}
+"""What may be in a file that was not flushed."""
+
+
+@dataclass(slots=True)
+class File:
+    """A file: its bytes as programs see them, and those that are safe."""
+
+    data: bytes = b""
+    safe: bytes | None = None
+
+    def after(self, loss: str) -> bytes:
+        """Give its bytes after the power failed."""
+        return self.safe if self.safe is not None else LOSSES[loss](self.data)
+
+
+@dataclass(slots=True)
+class Folder:
+    """A folder: its entries by name."""
+
+    entries: dict[str, File | Folder] = field(default_factory=dict)
+
+
+NEW: dict[str, Callable[[], File | Folder]] = {"open": File, "os.mkdir": Folder}
+"""What a step makes where there is nothing yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation of an install, by paths relative to the site."""
+
+    kind: str
+    path: str
+    other: str = ""
+    """Where a rename leads."""
+    data: bytes = b""
+    """What a file holds after a write."""
+
+
+class Disk:
+    """The tree of a site, changed by steps."""
+
+    def __init__(self, root: Path) -> None:
+        """Read the state that is safe already."""
+        self.top = _read(root)
+
+    def apply(self, step: Step) -> None:
+        """Make a step. What the file system would refuse changes nothing, as it did when it was recorded."""
+        parent, name = self._find(step.path)
+        if parent is None:
+            return
+        there = parent.entries.get(name)
+        if isinstance(there, File):
+            _change(there, step)
+        if _makes_room(there, step):
+            del parent.entries[name]
+        elif there is None and step.kind in NEW:
+            parent.entries[name] = NEW[step.kind]()
+        elif there is not None and step.kind == "os.rename":
+            self._rename(parent, name, step.other)
+
+    def _rename(self, parent: Folder, name: str, to: str) -> None:
+        new_parent, new_name = self._find(to)
+        if new_parent is not None:
+            new_parent.entries[new_name] = parent.entries.pop(name)
+
+    def _find(self, path: str) -> tuple[Folder | None, str]:
+        """Find the folder a path lies in."""
+        folder: File | Folder | None = self.top
+        *parents, name = Path(path).parts
+        for part in parents:
+            folder = folder.entries.get(part) if isinstance(folder, Folder) else None
+        return (folder if isinstance(folder, Folder) else None), name
+
+
+def _change(file: File, step: Step) -> None:
+    """Change the bytes of a file."""
+    if step.kind == "truncate":
+        file.data, file.safe = b"", b""
+    elif step.kind == "write":
+        file.data, file.safe = step.data, None
+    elif step.kind == "fsync":
+        file.safe = file.data
+
+
+def _makes_room(there: File | Folder | None, step: Step) -> bool:
+    """Tell whether a step removes what is there."""
+    if isinstance(there, Folder):
+        return step.kind == "os.rmdir" and not there.entries
+    return there is not None and step.kind == "os.remove"
+
+
+def _read(path: Path) -> Folder:
+    entries: dict[str, File | Folder] = {}
+    for entry in path.iterdir():
+        data = b"" if entry.is_dir() else entry.read_bytes()
+        entries[entry.name] = _read(entry) if entry.is_dir() else File(data, data)
+    return Folder(entries)
+
+
+def materialise(folder: Folder, path: Path, loss: str) -> None:
+    """Make a tree real, as it is found after the power failed."""
+    path.mkdir()
+    for name, entry in folder.entries.items():
+        if isinstance(entry, Folder):
+            materialise(entry, path / name, loss)
+        else:
+            (path / name).write_bytes(entry.after(loss))
+
+
+class Recorder:
+    """Takes down the steps of an install, in the process that makes it."""
+
+    def __init__(self, site: Site) -> None:
+        """Record what happens below a site."""
+        self._root = site.root
+        self._steps: list[Step] = []
+
+    def __call__(self, _: int, kind: str, arguments: tuple[Any, ...]) -> None:
+        """Note an operation that is about to happen."""
+        self._complete()
+        steps = list(self._told(kind, arguments))
+        self._steps += [step for step in steps if not step.path.startswith(os.pardir)]
+
+    @property
+    def steps(self) -> list[Step]:
+        """All steps so far."""
+        self._complete()
+        return self._steps
+
+    def _complete(self) -> None:
+        """Fill in what the last write has written by now."""
+        if self._steps and self._steps[-1].kind == "write":
+            path = self._steps[-1].path
+            self._steps[-1] = Step("write", path, data=(self._root / path).read_bytes())
+
+    def _told(self, kind: str, arguments: tuple[Any, ...]) -> Iterator[Step]:
+        if kind == "fsync":
+            yield Step(kind, self._relative(Path(f"/proc/self/fd/{arguments[0]}").readlink()))
+        elif kind == "os.rename":
+            source, destination, source_folder, destination_folder = arguments
+            yield Step(kind, self._relative(source, source_folder), self._relative(destination, destination_folder))
+        elif kind == "open":
+            yield Step(kind, self._relative(arguments[0]))
+            if arguments[2] & os.O_TRUNC:
+                yield Step("truncate", self._relative(arguments[0]))
+        else:
+            folder = arguments[-1] if kind in {"os.mkdir", "os.remove", "os.rmdir"} else -1
+            yield Step(kind, self._relative(arguments[0], folder))
+
+    def _relative(self, path: Any, folder: int = -1) -> str:  # noqa: ANN401 - str, bytes or Path
+        start = Path.cwd() if folder == -1 else Path(f"/proc/self/fd/{folder}").readlink()
+        return os.path.relpath(start / os.fsdecode(path), self._root)
+
+
+def run(folder: Path, *, scene_names: Iterable[str], every: int = 1, flush: bool = True) -> list[Report]:
+    """Run the model in a process of its own.
+
+    Args:
+        folder: Scratch space to be made.
+        scene_names: Keys of `support.scenes.SCENES`.
+        every: 1 for each state the disk may be left in, n for every n-th and those after a rename.
+        flush: Whether the install's calls of fsync do anything.
+
+    Returns:
+        A report a scene. Its points are the states looked at.
+    """
+    program = [sys.executable, "-m", "support.powerloss", str(folder), *([] if flush else ["--without-fsync"])]
+    return reports([*program, "--every", str(every), "--scenes", *scene_names])
+
+
+def main() -> None:
+    """Run the model and print the reports."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--scenes", nargs="+", choices=scenes.SCENES, required=True)
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--without-fsync", action="store_true")
+    options = parser.parse_args()
+    os.fsync = no_fsync  # type: ignore[assignment]  # the model keeps account of them
+    theatre = scenes.Theatre(options.folder)
+    for name in options.scenes:
+        scene = theatre.scene(name)
+        steps = _record(scene, options.folder / "try", flush=not options.without_fsync)
+        report = Report(name, "power loss", operations=len(steps))
+        for point, disk in _states(scene, steps, options.every):
+            for loss in LOSSES:
+                report.points += 1
+                materialise(disk.top, options.folder / "try", loss)
+                judge(scene, scenes.Site(options.folder / "try"), Ending("killed"), f"{point}, {loss}", report)
+                shutil.rmtree(options.folder / "try")
+        print(json.dumps(asdict(report)), flush=True)  # noqa: T201 - a program's result
+
+
+def _record(scene: Scene, root: Path, *, flush: bool) -> list[Step]:
+    """Install once, undisturbed, and take down the steps."""
+    site = scene.set_up(root)
+    notes = root.with_suffix(".steps")
+    recorder = Recorder(site)
+
+    def install() -> None:
+        watched(site, scene, Watch(recorder))
+        notes.write_text(json.dumps([[step.kind, step.path, step.other, step.data.hex()] for step in recorder.steps]))
+
+    ending = forked(install)
+    shutil.rmtree(root)
+    if ending.kind != "installed":
+        raise RuntimeError(ending)
+    steps = [Step(kind, path, other, bytes.fromhex(data)) for kind, path, other, data in json.loads(notes.read_text())]
+    return [step for step in steps if flush or step.kind != "fsync"]
+
+
+def _states(scene: Scene, steps: list[Step], every: int) -> Iterator[tuple[str, Disk]]:
+    """Yield what is on the disk when the power fails right after each change of names."""
+    disk = Disk(scene.template.root)
+    for number, step in enumerate(steps):
+        disk.apply(step)
+        if step.kind not in {"write", "fsync"} and (number % every == 0 or step.kind == "os.rename"):
+            yield f"{number} {step.kind} {step.path}", disk
+
+
+if __name__ == "__main__":
+    main()

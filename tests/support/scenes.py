@@ -1,0 +1,281 @@
+"""Scenes an install starts from, one try in a forked child, and the judgement of what it left behind.
+
+Nothing here imports spaCy: a scene's wheels hold a few small files, and one try costs some milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# The modules a cold call imports on its way are imported here: each forked try would pay for them again.
+from modelboot import ModelbootError, ModelPin, _install, _sources, ensure_model  # noqa: F401
+from support import reader
+from support.wheels import BuiltWheel, build_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Builder = Callable[["Theatre", "Site"], None]
+
+NAME = "en_tiny_sm"
+OLD = "1.0.0"
+NEW = "1.1.0"
+DIST_INFO = f"{NAME}-{NEW}.dist-info"
+
+
+def small_wheel(folder: Path, version: str, *, weight_bytes: int = 3000) -> BuiltWheel:
+    """Build a wheel shaped like a pipeline's, which no spaCy needs to read.
+
+    Args:
+        folder: Where to put it.
+        version: Its version, which its files spell out, so that no two versions have equal files.
+        weight_bytes: Size of the file that stands for the weights; set versions apart by size with it.
+    """
+    data = f"{NAME}/{NAME}-{version}"
+    members = {
+        f"{NAME}/__init__.py": f"__version__ = {version!r}\n".encode(),
+        f"{NAME}/meta.json": json.dumps({"lang": "en", "name": "tiny_sm", "version": version}).encode(),
+        f"{data}/config.cfg": f"[nlp]\nlang = en\n# {version}\n".encode(),
+        f"{data}/vocab/strings.json": json.dumps([version]).encode(),
+        f"{data}/tagger/model": version.encode().ljust(weight_bytes, b"w"),
+    }
+    return build_wheel(folder, name=NAME, version=version, members=members)
+
+
+def pin_of(wheel: BuiltWheel) -> ModelPin:
+    """Pin a wheel at its file URL."""
+    return ModelPin(wheel.name, wheel.version, wheel.sha256, url=wheel.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The folders of one try."""
+
+    root: Path
+
+    @property
+    def target(self) -> Path:
+        """The folder models are installed into."""
+        return self.root / "target"
+
+    def ensure(self, pin: ModelPin) -> Path:
+        """Run the code under test, with this site's folders as its settings."""
+        os.environ["MODELBOOT_TARGET"] = str(self.target)
+        os.environ["MODELBOOT_HOME"] = str(self.root / "home")
+        os.environ["MODELBOOT_INDEX"] = "0"
+        os.environ["MODELBOOT_PROGRESS"] = "0"
+        os.environ["MODELBOOT_DEADLINE"] = "20"
+        return ensure_model(pin).path
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a forked child ended."""
+
+    kind: str
+    """installed, refused (a ModelbootError), raised (anything else), interrupted or killed."""
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+def forked(work: Callable[[], object]) -> Ending:
+    """Run something in a forked child and tell how that ended.
+
+    Args:
+        work: What to run; what it returns is told as text.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(reading)
+            os.writev(writing, [json.dumps(_told(work)).encode()])  # not write(2), which a sweep may hit
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        said = stream.read()
+    os.waitpid(pid, 0)
+    return Ending(**json.loads(said)) if said else Ending("killed")
+
+
+def _told(work: Callable[[], object]) -> dict[str, object]:
+    try:
+        return {"kind": "installed", "facts": {"result": str(work())}}
+    except ModelbootError as error:
+        return {"kind": "refused", "facts": {"message": error.message, "hint": error.hint}}
+    except KeyboardInterrupt:
+        return {"kind": "interrupted"}
+    except BaseException:  # noqa: BLE001 - the very thing the sweep looks for
+        return {"kind": "raised", "facts": {"traceback": traceback.format_exc()}}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A state an install starts from, kept as a template to copy, and what must become of it."""
+
+    name: str
+    template: Site
+    pin: ModelPin
+    others: dict[str, tuple[int, str]]
+    """What does not belong to modelboot, as a snapshot."""
+    before: dict[str, tuple[int, str]]
+    """Everything, as a snapshot."""
+
+    def set_up(self, root: Path) -> Site:
+        """Copy the template."""
+        shutil.copytree(self.template.root, root, symlinks=True)
+        return Site(root)
+
+    def torn(self, site: Site) -> list[str]:
+        """List what a reader would take for installed and find incomplete; a damage as it was before does not count."""
+        seen = reader.sightings(site.root, NAME)
+        damaged = reader.sightings(self.template.root, NAME)
+        torn = {path: state for path, state in seen.items() if state != "whole"}
+        return [
+            f"{path}: {state}" for path, state in torn.items() if damaged.get(path) != state or self._moved(path, site)
+        ]
+
+    def _moved(self, dist_info: str, site: Site) -> bool:
+        """Tell whether a dist-info or the package beside it is not what it was before."""
+        folders = (dist_info, str(Path(dist_info).with_name(NAME)))
+        return any(
+            path in folders or path.startswith(tuple(f"{folder}/" for folder in folders)) for path in self.changed(site)
+        )
+
+    def changed(self, site: Site) -> list[str]:
+        """List what is not as it was before, in the folders everybody sees."""
+        return _differences(self.before, reader.snapshot(site.root))
+
+    def lost(self, site: Site) -> list[str]:
+        """List the files of others that are gone or altered."""
+        now = reader.snapshot(site.root)
+        return _differences(self.others, {path: state for path, state in now.items() if path in self.others})
+
+    def lacking(self, site: Site) -> str | None:
+        """Say what keeps the pinned model from being installed, whole and alone; None when nothing does."""
+        seen = {path: state for path, state in reader.sightings(site.root, NAME).items() if path not in self.others}
+        if [(Path(path).name, state) for path, state in seen.items()] != [(DIST_INFO, "whole")]:
+            return f"seen: {seen}"
+        origin = json.loads((site.root / next(iter(seen)) / "direct_url.json").read_text("utf-8"))
+        return None if origin["archive_info"]["hashes"]["sha256"] == self.pin.sha256 else f"from {origin}"
+
+    def left(self, site: Site) -> list[str]:
+        """List what neither others nor RECORD account for; lock files may stay."""
+        accounted = set(self.others)
+        for path in reader.sightings(site.root, NAME):
+            accounted |= {str(Path(path).parent / file) for file in reader.recorded(site.root / path)}
+        accounted |= {str(parent) for path in accounted for parent in Path(path).parents}
+        return [path for path in sorted(reader.everything(site.root) - accounted) if not _may_stay(Path(path))]
+
+    def added(self, site: Site) -> list[str]:
+        """List what was not there before, in modelboot's own work folders too; lock files may stay."""
+        added = reader.everything(site.root) - reader.everything(self.template.root)
+        return [path for path in sorted(added) if not _may_stay(Path(path))]
+
+
+def _differences(before: dict[str, tuple[int, str]], now: dict[str, tuple[int, str]]) -> list[str]:
+    return sorted(path for path in {*before, *now} if before.get(path) != now.get(path))
+
+
+def _may_stay(path: Path) -> bool:
+    return path.name == reader.WORK or (path.parent.name == reader.WORK and path.suffix == ".lock")
+
+
+class Theatre:
+    """Builds scenes in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        """Build the wheels of both versions."""
+        self._folder = folder
+        self.old = pin_of(small_wheel(folder / "wheels", OLD))
+        self.new = pin_of(small_wheel(folder / "wheels", NEW))
+
+    def scene(self, name: str) -> Scene:
+        """Build one scene.
+
+        Args:
+            name: A key of `SCENES`.
+        """
+        site = Site(self._folder / "templates" / name)
+        site.root.mkdir(parents=True)
+        others, own = SCENES[name]
+        others(self, site)
+        snapshot = reader.snapshot(site.root)
+        own(self, site)
+        return Scene(name, site, self.new, snapshot, reader.snapshot(site.root))
+
+    def install(self, site: Site, pin: ModelPin) -> Path:
+        """Install by the code under test, undisturbed, and return the folder it went to."""
+        ending = forked(lambda: site.ensure(pin))
+        if ending.kind != "installed":
+            raise RuntimeError(ending)
+        return Path(ending.facts["result"]).parent.parent
+
+    def unzip(self, site: Site, pin: ModelPin, installer: str) -> None:
+        """Install as another program would."""
+        wheel = self._folder / "wheels" / pin.filename
+        shutil.unpack_archive(wheel, site.target, "zip")
+        dist_info = site.target / f"{pin.name}-{pin.version}.dist-info"
+        (dist_info / "INSTALLER").write_text(installer, "utf-8")
+        with (dist_info / "RECORD").open("a", encoding="utf-8") as record:
+            record.write(f"{dist_info.name}/INSTALLER,,\n")
+
+
+def _nothing(_: Theatre, __: Site) -> None:
+    """Leave it as it is."""
+
+
+def _neighbour(_: Theatre, site: Site) -> None:
+    """Put somebody else's package there, of a name that begins like the model's."""
+    for folder in (f"{NAME}_more", f"{NAME}_more-1.0.dist-info"):
+        (site.target / folder).mkdir(parents=True)
+        (site.target / folder / "RECORD").write_text("", "utf-8")
+
+
+def _pips_other_version(theatre: Theatre, site: Site) -> None:
+    theatre.unzip(site, theatre.old, "pip\n")
+
+
+def _own_older_version(theatre: Theatre, site: Site) -> None:
+    theatre.install(site, theatre.old)
+
+
+def _cut_short(theatre: Theatre, site: Site) -> None:
+    folder = theatre.install(site, theatre.new)
+    os.truncate(folder / NAME / f"{NAME}-{NEW}" / "tagger" / "model", 100)
+
+
+def _without_dist_info(theatre: Theatre, site: Site) -> None:
+    shutil.rmtree(theatre.install(site, theatre.new) / DIST_INFO)
+
+
+def _without_package(theatre: Theatre, site: Site) -> None:
+    shutil.rmtree(theatre.install(site, theatre.new) / NAME)
+
+
+def _two_dist_infos(theatre: Theatre, site: Site) -> None:
+    folder = theatre.install(site, theatre.old)
+    older = folder / f"{NAME}-{OLD}.dist-info"
+    kept = shutil.copytree(older, site.root.with_suffix(".kept"))
+    theatre.install(site, theatre.new)
+    kept.rename(older)
+    os.truncate(folder / NAME / "__init__.py", 0)
+
+
+SCENES: dict[str, tuple[Builder, Builder]] = {
+    "fresh": (_nothing, _nothing),
+    "replace": (_neighbour, _own_older_version),
+    "repair": (_neighbour, _cut_short),
+    "repair-without-dist-info": (_nothing, _without_dist_info),
+    "repair-without-package": (_nothing, _without_package),
+    "repair-two-dist-infos": (_nothing, _two_dist_infos),
+    "store": (_pips_other_version, _nothing),
+    "store-repair": (_pips_other_version, _cut_short),
+}
+"""By name: what others put there first, and what modelboot's own part is."""
