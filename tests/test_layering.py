@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 # Lowest first. A module may import those of lower rows; those of its own row do not know each other.
 LAYERS = (
-    ("errors",),
+    ("errors", "_table", "_terminal"),
     ("_settings", "_versions", "_deadline", "_disk"),
     ("_pin", "_progress", "_proxies", "_logins", "_trust"),
     ("_catalog", "_places", "_attempts", "_archive", "_body", "_part", "_stage", "_installed"),
-    ("_store", "_install", "_lock", "_index", "_retry", "_hosts", "_answer"),
+    ("_store", "_install", "_lock", "_index", "_retry", "_hosts", "_answer", "_local"),
     ("_http",),
     ("_download", "_inventory", "_publish", "_room"),
     ("_sources", "_uninstall"),

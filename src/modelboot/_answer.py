@@ -1,4 +1,4 @@
-"""A server's answer → a body, or the reason why there is none. Reads headers only."""
+"""A server's answer → a body, another URL, or the reason why there is neither. Reads headers only."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import email.utils
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
 
 from modelboot._body import PIECE_BYTES, Body, HttpError
+from modelboot.errors import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +21,27 @@ TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 MOST_DIGITS = 20
 """Numbers of more digits are nonsense, and Python refuses to read those of thousands."""
 PROXY_LOGIN_HINT = ": give user:password in HTTPS_PROXY"
+
+
+def redirected(url: str, location: str) -> str:
+    """Return where a redirect leads.
+
+    Args:
+        url: Where the answer came from.
+        location: Its header of that name.
+
+    Raises:
+        HttpError: It leads from https to http, or to what is no web address.
+    """
+    try:
+        target = urljoin(url, location)
+        parts = urlsplit(target)
+        is_address = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:  # brackets that do not match, a port beyond 65535
+        raise HttpError(f"redirects to what is no address: {error}", url) from error
+    if not is_address or parts.scheme not in {"https", urlsplit(url).scheme}:
+        raise HttpError(f"redirects from {urlsplit(url).scheme} to {without_secrets(target)}", url)
+    return target
 
 
 def refusal(response: urllib3.BaseHTTPResponse, url: str, *, is_resuming: bool) -> HttpError:

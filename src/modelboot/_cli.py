@@ -6,7 +6,6 @@ Results go to stdout, everything else to stderr.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ from modelboot._catalog import DEFAULT_MODEL, catalog, resolve
 from modelboot._ensure import ensure_model
 from modelboot._inventory import audit, installed, inventory
 from modelboot._settings import as_folder, read_settings
+from modelboot._terminal import log_to_stderr, make_stdout_forgiving, one_line
 from modelboot._uninstall import uninstall
 from modelboot._wheelhouse import provision
 from modelboot.errors import ModelbootError
@@ -44,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         SystemExit: Status 2 for wrong usage, 0 for `--help`, as argparse does.
     """
     options = _parser().parse_args(arguments)
-    _log_to_stderr(logging.DEBUG if options.debug else logging.INFO)
-    _make_stdout_forgiving()
+    log_to_stderr(logging.DEBUG if options.debug else logging.INFO)
+    make_stdout_forgiving()
     try:
         options.run(options)
         sys.stdout.flush()
@@ -64,14 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def _make_stdout_forgiving() -> None:
-    """Let nothing about stdout stand in the way: neither a sign it cannot write nor a caller who closed it."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - open as long as the program runs
-    elif isinstance(sys.stdout, io.TextIOWrapper):  # not what a notebook puts in its place
-        sys.stdout.reconfigure(errors="replace")
-
-
 class _CommandError(Exception):
     """A command ends without success, though nothing in the library failed."""
 
@@ -85,12 +77,8 @@ def _fail(message: str, hint: str, *, debug: bool) -> int:
     """Tell what failed and what to do next, a line each, whatever an exception says of itself."""
     if debug:
         traceback.print_exc()
-    sys.stderr.write(f"error: {_one_line(message)}\nhint: {_one_line(hint)}\n")
+    sys.stderr.write(f"error: {one_line(message)}\nhint: {one_line(hint)}\n")
     return FAILED
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _refused(error: OSError) -> str:
@@ -157,23 +145,6 @@ def _version() -> str:
     import modelboot  # noqa: PLC0415 - its metadata are read only when needed
 
     return str(modelboot.__version__)
-
-
-def _log_to_stderr(level: int) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(_LowerCase("%(levelname)s: %(message)s"))
-    logger = logging.getLogger("modelboot")
-    logger.handlers = [handler]
-    logger.setLevel(level)
-
-
-class _LowerCase(logging.Formatter):
-    """Write levels as the error lines are written: "warning:", not "WARNING:"."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Format one record."""
-        level, _, message = super().format(record).partition(":")
-        return f"{level.lower()}:{message}"
 
 
 def _print(options: argparse.Namespace, facts: object, text: str) -> None:

@@ -10,22 +10,20 @@ from __future__ import annotations
 import codecs
 import logging
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
+from modelboot import _local
 from modelboot._attempts import failure
-from modelboot._body import PIECE_BYTES, Body, HttpError
+from modelboot._body import Body, HttpError
 from modelboot._part import Part
 from modelboot._retry import Tries
 from modelboot.errors import Attempt, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO, Literal
+    from pathlib import Path
+    from typing import Literal
 
     from modelboot._deadline import Deadline
     from modelboot._http import Client
@@ -144,12 +142,12 @@ class _Transfer:
 
     def _copy(self) -> None:
         path = self.job.to.with_name(f"{self.job.to.name}.copy")
-        with _opened_file(self.job) as body, Part(path, str(self.job.pin)) as part:
-            try:
+        try:
+            with _local.opened(self.job.url) as body, Part(path, str(self.job.pin)) as part:
                 self._receive(body, part)
-            except HttpError as error:  # somebody shortens it
-                raise self.job.failed(error.reason, kind=error.kind) from error
-            self._judge(body, part)
+                self._judge(body, part)
+        except HttpError as error:  # or it is shortened while it is read
+            raise self.job.failed(error.reason, kind=error.kind) from error
 
     def _fetch(self) -> None:
         """Try, and try again: from where it broke off, and from zero when what was put together does not match."""
@@ -244,18 +242,3 @@ def _after(error: HttpError, tries: Tries) -> str:
     """Say how often it was tried, where that was more than once."""
     asked = f", asked to wait {error.after_s:.0f} s" if error.again and error.after_s else ""
     return f"{error}{asked}{f', {tries.made + 1} tries' if tries.made else ''}"
-
-
-@contextmanager
-def _opened_file(job: Job) -> Iterator[Body]:
-    path = Path(url2pathname(urlsplit(job.url).path))
-    try:
-        with path.open("rb") as file:
-            yield Body(url=job.url, pieces=_pieces(file), total_bytes=path.stat().st_size)
-    except OSError as error:
-        raise job.failed(error.strerror or str(error)) from error
-
-
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    while piece := file.read(PIECE_BYTES):
-        yield piece

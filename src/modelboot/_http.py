@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import InvalidURL
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from modelboot._answer import PROXY_LOGIN_HINT, body, refusal
+from modelboot._answer import PROXY_LOGIN_HINT, body, redirected, refusal
 from modelboot._body import HttpError
 from modelboot._hosts import look_up
 from modelboot._logins import login_for
@@ -90,7 +90,7 @@ class Client:
             if response.status not in REDIRECTS or not location:
                 break
             response.close()
-            url = _redirected(url, location)
+            url = redirected(url, location)
         else:
             raise HttpError(f"redirects more than {MAX_REDIRECTS} times", url)
         if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
@@ -185,19 +185,6 @@ def _cut(connected: socket.socket) -> None:
         socket.socket.shutdown(connected, socket.SHUT_RDWR)
     except (OSError, ValueError):
         return
-
-
-def _redirected(url: str, location: str) -> str:
-    """Return where a redirect leads: never from https to http, nor to anything that is not a web address."""
-    try:
-        target = urljoin(url, location)
-        parts = urlsplit(target)
-        is_address = bool(parts.hostname) and parts.port != 0
-    except ValueError as error:  # brackets that do not match, a port beyond 65535
-        raise HttpError(f"redirects to what is no address: {error}", url) from error
-    if not is_address or parts.scheme not in {"https", urlsplit(url).scheme}:
-        raise HttpError(f"redirects from {urlsplit(url).scheme} to {without_secrets(target)}", url)
-    return target
 
 
 @contextmanager

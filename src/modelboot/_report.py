@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-import unicodedata
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from modelboot._table import aligned, table
 from modelboot.errors import without_secrets
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def trial_text(trial: Trial, *, is_terminal: bool) -> str:
     lines = [_bold(title) if is_terminal else title]
     lines += [f"  {name:<9} {value}" for name, value in facts.items()]
     rows = [(token.text, token.pos, token.tag, token.dep, token.entity) for token in trial.tokens]
-    table = _table(("token", "pos", "tag", "dep", "entity"), rows)
-    return "\n".join([*lines, "", f"  {trial.sentence}", "", *(f"  {line}" for line in table)])
+    read = table(("token", "pos", "tag", "dep", "entity"), rows)
+    return "\n".join([*lines, "", f"  {trial.sentence}", "", *(f"  {line}" for line in read)])
 
 
 _SOURCES = {
@@ -101,7 +101,7 @@ def catalog_text(entries: Iterable[CatalogEntry]) -> str:
         )
         for entry in entries
     ]
-    return "\n".join(_table(("name", "version", "spaCy", "size", "license", "sha256"), rows))
+    return "\n".join(table(("name", "version", "spaCy", "size", "license", "sha256"), rows))
 
 
 def item_facts(item: Item) -> Facts:
@@ -131,7 +131,7 @@ def inventory_text(items: Sequence[Item]) -> str:
         (item.name, item.version, item.damage or "whole", item.installer or "unknown", str(item.folder))
         for item in items
     ]
-    return "\n".join(_table(("name", "version", "state", "installer", "folder"), rows))
+    return "\n".join(table(("name", "version", "state", "installer", "folder"), rows))
 
 
 def wheel_facts(wheel: Provisioned) -> Facts:
@@ -162,7 +162,7 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
     settings = [
         (item.subject, item.origin, f"{item.value}{item.found and f'  ({item.found})'}") for item in diagnosis.settings
     ]
-    lines = ["settings", *(f"  {line}" for line in _aligned(settings)), ""]
+    lines = ["settings", *(f"  {line}" for line in aligned(settings)), ""]
     for title, findings in (
         ("places, in the order they are tried", diagnosis.places),
         ("sources, in the order they are asked", diagnosis.sources),
@@ -242,32 +242,6 @@ PIN_FORMATS: dict[str, Callable[[ModelPin], str]] = {
     "requirements": _pin_requirement,
     "uv": _pin_uv,
 }
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align columns, leaving out those that are empty in every row."""
-    kept = [index for index in range(len(heads)) if any(row[index] for row in rows)]
-    return _aligned([[row[index] for index in kept] for row in (heads, *rows)])
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
-    return ["  ".join(map(_padded, line, widths)).rstrip() for line in lines]
-
-
-def _padded(text: str, width: int) -> str:
-    return text + " " * (width - _width(text))
-
-
-def _width(text: str) -> int:
-    """Count the columns a text takes: Chinese and Japanese signs take two, marks on the sign before them none."""
-    return sum(_columns(sign) for sign in text)
-
-
-def _columns(sign: str) -> int:
-    if unicodedata.category(sign) in {"Mn", "Me", "Cf"}:
-        return 0
-    return 2 if unicodedata.east_asian_width(sign) in {"W", "F"} else 1
 
 
 def _bold(text: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 from modelboot import InstalledModel, ModelPin, _report
 from modelboot._catalog import CatalogEntry
 from modelboot._inventory import Item
+from modelboot._table import table
 from modelboot._trial import Token, Trial
 
 SHA256 = "0123456789abcdef" * 4
@@ -145,7 +146,7 @@ def test_installed_facts() -> None:
 )
 def test_table_width(cell: str, drawn: str) -> None:
     """Columns stay aligned: wide signs take two columns, marks on the sign before them none."""
-    head, row, _ = _report._table(("token", "pos"), [(cell, "|"), ("123456", "|")])  # noqa: SLF001 - its owner's test
+    head, row, _ = table(("token", "pos"), [(cell, "|"), ("123456", "|")])
     assert head == "token   pos"
     assert row == drawn
 
@@ -153,7 +154,7 @@ def test_table_width(cell: str, drawn: str) -> None:
 def test_table_empty_columns() -> None:
     """A column that is empty in every row is left out, head and all; one that is not stays."""
     rows = [("one", "", "", "x"), ("two", "", "y", "")]
-    assert _report._table(("a", "b", "c", "d"), rows) == ["a    c  d", "one     x", "two  y"]  # noqa: SLF001 - as above
+    assert table(("a", "b", "c", "d"), rows) == ["a    c  d", "one     x", "two  y"]
 
 
 def test_catalog_text() -> None:
