@@ -37,11 +37,11 @@ def test_ensure_model_in_8_processes_downloads_once(
     assert _names(target / ".modelboot") == ["en_tiny_sm.lock"]
 
 
-def test_get_nlp_in_4_processes_downloads_once_and_loads_once_each(
+def test_get_nlp_in_8_processes_downloads_once_and_loads_once_each(
     slow_pin: ModelPin, server: ModelServer, target: Path, tmp_path: Path
 ) -> None:
     """Every process gets a pipeline of its own, loaded once, from one download of all."""
-    answers = ask_at_once(slow_pin, processes=4, cwd=tmp_path, action="load")
+    answers = ask_at_once(slow_pin, processes=8, cwd=tmp_path, action="load")
     assert [request.method for request in server.requests] == ["GET"]
     for answer in answers:
         assert (answer.get("version"), answer.get("loads"), answer.get("same")) == ("1.0.0", 1, True), answer
