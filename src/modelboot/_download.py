@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import logging
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -91,18 +92,27 @@ def fetch(job: Job, settings: Settings, deadline: Deadline, progress: Progress) 
     """
     transfer = _Transfer(job, settings, deadline, progress)
     thread = threading.Thread(target=transfer.run, name=f"modelboot-{job.pin.name}", daemon=True)
-    thread.start()
-    try:
+    try:  # from before it runs: Ctrl-C may come while it is being started
+        thread.start()
         finished = transfer.done.wait(deadline.remaining_s)
     finally:
         transfer.cancel()
-        thread.join(LEAVING_S)
+        _see_off(thread, transfer)
         progress.close()
     if not finished:
         raise job.failed(str(deadline))
     if transfer.error is not None:
         raise transfer.error
     return transfer.received_bytes
+
+
+def _see_off(thread: threading.Thread, transfer: _Transfer) -> None:
+    """Wait until a cut transfer has let go of its part file, also one that is only just being started."""
+    until_s = time.monotonic() + LEAVING_S
+    while not (thread.is_alive() or transfer.done.is_set()) and time.monotonic() < until_s:
+        time.sleep(0.001)
+    if thread.is_alive():
+        thread.join(LEAVING_S)
 
 
 @dataclass(slots=True)

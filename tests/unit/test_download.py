@@ -327,6 +327,25 @@ def test_fetch_interrupted(server: ModelServer, scene: Scene, monkeypatch: pytes
     assert not scene.wheel.exists()
 
 
+def test_fetch_interrupted_while_it_is_started(
+    scene: Scene, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C that comes while the transfer's thread is being started ends that thread, too."""
+    server.serve(PATH, Reply(stall="headers"))
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name.startswith("modelboot-") and threading.current_thread() is threading.main_thread():
+            server.wait_for(PATH)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        scene.fetch(server.url + PATH)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("modelboot-")] == []
+
+
 @pytest.mark.parametrize("size", [1000, len(BODY)], ids=["small", "large"])
 def test_fetch_full_disk(server: ModelServer, scene: Scene, size: int) -> None:
     """A full disk is told as what it is, not as the source's fault, and leaves no part file."""
