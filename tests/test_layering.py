@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Lowest first. A module may import those of lower rows; those of its own row do not know each other.
 LAYERS = (
-    ("errors", "_table", "_terminal"),
+    ("errors", "_table", "_terminal", "_digest"),
     ("_settings", "_versions", "_deadline", "_disk"),
     ("_pin", "_progress", "_proxies", "_logins", "_trust"),
     ("_catalog", "_places", "_attempts", "_archive", "_body", "_part", "_stage", "_installed"),

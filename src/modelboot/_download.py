@@ -189,7 +189,7 @@ class _Transfer:
         """Wait before the next try; raise when there is none."""
         pause_s = tries.pause_s(error, self.deadline.remaining_s)
         if pause_s is None:
-            raise self.job.failed(_after(error, tries), error.url, error.kind) from error
+            raise self.job.failed(tries.told_with(error), error.url, error.kind) from error
         self.progress.note(f"{self.job.pin}: {error}; trying again in {pause_s:.1f} s")
         self.cancelled.wait(pause_s)
 
@@ -246,9 +246,3 @@ class _Transfer:
             reason = f"declares {body.total_bytes:,} bytes, at most {believable:,} are believable"
             raise self.job.failed(reason, body.url)
         return body.total_bytes
-
-
-def _after(error: HttpError, tries: Tries) -> str:
-    """Say how often it was tried, where that was more than once."""
-    asked = f", asked to wait {error.after_s:.0f} s" if error.again and error.after_s else ""
-    return f"{error}{asked}{f', {tries.made + 1} tries' if tries.made else ''}"

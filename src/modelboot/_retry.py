@@ -45,3 +45,8 @@ class Tries:
         self.left -= 1
         self.made += 1
         return pause
+
+    def told_with(self, error: HttpError) -> str:
+        """Word the last failure, what the server asked for, and how often it was tried if more than once."""
+        asked = f", asked to wait {error.after_s:.0f} s" if error.again and error.after_s else ""
+        return f"{error}{asked}{f', {self.made + 1} tries' if self.made else ''}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from contextlib import suppress
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from modelboot._attempts import failure
-from modelboot._body import PIECE_BYTES
+from modelboot._digest import sha256_of
 from modelboot._download import Job, fetch
 from modelboot._index import pip_download
 from modelboot.errors import Attempt, DownloadError, OfflineError, without_secrets
@@ -139,7 +138,7 @@ def _of_that_hash(order: Order) -> Iterator[Path]:
     for folder in order.settings.wheelhouse:
         for path in sorted(folder.glob("*.whl")):
             with suppress(OSError):  # one that cannot be read is not the pinned one, and the next may be
-                if path.is_file() and _sha256(path) == order.pin.sha256:
+                if path.is_file() and sha256_of(path).hex() == order.pin.sha256:
                     yield path
 
 
@@ -179,11 +178,3 @@ def _nothing_found(order: Order, attempts: tuple[Attempt, ...]) -> DownloadError
         url = without_secrets(release_url(pin, settings))
         return OfflineError(name=pin.name, version=pin.version, url=url, attempts=attempts)
     return failure(pin, *attempts)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(PIECE_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()

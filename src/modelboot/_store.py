@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import json
 import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Literal
 
 from modelboot import _versions
+from modelboot._digest import sha256_of
 from modelboot._places import INSTALLER
 
 if TYPE_CHECKING:
@@ -191,8 +191,8 @@ def altered(found: Found) -> list[str]:
         if not recorded.startswith("sha256="):
             continue
         try:
-            with (found.folder / path).open("rb") as file:
-                digest = _sha256(file)
+            # As RECORD writes digests: URL-safe base64 without padding.
+            digest = base64.urlsafe_b64encode(sha256_of(found.folder / path)).decode().rstrip("=")
         except (FileNotFoundError, NotADirectoryError):
             issues.append(f"{path} is missing")
             continue
@@ -214,14 +214,6 @@ def unrecorded(found: Found) -> list[str]:
     files = (path for top in (found.package, found.dist_info.path) for path in top.rglob("*") if not path.is_dir())
     names = (path.relative_to(found.folder).as_posix() for path in files if "__pycache__" not in path.parts)
     return sorted(name for name in names if name not in recorded)
-
-
-def _sha256(file: BinaryIO) -> str:
-    """Hash a file a piece at a time, as RECORD writes digests: URL-safe base64 without padding."""
-    sha256 = hashlib.sha256()
-    while piece := file.read(1 << 18):
-        sha256.update(piece)
-    return base64.urlsafe_b64encode(sha256.digest()).decode().rstrip("=")
 
 
 def _canonical(name: str) -> str:

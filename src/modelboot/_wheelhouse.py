@@ -6,7 +6,6 @@ a link to each wheel at its top, to `pip install --no-index --find-links`.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from modelboot import _disk, _stage
 from modelboot._deadline import Deadline
+from modelboot._digest import sha256_of
 from modelboot._places import WORK
 from modelboot._progress import make_progress
 from modelboot._sources import Order, get_wheel
@@ -95,11 +95,7 @@ def _leaving_no_empty_folder(dest: Path) -> Iterator[None]:
 def _is_pinned(path: Path, pin: ModelPin) -> bool:
     if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises below a folder this user may not enter
         return False
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 18):
-            digest.update(piece)
-    return digest.hexdigest() == pin.sha256
+    return sha256_of(path).hex() == pin.sha256
 
 
 def _link_at_top(path: Path, dest: Path, pin: ModelPin) -> None:

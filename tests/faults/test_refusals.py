@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
-import stat
 from typing import TYPE_CHECKING
 
 import installer
@@ -16,6 +14,7 @@ from modelboot._cli import main
 from support import hostile
 from support.hostile import NAME, VERSION, plain_wheel
 from support.package_index import offer, point_pip_at
+from support.transfers import snapshot
 from support.wheels import Tampering, altered, build_wheel
 
 if TYPE_CHECKING:
@@ -27,20 +26,6 @@ if TYPE_CHECKING:
 
 REAL_PIP = pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="needs pip in this environment")
 SOURCES = ["wheelhouse", "release", pytest.param("index", marks=REAL_PIP)]
-
-
-def snapshot(folder: Path) -> dict[str, object]:
-    """Take down all that can be told of a tree: kinds, modes, sizes, contents, and when files were written."""
-    return {
-        str(path.relative_to(folder)): _facts(path) for path in [folder, *folder.rglob("*")] if os.path.lexists(path)
-    }
-
-
-def _facts(path: Path) -> tuple[object, ...]:
-    facts = path.lstat()
-    if stat.S_ISREG(facts.st_mode):
-        return facts.st_mode, facts.st_ino, facts.st_size, facts.st_mtime_ns, path.read_bytes()
-    return facts.st_mode, facts.st_ino
 
 
 def _absent(target: Path) -> None:
