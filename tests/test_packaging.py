@@ -69,7 +69,7 @@ def test_package_file(file: str) -> None:
 def test_console_script() -> None:
     """The command is there, and is the one function that `python -m` calls too."""
     (script,) = metadata.entry_points(group="console_scripts", name="modelboot")
-    assert script.value == "modelboot._cli:main"
+    assert script.value == "modelboot.cli:main"
     assert callable(script.load())
 
 

@@ -13,8 +13,8 @@ import pytest
 
 import modelboot
 from modelboot._catalog import catalog
-from modelboot._cli import main
 from modelboot._settings import read_settings
+from modelboot.cli import main
 from support.real import NAME, real_wheel_in
 from support.wheels import build_wheel
 
@@ -233,7 +233,7 @@ def _table(first_head: str) -> list[list[str]]:
 def test_readme_table_of_reliability_names_tests() -> None:
     """Every test it credits with its counts is there."""
     named = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", README)
-    folder = Path(__file__).parent / "faults"
+    folder = Path(__file__).parent / "promises"
     assert len(named) > 5
     for file, test in named:
         assert f"def {test}" in (folder / file).read_text("utf-8")

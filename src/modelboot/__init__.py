@@ -8,10 +8,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # type checkers know the name; importing typing would be most of the cost of this module
 if TYPE_CHECKING:
-    from modelboot._ensure import ensure_model
-    from modelboot._installed import InstalledModel
-    from modelboot._load import get_nlp
+    from modelboot._install.ensure import ensure_model
+    from modelboot._install.installed_model import InstalledModel
     from modelboot._pin import ModelPin
+    from modelboot._spacy.cache import get_nlp
     from modelboot.errors import (
         DownloadError,
         HashMismatchError,
@@ -41,10 +41,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "InstalledModel": "_installed",
+    "InstalledModel": "_install.installed_model",
     "ModelPin": "_pin",
-    "ensure_model": "_ensure",
-    "get_nlp": "_load",
+    "ensure_model": "_install.ensure",
+    "get_nlp": "_spacy.cache",
 }
 
 

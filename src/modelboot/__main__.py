@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from modelboot._cli import main
+from modelboot.cli import main
 
 sys.exit(main())

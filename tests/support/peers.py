@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MIRROR_LOGIN = "ann:pa55word-of-the-mirror"
-"""Who the mirror of tests/network lets in."""
+"""Who the mirror of tests/programs/network lets in."""
 MIRROR_NAMES = ("localhost", "mirror.example.org", "storage.example.org", "github.com")
 """Hosts its certificate is for; only localhost can be resolved."""
 READY_S = 20

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # As above: what a cold call imports on its way is imported here.
-from modelboot import ModelbootError, ModelPin, _install, _sources, ensure_model  # noqa: F401
+from modelboot import ModelbootError, ModelPin, ensure_model
+from modelboot._install import unpack as _install  # noqa: F401
+from modelboot._sources import fetch as _sources  # noqa: F401
 from support.children import as_user, environment
 
 if TYPE_CHECKING:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 # The modules a cold call imports on its way are imported here: each forked try would pay for them again.
-from modelboot import ModelbootError, ModelPin, _install, _sources, ensure_model  # noqa: F401
+from modelboot import ModelbootError, ModelPin, ensure_model
+from modelboot._install import unpack as _install  # noqa: F401
+from modelboot._sources import fetch as _sources  # noqa: F401
 from support import reader
 from support.wheels import BuiltWheel, build_wheel
 

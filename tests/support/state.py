@@ -5,8 +5,8 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from modelboot import _store
-from modelboot._places import WORK
+from modelboot._install import installed as _store
+from modelboot._install.target import WORK
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -62,7 +62,9 @@ def public_folder() -> Iterator[Path]:
 
 @functools.cache
 def _can_import() -> bool:
-    done = _run("import modelboot._lock, modelboot._places, modelboot._stage; print(modelboot.__file__)")
+    done = _run(
+        "import modelboot._install.lock, modelboot._install.target, modelboot._install.stage; print(modelboot.__file__)"
+    )
     return done.stdout.strip() == modelboot.__file__
 
 

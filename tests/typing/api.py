@@ -14,7 +14,7 @@ from typing_extensions import assert_type
 
 import modelboot
 from modelboot import InstalledModel, ModelbootError, ModelPin, ensure_model, errors, get_nlp
-from modelboot._load import CacheInfo
+from modelboot._spacy.cache import CacheInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,153 @@
+"""The order of an install: look, room and rights, lock, look again, sweep, get, unpack, publish."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from modelboot._catalog import DEFAULT_MODEL, check_requirements, resolve
+from modelboot._deadline import Deadline
+from modelboot._install import installed as _store
+from modelboot._install import lock as _lock
+from modelboot._install import stage as _stage
+from modelboot._install import target as _places
+from modelboot._install.installed_model import Clock, InstalledModel
+from modelboot._install.publish import publish
+from modelboot._install.room import prepared
+from modelboot._progress import make_progress
+from modelboot._settings import as_folder, as_folders, read_settings
+from modelboot.errors import InstallError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+    from modelboot._install.installed import Found
+    from modelboot._install.target import Place
+    from modelboot._pin import ModelPin
+    from modelboot._settings import Settings
+
+_log = logging.getLogger(__name__)
+logging.getLogger("modelboot").addHandler(logging.NullHandler())
+
+
+def ensure_model(
+    model: str | ModelPin = DEFAULT_MODEL,
+    /,
+    *,
+    target: str | os.PathLike[str] | None = None,
+    wheelhouse: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
+    offline: bool | None = None,
+) -> InstalledModel:
+    """Install a pinned pipeline unless it is there, without importing spaCy.
+
+    An argument that is given beats the environment variable of that name; None leaves it in force.
+
+    Args:
+        model: A catalog name ("fr_core_news_sm"), a name with a version ("en_core_web_sm==3.7.1"), or a `ModelPin`.
+        target: Folder to install into and nowhere else (MODELBOOT_TARGET).
+        wheelhouse: Folder or folders searched first for the wheel (MODELBOOT_WHEELHOUSE).
+        offline: Whether to keep off the network (MODELBOOT_OFFLINE).
+
+    Returns:
+        Where the model is, how it got there and what that cost.
+
+    Raises:
+        SettingsError: A variable or an argument cannot be used.
+        UnknownModelError: The catalog has no such model.
+        IncompatibleError: spaCy or a package the pipeline needs is missing or does not fit.
+        OfflineError: It is not there and the network is switched off.
+        HashMismatchError: A source gave other bytes, and no other source gave the wheel.
+        DownloadError: No source gave the wheel.
+        InstallError: The wheel could not be put in place.
+    """
+    settings = read_settings()
+    if target is not None:
+        settings = replace(settings, target=as_folder(target))
+    if wheelhouse is not None:
+        settings = replace(settings, wheelhouse=as_folders(wheelhouse))
+    if offline is not None:
+        settings = replace(settings, offline=offline)
+    return ensure(resolve(model), settings)[0]
+
+
+def ensure(pin: ModelPin, settings: Settings, *, instead_of: Found | None = None) -> tuple[InstalledModel, Found]:
+    """Install a pin unless it is there; `ensure_model` for callers inside modelboot.
+
+    Args:
+        pin: What to install.
+        settings: The settings in force.
+        instead_of: A model that looks whole but was found to be altered: it does not count as there, and what is
+            installed takes its place.
+
+    Returns:
+        What the caller is told, and where the files are.
+    """
+    try:
+        return _ensure(pin, settings, instead_of)
+    except OSError as error:  # whatever the machine refused on the way
+        where = settings.target or _places.purelib()
+        raise InstallError.from_os_error(error, model=str(pin), path=str(where)) from error
+
+
+def _ensure(pin: ModelPin, settings: Settings, instead_of: Found | None) -> tuple[InstalledModel, Found]:
+    clock = Clock()
+    found = None if instead_of else _present(pin, settings)
+    clock.lap("look")
+    if found is not None:
+        return clock.report(pin, found.data, "present"), found
+    check_requirements(pin)
+    deadline = Deadline.after(settings.deadline_s)
+    with (
+        prepared(pin, settings, instead_of=instead_of) as place,
+        _lock.held(place.work / f"{pin.name}.lock", str(pin), deadline),
+    ):
+        clock.lap("wait")
+        found = _store.look(place.folder, pin).found
+        if found is not None and not (instead_of and _store.altered(found)):
+            return clock.report(pin, found.data, "present"), found
+        return _install_into(place, pin, settings, deadline, clock)
+
+
+def _present(pin: ModelPin, settings: Settings) -> Found | None:
+    """Look wherever it may lie, and sweep what a dead install left beside it."""
+    for place in _places.to_look_in(pin, settings):
+        found = _store.look(place.folder, pin).found
+        if found is not None:
+            _stage.sweep(place.work, pin.name)
+            return found
+    return None
+
+
+def _install_into(
+    place: Place, pin: ModelPin, settings: Settings, deadline: Deadline, clock: Clock
+) -> tuple[InstalledModel, Found]:
+    # urllib3 opens a socket when it is imported, to see whether there is IPv6: not in a warm start.
+    from modelboot._install import unpack as _install  # noqa: PLC0415
+    from modelboot._sources.fetch import Order, get_wheel  # noqa: PLC0415
+
+    with _stage.staged(place.work, pin.name) as stage:
+        _stage.sweep(place.work, pin.name, heir=stage)
+        order = Order(pin=pin, folder=stage, settings=settings, deadline=deadline, progress=make_progress(settings))
+        delivery = get_wheel(order)
+        clock.lap("get")
+        _install.unpack(delivery.path, pin, stage / "built")
+        clock.lap("unpack")
+        found = publish(stage, stage / "built", place, pin)
+        clock.lap("publish")
+    _forget_imports(pin, place)
+    _log.debug("installed %s from %s into %s", pin, delivery.source, place.folder)
+    return clock.report(pin, found.data, delivery.source, delivery.received_bytes), found
+
+
+def _forget_imports(pin: ModelPin, place: Place) -> None:
+    """Make Python see what is there now: not what it listed before, and not an older module of that name."""
+    importlib.invalidate_caches()
+    module = sys.modules.get(pin.name)
+    package = str(place.folder / pin.name)
+    if module is not None and package in {*getattr(module, "__path__", ())}:
+        for name in [name for name in sys.modules if name == pin.name or name.startswith(f"{pin.name}.")]:
+            del sys.modules[name]

@@ -1,0 +1,114 @@
+"""Pinned wheels → a wheelhouse laid out as the release tree.
+
+The folder then serves as MODELBOOT_WHEELHOUSE, as file:// base URL, behind any static file server as a mirror, and, by
+a link to each wheel at its top, to `pip install --no-index --find-links`.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from modelboot import _renames as _disk
+from modelboot._deadline import Deadline
+from modelboot._files import sha256_of
+from modelboot._install import stage as _stage
+from modelboot._install.target import WORK
+from modelboot._progress import make_progress
+from modelboot._sources.fetch import Order, get_wheel
+from modelboot.errors import InstallError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from modelboot._pin import ModelPin
+    from modelboot._settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioned:
+    """A verified wheel in a wheelhouse."""
+
+    pin: ModelPin
+    path: Path
+    source: Literal["present", "wheelhouse", "release", "index"]
+    """How it got there: it was there already, or the source that served it."""
+    downloaded_bytes: int
+
+
+def provision(pin: ModelPin, dest: Path, settings: Settings) -> Provisioned:
+    """Put a pinned wheel into a wheelhouse unless it is there.
+
+    Args:
+        pin: The wheel.
+        dest: Root of the wheelhouse; it need not exist.
+        settings: The settings in force.
+
+    Returns:
+        Where the wheel is and how it got there.
+
+    Raises:
+        DownloadError: No source has it. HashMismatchError, OfflineError: as for `ensure_model`.
+        InstallError: It cannot be written.
+    """
+    try:
+        return _provision(pin, dest, settings)
+    except InstallError as error:  # worded for an install, by those who usually take part in one
+        error.action = "fetch"
+        raise
+    except OSError as error:
+        raise InstallError.from_os_error(error, model=str(pin), path=str(dest), action="fetch") from error
+
+
+def _provision(pin: ModelPin, dest: Path, settings: Settings) -> Provisioned:
+    path = dest / pin.release_path
+    if _is_pinned(path, pin):
+        _link_at_top(path, dest, pin)
+        return Provisioned(pin=pin, path=path, source="present", downloaded_bytes=0)
+    deadline = Deadline.after(settings.deadline_s)
+    with _leaving_no_empty_folder(dest), _stage.staged(dest / WORK, pin.name) as stage:
+        _stage.sweep(dest / WORK, pin.name, heir=stage)
+        order = Order(pin=pin, folder=stage, settings=settings, deadline=deadline, progress=make_progress(settings))
+        delivery = get_wheel(order)
+        _disk.flush_tree(stage)
+        path.parent.mkdir(exist_ok=True)
+        delivery.path.replace(path)
+        _disk.flush_folder(path.parent)
+        _link_at_top(path, dest, pin)
+    return Provisioned(pin=pin, path=path, source=delivery.source, downloaded_bytes=delivery.received_bytes)
+
+
+@contextmanager
+def _leaving_no_empty_folder(dest: Path) -> Iterator[None]:
+    """Remove the work folder when nobody uses it, and after a failure the folders that were made for nothing."""
+    made = [folder for folder in (dest, *dest.parents) if not os.path.lexists(folder)]
+    try:
+        yield
+    finally:
+        for folder in (dest / WORK, *made):
+            with suppress(OSError):  # not empty, so of use
+                folder.rmdir()
+
+
+def _is_pinned(path: Path, pin: ModelPin) -> bool:
+    if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises below a folder this user may not enter
+        return False
+    return sha256_of(path).hex() == pin.sha256
+
+
+def _link_at_top(path: Path, dest: Path, pin: ModelPin) -> None:
+    """Let pip's --find-links see the wheel: it looks into one folder only. Not every file system has links.
+
+    Other bytes of that name would be found there first, so the link takes their place.
+    """
+    top = dest / path.name
+    with suppress(OSError):
+        is_there = os.path.exists(top) and (os.path.samefile(top, path) or _is_pinned(top, pin))  # noqa: PTH110, PTH121
+        if not is_there:
+            new = path.with_name(f"{path.name}.link")
+            new.unlink(missing_ok=True)
+            new.symlink_to(path.relative_to(dest))
+            new.replace(top)

@@ -1,0 +1,155 @@
+"""The package index, through pip as a program: it brings the index, proxy, certificates and credentials set up here."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from modelboot._sources.source import failure
+from modelboot.errors import Attempt, DownloadError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from modelboot._deadline import Deadline
+    from modelboot._pin import ModelPin
+    from modelboot._settings import Settings
+    from modelboot.errors import Kind
+
+_UNREACHABLE = re.compile(r"connection broken by '(\w+)")
+"""How pip tells of a try that failed for want of a connection."""
+
+
+def pip_download(pin: ModelPin, folder: Path, settings: Settings, deadline: Deadline) -> Path:
+    """Let pip fetch exactly the pinned wheel, its hash required.
+
+    Args:
+        pin: The wheel.
+        folder: Empty folder for the wheel and for pip's own scratch files.
+        settings: The settings in force.
+        deadline: When pip is killed.
+
+    Returns:
+        The wheel pip put there. Its hash is still to be checked by modelboot itself.
+
+    Raises:
+        DownloadError: There is no pip, or it did not find or get the wheel.
+        HashMismatchError: The index has another wheel of that name and version.
+        OSError: The folder cannot be written.
+    """
+    pip = _pip(pin)
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n", "utf-8")
+    wanted = ["--no-deps", "--only-binary=:all:", "--require-hashes", "-d", str(folder), "-r", str(requirements)]
+    limits = [f"--timeout={settings.timeout_s:g}", f"--retries={settings.retries}"]
+    status, output = _run(pin, [*pip, "download", *wanted, *limits], folder, deadline)
+    wheels = [*folder.glob("*.whl")]
+    if status != 0 or len(wheels) != 1:
+        raise _explained(pin, output)
+    return wheels[0]
+
+
+def why_not(pin: ModelPin, deadline: Deadline) -> str | None:
+    """Find out whether the index answers, fetching nothing.
+
+    Args:
+        pin: Any wheel; it need not be there.
+        deadline: When pip is killed.
+
+    Returns:
+        Why the index cannot be asked, or None when it answers.
+    """
+    try:
+        status, output = _run(pin, [*_pip(pin), "index", "versions", pin.name, "--no-cache-dir"], None, deadline)
+    except DownloadError as error:
+        return error.attempts[0].reason
+    if status == 0 or ("No matching distribution" in output and not _UNREACHABLE.search(output)):
+        return None
+    return _explained(pin, output).attempts[0].reason
+
+
+def _pip(pin: ModelPin) -> list[str]:
+    """Return the command that starts this environment's pip."""
+    python = _interpreter()
+    if python is None:
+        raise _failed(pin, f"sys.executable ({sys.executable or 'empty'}) is not a Python, so pip cannot be run")
+    if importlib.util.find_spec("pip") is None:
+        raise _failed(pin, "pip is not installed in this environment")
+    return [python, "-m", "pip"]
+
+
+def _run(pin: ModelPin, command: list[str], folder: Path | None, deadline: Deadline) -> tuple[int, str]:
+    """Run pip and return its exit status and all it printed."""
+    quiet = ["--no-input", "--no-color", "--disable-pip-version-check"]
+    try:
+        with _started([*command, *quiet], folder) as pip:
+            try:
+                output, _ = pip.communicate(timeout=deadline.remaining_s)
+            finally:
+                _kill(pip)
+    except subprocess.TimeoutExpired as error:
+        raise _failed(pin, str(deadline)) from error
+    except OSError as error:
+        raise _failed(pin, f"{command[0]} cannot be run: {error.strerror}") from error
+    return pip.returncode, output
+
+
+def _interpreter() -> str | None:
+    """Return this environment's Python: inside a server that embeds it (uwsgi) sys.executable is the server."""
+    for path in (sys.executable, os.path.join(sys.prefix, "bin", "python3")):  # noqa: PTH118 - plain strings
+        if path and re.search(r"python|pypy", os.path.basename(path), re.IGNORECASE) and os.path.exists(path):  # noqa: PTH110, PTH119
+            return path
+    return None
+
+
+def _started(command: list[str], folder: Path | None) -> subprocess.Popen[str]:
+    """Start pip in the scratch folder: with -m, a pip.py of the working directory would be run instead.
+
+    Its temporary files stay beside the target too, and a rule that pip may only install into virtual environments
+    forbids no download.
+    """
+    scratch = {} if folder is None else {"TMPDIR": str(folder)}
+    return subprocess.Popen(  # noqa: S603 - our own interpreter
+        command,
+        cwd=folder or os.sep,
+        env={**os.environ, **scratch, "PIP_REQUIRE_VIRTUALENV": "0"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kill a process that still runs, with all it has started."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _explained(pin: ModelPin, output: str) -> DownloadError:
+    """Turn what pip printed into one reason, and tell other bytes from all other failures."""
+    got = re.search(r"Got\s+([0-9a-f]{64})", output)
+    if got is not None:
+        reason = f"got sha256 {got[1]}: a package of that name, but not the pinned one"
+        return _failed(pin, reason, got_sha256=got[1])
+    unreachable = _UNREACHABLE.search(output)
+    if unreachable is not None:  # pip goes on to say that there is no such package, which nobody knows
+        return _failed(pin, f"the index does not answer ({unreachable[1]})")
+    lines = [line for line in output.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return _failed(pin, (errors or lines or ["pip failed without saying why"])[-1])
+
+
+def _failed(pin: ModelPin, reason: str, *, got_sha256: str | None = None) -> DownloadError:
+    kind: Kind = "other" if got_sha256 is None else "bytes"
+    attempt = Attempt(source="index", where="pip download", reason=reason, kind=kind, got_sha256=got_sha256)
+    return failure(pin, attempt)

@@ -1,0 +1,134 @@
+"""Installed files → a loaded pipeline. The only module that imports spaCy.
+
+Any failure to load is followed by one full hash check: altered files are installed again, intact ones are not.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
+from typing import TYPE_CHECKING, TypedDict
+
+from modelboot import _versions
+from modelboot._install import installed as _store
+from modelboot._install.ensure import ensure
+from modelboot.errors import LoadError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from _typeshed import ReadableBuffer
+    from spacy.language import Language
+
+    from modelboot._install.installed import Found
+    from modelboot._pin import ModelPin
+    from modelboot._settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments of `spacy.load`."""
+
+    disable: list[str]
+    enable: list[str]
+    exclude: list[str]
+
+
+def load(pin: ModelPin, settings: Settings, options: Options) -> Language:
+    """Install and load; where loading fails, find out whether it is the files' fault and mend them once.
+
+    Args:
+        pin: The model.
+        settings: The settings in force.
+        options: What spaCy is told.
+
+    Returns:
+        The pipeline, freshly loaded, of the pinned version.
+
+    Raises:
+        LoadError: spaCy cannot load it, and its files are intact.
+        ModelbootError: It could not be installed, as for `ensure`.
+    """
+    _, found = ensure(pin, settings)
+    try:
+        return _load_found(found, pin, options)
+    except Exception as error:
+        issues = _altered(found, pin, error)
+        if not issues:
+            raise _failed(found, pin, error) from error
+        _log.warning("%s is damaged and is installed again: %s", pin, "; ".join(issues))
+    _, found = ensure(pin, settings, instead_of=found)
+    try:
+        return _load_found(found, pin, options)
+    except Exception as error:
+        raise _failed(found, pin, error) from error
+
+
+def _altered(found: Found, pin: ModelPin, error: Exception) -> list[str]:
+    """Hash what could not be loaded. Files that cannot even be read (EMFILE, EACCES) prove no damage."""
+    try:
+        return _store.altered(found)
+    except OSError:
+        raise _failed(found, pin, error) from error
+
+
+def _failed(found: Found, pin: ModelPin, error: Exception) -> LoadError:
+    reason = " ".join(str(error).split()) or "no reason given"
+    return LoadError(model=str(pin), path=str(found.data), reason=f"{type(error).__name__}: {reason}")
+
+
+def _load_found(found: Found, pin: ModelPin, options: Options) -> Language:
+    """Load exactly these files: by their path, so that nothing of that name elsewhere can stand in for them."""
+    import spacy  # noqa: PLC0415 - a second, and needed by nobody who only installs
+
+    _import_package(found)
+    nlp = spacy.load(found.data, **options)
+    version = str(nlp.meta.get("version"))
+    if not _versions.same(version, pin.version):
+        message = f"its meta.json says version {version}"
+        raise ValueError(message)
+    return nlp
+
+
+def _import_package(found: Found) -> None:
+    """Import the pipeline's package from where it was found, for the components its code may register.
+
+    A module of that name from elsewhere (another version, a file of the working directory) gives way: the program
+    asked for the pin.
+    """
+    name, init = found.package.name, str(found.package / "__init__.py")
+    if getattr(sys.modules.get(name), "__file__", None) == init:
+        return
+    before = {key: sys.modules.pop(key) for key in [*sys.modules] if key == name or key.startswith(f"{name}.")}
+    try:
+        sys.modules[name] = module = _module_at(name, init)
+        module.__loader__.exec_module(module)  # type: ignore[union-attr]
+    except BaseException:
+        sys.modules.pop(name, None)
+        sys.modules.update(before)
+        raise
+
+
+def _module_at(name: str, init: str) -> ModuleType:
+    loader = _ReadOnlyLoader(name, init)
+    spec = importlib.util.spec_from_file_location(name, init, loader=loader)
+    assert spec is not None  # noqa: S101 - only without a loader
+    return importlib.util.module_from_spec(spec)
+
+
+class _ReadOnlyLoader(SourceFileLoader):
+    """Import without leaving byte code behind: a warm start writes nothing."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run a module; if it is a package, what it imports from its own folder is imported in this way, too."""
+        for folder in getattr(module, "__path__", ()):
+            sys.path_importer_cache[folder] = FileFinder(
+                folder, (ExtensionFileLoader, EXTENSION_SUFFIXES), (_ReadOnlyLoader, SOURCE_SUFFIXES)
+            )
+        super().exec_module(module)
+
+    def set_data(self, path: str, data: ReadableBuffer, *, _mode: int = 0o666) -> None:
+        """Write nothing."""

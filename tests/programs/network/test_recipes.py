@@ -1,0 +1,144 @@
+"""The recipes of README's "Behind a firewall", each run by bash as written, against real programs on loopback."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support import package_index
+from support.peers import Authority, Peer, Site, nginx, squid
+from support.real import NAME, real_wheel_in
+from support.server import ModelServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from support.wheels import BuiltWheel
+
+pytestmark = pytest.mark.index
+
+README = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+SECTION = README.partition("\n## Behind a firewall\n")[2].partition("\n## ")[0]
+RECIPES = re.findall(r"^```sh\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+RELEASES = "explosion/spacy-models/releases/download"
+PATH = f"{NAME}-3.8.0/{NAME}-3.8.0-py3-none-any.whl"
+LOGIN_ENDS = "password@"
+"""How the recipes spell every password, before its host."""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
+    """Return the real wheel, whose bytes the recipes' commands insist on."""
+    return real_wheel_in(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, wheel: BuiltWheel) -> Path:
+    """Return a web server's root with the wheel where the official host, and where the mirror has it."""
+    root = tmp_path_factory.mktemp("site")
+    for tree in (RELEASES, "models"):
+        (root / tree / PATH).parent.mkdir(parents=True)
+        (root / tree / PATH).symlink_to(wheel.path)
+    return root
+
+
+@pytest.fixture
+def peers() -> Iterator[ExitStack]:
+    """Run programs until the test ends."""
+    with ExitStack() as running:
+        yield running
+
+
+Replacements = dict[str, str]
+
+
+def _mirror(site: Path, authority: Authority, _: BuiltWheel, peers: ExitStack, env: dict[str, str]) -> Replacements:
+    """Put nginx with TLS and a login in the place of the mirror; the machine knows its CA."""
+    running = peers.enter_context(nginx(Site(root=site, authority=authority, login="ann:password")))
+    env["SSL_CERT_FILE"] = str(authority.ca)
+    return {"mirror.example.org/": f"localhost:{running.port}/"}
+
+
+def _proxy(site: Path, authority: Authority, _: BuiltWheel, peers: ExitStack, __: dict[str, str]) -> Replacements:
+    """Put squid with a login in the place of the proxy, and behind it a release host with a private certificate."""
+    release: Peer = peers.enter_context(nginx(Site(root=site, authority=authority)))
+    running = peers.enter_context(squid("pat:password", release))
+    return {"proxy.example.org:3128": f"127.0.0.1:{running.port}", "/etc/ssl/example-ca.pem": str(authority.ca)}
+
+
+def _wheelhouse(_: Path, __: Authority, wheel: BuiltWheel, ___: ExitStack, env: dict[str, str]) -> Replacements:
+    """Let the network of the first line be a file URL."""
+    root = wheel.path.parents[1] / "release"
+    (root / PATH).parent.mkdir(parents=True)
+    (root / PATH).symlink_to(wheel.path)
+    env["MODELBOOT_BASE_URL"] = root.as_uri()
+    return {"$PWD/wheelhouse MODELBOOT_OFFLINE=1": "$PWD/wheelhouse MODELBOOT_OFFLINE=1 MODELBOOT_BASE_URL="}
+
+
+def _index(_: Path, __: Authority, wheel: BuiltWheel, peers: ExitStack, env: dict[str, str]) -> Replacements:
+    """Put a server of the tests in the place of the index, and block the release host."""
+    server = peers.enter_context(ModelServer())
+    package_index.offer(server, wheel.path)
+    env["HTTPS_PROXY"] = "http://127.0.0.1:9"
+    return {"https://packages.example.org/": f"{server.url}/"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "play", "source"),
+    [
+        ("MODELBOOT_BASE_URL", _mirror, "release, 16.3 MB"),
+        ("HTTPS_PROXY", _proxy, "release, 16.3 MB"),
+        ("MODELBOOT_WHEELHOUSE", _wheelhouse, "wheelhouse"),
+        ("PIP_INDEX_URL", _index, "index, 16.3 MB"),
+    ],
+    ids=["mirror", "proxy", "wheelhouse", "index"],
+)
+def test_recipe(  # noqa: PLR0913, PLR0917 - three columns and what they work on
+    recipe: str,
+    play: Callable[[Path, Authority, BuiltWheel, ExitStack, dict[str, str]], Replacements],
+    source: str,
+    site: Path,
+    authority: Authority,
+    wheel: BuiltWheel,
+    peers: ExitStack,
+    target: Path,
+    tmp_path: Path,
+) -> None:
+    """Run as written, with the hosts of its example replaced, it installs the model from the source it is about."""
+    (script,) = [text for text in RECIPES if f"export {recipe}=" in text]
+    env = _clean_environment()
+    for old, new in play(site, authority, wheel, peers, env).items():
+        assert script.count(old) == 1, f"the recipe has {old!r} no more"
+        script = script.replace(old, new)
+    assert "example" not in script
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], check=False, capture_output=True, text=True, cwd=tmp_path, env=env
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith(f"{NAME} 3.8.0  {source}, ")
+    assert (target / NAME / "meta.json").is_file()
+    assert LOGIN_ENDS not in f"{done.stdout}{done.stderr}"
+
+
+def test_recipes_are_all_run() -> None:
+    """The section has the four that are tested above, and each of them installs."""
+    assert len(RECIPES) == 4
+    assert all(text.rstrip().endswith(f"modelboot install {NAME}") for text in RECIPES)
+
+
+def _clean_environment() -> dict[str, str]:
+    """Return what a user's shell has: the commands of this environment, no package index of this machine's own."""
+    commands = Path(sys.executable).parent
+    if shutil.which("modelboot", path=str(commands)) is None:
+        pytest.skip(f"the command modelboot is not installed beside {sys.executable}")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    path = f"{commands}{os.pathsep}{env['PATH']}"
+    return {**env, "PATH": path, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"}

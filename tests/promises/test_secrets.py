@@ -1,0 +1,339 @@
+"""A password or a signature that opens a mirror or a proxy is nowhere in what is written, printed or raised."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import traceback
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+import modelboot
+from modelboot import DownloadError, ModelPin, _catalog, ensure_model, get_nlp
+from modelboot._network import retry as _retry
+from modelboot.cli import main
+from support.hostile import NAME, VERSION, plain_wheel
+from support.server import ModelServer, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import TypeAlias
+
+    from modelboot._network.body import HttpError
+    from support.wheels import BuiltWheel
+
+    Way: TypeAlias = "Callable[[Scene, pytest.MonkeyPatch], ModelPin]"
+
+SECRET = "s3cret-W0rd"  # noqa: S105 - what the tests look for
+USER = "us3r-of-it"
+LOGIN = f"{USER}:{SECRET}"
+ENCODED = base64.b64encode(LOGIN.encode()).decode()
+FILE = f"{NAME}-{VERSION}-py3-none-any.whl"
+TREE = f"/{NAME}-{VERSION}/{FILE}"
+
+CHILD = """
+import json, sys
+from modelboot import _catalog
+from modelboot import cli as _cli
+from modelboot._network import retry as _retry
+rows = json.loads(sys.argv[1])
+_catalog._rows = lambda: rows
+_retry.FIRST_PAUSE_S = 0.01
+sys.exit(_cli.main(sys.argv[2:]))
+"""
+
+
+@dataclass
+class Scene:
+    """A wheel, a server that lets in only who knows the secret, and what was answered to whom."""
+
+    wheel: BuiltWheel
+    server: ModelServer
+    root: Path
+    reply: Reply
+    refusing: bool = False
+
+    @property
+    def host(self) -> str:
+        """The server's address; a port nobody listens on where it is to refuse."""
+        if not self.refusing:
+            return f"127.0.0.1:{self.server.port}"
+        with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+            return f"127.0.0.1:{listening.getsockname()[1]}"
+
+    def pin(self, url: str | None = None) -> ModelPin:
+        """The pin."""
+        return ModelPin(NAME, VERSION, self.wheel.sha256, url=url)
+
+
+def by_base_url(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ModelPin:
+    """Name the mirror with user and password."""
+    scene.server.serve(TREE, scene.reply)
+    monkeypatch.setenv("MODELBOOT_BASE_URL", f"http://{LOGIN}@{scene.host}")
+    return scene.pin()
+
+
+def by_netrc(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ModelPin:
+    """Keep user and password of the mirror in .netrc."""
+    scene.server.serve(TREE, scene.reply)
+    netrc = scene.root / "netrc"
+    netrc.write_text(f"machine 127.0.0.1 login {USER} password {SECRET}\n", "utf-8")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("MODELBOOT_BASE_URL", f"http://{scene.host}")
+    return scene.pin()
+
+
+def by_proxy(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ModelPin:
+    """Reach the mirror through a proxy that wants user and password."""
+    scene.server.serve(f"http://mirror.invalid{TREE}", scene.reply)
+    monkeypatch.setenv("http_proxy", f"http://{LOGIN}@{scene.host}")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("MODELBOOT_BASE_URL", "http://mirror.invalid")
+    return scene.pin()
+
+
+def by_pin(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ModelPin:  # noqa: ARG001 - like the others
+    """Pin a URL with user and password."""
+    scene.server.serve(f"/{FILE}", scene.reply)
+    return scene.pin(f"http://{LOGIN}@{scene.host}/{FILE}")
+
+
+def by_signed_pin(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ModelPin:  # noqa: ARG001 - like the others
+    """Pin a URL with a signature."""
+    scene.server.serve(f"/{FILE}", scene.reply)
+    return scene.pin(f"http://{scene.host}/{FILE}?user={USER}&signature={SECRET}#{SECRET}")
+
+
+def by_signed_redirect(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ModelPin:  # noqa: ARG001 - like the others
+    """Be redirected to a URL with a signature, as release hosts do."""
+    scene.server.serve(f"/{FILE}", Reply(302, {"Location": f"http://{scene.host}/blob?user={USER}&sig={SECRET}"}))
+    scene.server.serve("/blob", scene.reply)
+    return scene.pin(f"{scene.server.url}/{FILE}")
+
+
+WAYS = {
+    "base-url": by_base_url,
+    "netrc": by_netrc,
+    "proxy": by_proxy,
+    "pin": by_pin,
+    "signed-pin": by_signed_pin,
+    "signed-redirect": by_signed_redirect,
+}
+ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+FAILURES = {
+    "404": (Reply(404), "HTTP 404"),
+    "401": (Reply(401, {"WWW-Authenticate": "Basic"}), "HTTP 401"),
+    "407": (Reply(407, {"Proxy-Authenticate": "Basic"}), "HTTP 407"),
+    "500": (Reply(500), "HTTP 500 Internal Server Error, 2 tries"),
+    "other-bytes": (Reply(body=b"PK other"), "got sha256"),
+    "page": (Reply(headers={"Content-Type": "text/html"}, body=b"<html>"), "a page came"),
+    "cut": (Reply(body=b"PK", declared_length=9), "cut short"),
+    "reset": (Reply(body=b"PK", declared_length=9, reset=True), "cut short|[Rr]eset"),
+    "stall": (Reply(stall="headers"), "no byte for"),
+    "redirected-away": (Reply(302, {"Location": f"ftp://{LOGIN}@x/?{SECRET}"}), "redirects from http to ftp://x"),
+    "redirected-nowhere": (Reply(302, {"Location": f"http://{LOGIN}@no host/?{SECRET}"}), "is no address|not known"),
+    "refused": (None, "Connection refused"),
+}
+failures = pytest.mark.parametrize(("reply", "reason"), FAILURES.values(), ids=FAILURES.keys())
+
+
+@pytest.fixture
+def scene(tmp_path: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """Return a scene in which the wheel is served; failures take little time."""
+    monkeypatch.setattr(_retry, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setenv("MODELBOOT_TIMEOUT", "0.3")
+    monkeypatch.setenv("MODELBOOT_RETRIES", "1")
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "NETRC"):
+        monkeypatch.delenv(variable, raising=False)
+    wheel = plain_wheel(tmp_path / "wheels")
+    return Scene(wheel, server, tmp_path, Reply(body=wheel.path.read_bytes()))
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Walk an error and all it came from, those that are not shown among them."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def texts_of(error: BaseException) -> Iterator[str]:
+    """Give every form in which an error may be shown or sent to another process."""
+    yield "".join(traceback.format_exception(error))
+    yield from (f"{one}\n{one!r}\n{one.args!r}" for one in chain(error))
+    yield pickle.dumps(error).decode("latin-1")
+    yield f"{vars(error)}"
+
+
+def written_below(root: Path) -> Iterator[str]:
+    """Give names and contents of every file of the target and of modelboot's own store."""
+    for path in [*root.glob("target/**/*"), *root.glob("home/**/*")]:
+        yield str(path)
+        if path.is_file():
+            yield path.read_bytes().decode("latin-1")
+
+
+def assert_not_told(*texts: str) -> None:
+    """See that no text holds the secret, in the clear or as it is sent."""
+    for text in texts:
+        assert text is not None
+        for secret in (SECRET, ENCODED, f"{USER}:"):
+            assert secret not in text
+
+
+def assert_sent(scene: Scene) -> None:
+    """See that the secret did reach the server: what is not sent cannot be told."""
+    sent = [f"{request.path} {request.headers!r}" for request in scene.server.requests]
+    assert any(SECRET in text or ENCODED in text for text in sent)
+
+
+@ways
+def test_secret_in_success(
+    scene: Scene,
+    way: Way,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """An install that needed a secret leaves it neither in a file nor in the log, the result or what is printed."""
+    caplog.set_level(logging.DEBUG, "modelboot")
+    model = ensure_model(way(scene, monkeypatch))
+    assert_sent(scene)
+    direct_url = next(scene.root.glob("target/*.dist-info/direct_url.json"))
+    assert urlsplit(json.loads(direct_url.read_text("utf-8"))["url"]).path.endswith(FILE)
+    assert caplog.records
+    assert_not_told(caplog.text, repr(model), str(model), pickle.dumps(model).decode("latin-1"))
+    assert_not_told(*capfd.readouterr(), *written_below(scene.root))
+
+
+@failures
+@ways
+def test_secret_in_failure(  # noqa: PLR0913, PLR0917 - fixtures
+    scene: Scene,
+    way: Way,
+    reply: Reply | None,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """However it fails, the secret is in no form of the error, nor in the log, in a file or in what is printed."""
+    caplog.set_level(logging.DEBUG, "modelboot")
+    scene.reply, scene.refusing = reply or scene.reply, reply is None
+    pin = way(scene, monkeypatch)
+    with pytest.raises(DownloadError, match=reason) as failed:
+        ensure_model(pin)
+    if reply is not None:
+        assert_sent(scene)
+    assert_not_told(*texts_of(failed.value), caplog.text)
+    assert_not_told(*capfd.readouterr(), *written_below(scene.root))
+
+
+def test_secret_in_repeated_failure(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure that `get_nlp` repeats tells no more than the first."""
+    scene.reply = Reply(404)
+    pin = by_base_url(scene, monkeypatch)
+    for _ in range(2):
+        with pytest.raises(DownloadError, match="HTTP 404") as failed:
+            get_nlp(pin)
+        assert_not_told(*texts_of(failed.value))
+
+
+@pytest.mark.parametrize("way", [by_base_url, by_netrc, by_proxy], ids=["base-url", "netrc", "proxy"])
+def test_secret_in_partial_download(scene: Scene, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies on disk while a transfer is under way holds no secret, either."""
+    content = scene.wheel.path.read_bytes()
+    scene.reply = Reply(headers={"ETag": '"a"'}, body=content, stall="body")
+    monkeypatch.setenv("MODELBOOT_RETRIES", "0")
+    seen: list[str] = []
+    pause = _retry.Tries.pause_s
+
+    def look(tries: _retry.Tries, error: HttpError, remaining_s: float) -> float | None:
+        seen.extend(written_below(scene.root))
+        return pause(tries, error, remaining_s)
+
+    monkeypatch.setattr(_retry.Tries, "pause_s", look)
+    pin = way(scene, monkeypatch)
+    with pytest.raises(DownloadError, match="no byte for"):
+        ensure_model(pin)
+    assert any(".part.json" in text for text in seen)
+    assert_not_told(*seen)
+
+
+def run(scene: Scene, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process whose catalog has the wheel."""
+    row = {"name": NAME, "version": VERSION, "sha256": scene.wheel.sha256, "spacy_version": ">=3,<5"}
+    rows = {NAME: [row | {"license": "MIT", "size": "1 MB", "requirements": ""}]}
+    path = os.pathsep.join([str(Path(modelboot.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, "-c", CHILD, json.dumps(rows), *arguments],
+        env={**os.environ, "PYTHONPATH": path, **(env or {})},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+CLI_WAYS = {"base-url": by_base_url, "netrc": by_netrc, "proxy": by_proxy}
+CLI_REPLIES = {name: FAILURES[name] for name in ("404", "401", "other-bytes", "page", "refused")}
+
+
+@pytest.mark.parametrize("way", CLI_WAYS.values(), ids=CLI_WAYS.keys())
+def test_secret_in_command_that_succeeds(scene: Scene, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`install --debug --json` prints no secret."""
+    way(scene, monkeypatch)
+    done = run(scene, "install", NAME, "--debug", "--json", env={"MODELBOOT_PROGRESS": "1"})
+    assert (done.returncode, NAME in done.stdout) == (0, True), done.stderr
+    assert done.stderr
+    assert_sent(scene)
+    assert_not_told(done.stdout, done.stderr, *written_below(scene.root))
+
+
+@pytest.mark.parametrize(("reply", "reason"), CLI_REPLIES.values(), ids=CLI_REPLIES.keys())
+@pytest.mark.parametrize("way", CLI_WAYS.values(), ids=CLI_WAYS.keys())
+def test_secret_in_command_that_fails(
+    scene: Scene, way: Way, reply: Reply | None, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`install --debug`, which prints a traceback with every cause, prints no secret."""
+    scene.reply, scene.refusing = reply or scene.reply, reply is None
+    way(scene, monkeypatch)
+    done = run(scene, "install", NAME, "--debug")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert reason in done.stderr
+    assert_not_told(done.stdout, done.stderr, *written_below(scene.root))
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+@pytest.mark.parametrize("way", CLI_WAYS.values(), ids=CLI_WAYS.keys())
+def test_secret_in_doctor(
+    scene: Scene, way: Way, form: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`doctor`, which shows the settings in force, shows no secret."""
+    row = {"name": NAME, "version": VERSION, "sha256": scene.wheel.sha256, "spacy_version": ">=3,<5"}
+    rows = {NAME: [row | {"license": "MIT", "size": "1 MB", "requirements": ""}]}
+    monkeypatch.setattr(_catalog, "_rows", lambda: rows)
+    way(scene, monkeypatch)
+    main(["doctor", NAME, "--debug", *form])
+    out, err = capfd.readouterr()
+    assert "MODELBOOT_BASE_URL" in out
+    assert_sent(scene)
+    assert_not_told(out, err)
+
+
+def test_secret_is_looked_for() -> None:
+    """The scan itself finds each form of the secret."""
+    for text in (f"http://{LOGIN}@x", f"?sig={SECRET}", f"Basic {ENCODED}", f"{USER}:***@x"):
+        with pytest.raises(AssertionError, match="not in"):
+            assert_not_told(text)
