@@ -11,10 +11,11 @@ import difflib
 import logging
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from importlib import metadata, resources
 
-from modelboot import _versions
-from modelboot._pin import ModelPin
+from packaging.requirements import Requirement
+
+from modelboot._pin import ModelPin, accepts_version, is_older_than_range, same_version, version_key
 from modelboot.errors import IncompatibleError, SettingsError, UnknownModelError
 
 DEFAULT_MODEL = "en_core_web_sm"
@@ -40,7 +41,7 @@ def catalog() -> tuple[CatalogEntry, ...]:
 def entries(name: str) -> tuple[CatalogEntry, ...]:
     """Return the releases of one pipeline from the oldest to the newest; none when the name is unknown."""
     found = (_entry(row) for row in _rows().get(name, ()))
-    return tuple(sorted(found, key=lambda entry: _versions.ascending(entry.pin.version)))
+    return tuple(sorted(found, key=lambda entry: version_key(entry.pin.version)))
 
 
 @cache
@@ -86,7 +87,7 @@ def resolve(model: str | ModelPin, *, spacy_version: str | None = None) -> Model
         raise SettingsError(variable="model", value=repr(model), accepted="a name, name==version or a ModelPin")
     name, _, version = (part.strip() for part in model.partition("=="))
     releases = entries(name)
-    wanted = tuple(entry for entry in releases if not version or _versions.same(entry.pin.version, version))
+    wanted = tuple(entry for entry in releases if not version or same_version(entry.pin.version, version))
     if not wanted:
         raise _unknown(name, version, releases)
     return _fitting(wanted, spacy_version or _installed_spacy(wanted[-1]))
@@ -103,10 +104,10 @@ def _unknown(name: str, version: str, releases: tuple[CatalogEntry, ...]) -> Unk
 
 def _fitting(releases: tuple[CatalogEntry, ...], spacy_version: str) -> ModelPin:
     """Choose among releases of one pipeline, oldest first, as spaCy itself would judge them."""
-    accepting = [entry for entry in releases if _versions.accepts(entry.spacy_range, spacy_version)]
+    accepting = [entry for entry in releases if accepts_version(entry.spacy_range, spacy_version)]
     if accepting:
         return accepting[-1].pin
-    usable = [entry for entry in releases if not _versions.is_below(entry.spacy_range, spacy_version)]
+    usable = [entry for entry in releases if not is_older_than_range(entry.spacy_range, spacy_version)]
     if not usable:
         oldest = releases[0]
         raise IncompatibleError(model=str(oldest.pin), unmet=((f"spacy{oldest.spacy_range}", spacy_version),))
@@ -117,7 +118,7 @@ def _fitting(releases: tuple[CatalogEntry, ...], spacy_version: str) -> ModelPin
 
 def _installed_spacy(entry: CatalogEntry) -> str:
     """Read spaCy's version from its metadata: importing spaCy would cost a second."""
-    version = _versions.installed("spacy")
+    version = installed_version("spacy")
     if version is None:
         raise IncompatibleError(model=str(entry.pin), unmet=((f"spacy{entry.spacy_range}", None),))
     return version
@@ -132,6 +133,32 @@ def check_requirements(pin: ModelPin) -> None:
     Raises:
         IncompatibleError: A requirement is missing or installed in a version that does not fit; all are named.
     """
-    unmet = [problem for problem in map(_versions.unmet, pin.requires) if problem is not None]
+    unmet = [problem for problem in map(unmet_requirement, pin.requires) if problem is not None]
     if unmet:
         raise IncompatibleError(model=str(pin), unmet=tuple(unmet))
+
+
+def installed_version(name: str) -> str | None:
+    """Return the installed version of a distribution, from its metadata; None when it is not installed."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def unmet_requirement(requirement: str) -> tuple[str, str | None] | None:
+    """Check one requirement against what is installed.
+
+    Args:
+        requirement: As in Requires-Dist; a marker that does not hold here makes it count as met.
+
+    Returns:
+        The requirement with the installed version (None for none) when it is not met; None when it is.
+    """
+    parsed = Requirement(requirement)
+    if parsed.marker is not None and not parsed.marker.evaluate({"extra": ""}):
+        return None
+    found = installed_version(parsed.name)
+    if found is not None and parsed.specifier.contains(found, prereleases=True):
+        return None
+    return requirement, found

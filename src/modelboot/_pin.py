@@ -1,4 +1,4 @@
-"""What a pin is: one wheel of a spaCy pipeline, named by its SHA-256, and where it is published."""
+"""ModelPin: one wheel of a spaCy pipeline, by its SHA-256, and where it is published; comparing versions (PEP 440)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from modelboot import _versions
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
 from modelboot.errors import SettingsError, without_secrets
 
 if TYPE_CHECKING:
@@ -81,7 +84,7 @@ def _is_name(value: object) -> bool:
 
 
 def _is_version(value: object) -> bool:
-    return isinstance(value, str) and _versions.is_version(value)
+    return isinstance(value, str) and is_version(value)
 
 
 def _is_sha256(value: object) -> bool:
@@ -104,7 +107,7 @@ def _is_wheel_url(value: object) -> bool:
 
 def _are_requirements(value: object) -> bool:
     # A lone text would otherwise be read as one requirement a letter.
-    return isinstance(value, tuple) and all(isinstance(text, str) and _versions.is_requirement(text) for text in value)
+    return isinstance(value, tuple) and all(isinstance(text, str) and is_requirement(text) for text in value)
 
 
 def _is_size(value: object) -> bool:
@@ -120,3 +123,48 @@ _FIELDS: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     ("size_mb", _is_size, "a number of megabytes"),
 )
 """Each field, what it is judged by, and the accepted form in words."""
+
+
+def is_version(text: str) -> bool:
+    """Tell whether a text is a version, with no white space around it."""
+    try:
+        return bool(Version(text)) and text == text.strip()
+    except InvalidVersion:
+        return False
+
+
+def is_requirement(text: str) -> bool:
+    """Tell whether a text is a requirement, such as "sudachipy>=0.5.2"."""
+    try:
+        return bool(Requirement(text).name)
+    except InvalidRequirement:
+        return False
+
+
+def same_version(one: str, other: str) -> bool:
+    """Tell whether two spellings mean one version; False for what is no version."""
+    try:
+        return one == other or Version(one) == Version(other)
+    except InvalidVersion:
+        return False
+
+
+def is_newer_version(one: str, other: str) -> bool:
+    """Tell whether one version comes after another; False when either is no version."""
+    return is_version(one) and is_version(other) and Version(one) > Version(other)
+
+
+def version_key(version: str) -> Version:
+    """Return what to sort versions by: 3.10 comes after 3.9."""
+    return Version(version)
+
+
+def accepts_version(specifier: str, version: str) -> bool:
+    """Tell whether a range such as ">=3.8.0,<3.9.0" includes a version; pre-releases count like any other."""
+    return SpecifierSet(specifier).contains(version, prereleases=True)
+
+
+def is_older_than_range(specifier: str, version: str) -> bool:
+    """Tell whether a version comes before all that a range with a lower bound includes."""
+    bounds = [Version(clause.version) for clause in SpecifierSet(specifier) if clause.operator == ">="]
+    return all(Version(version) < bound for bound in bounds)

@@ -1,10 +1,11 @@
-"""The environment, read once a call into a frozen `Settings`. Nothing else in modelboot reads `os.environ`."""
+"""MODELBOOT_* variables -> `Settings`, and the `Deadline` they set. Nothing else in modelboot reads `os.environ`."""
 
 from __future__ import annotations
 
 import math
 import os
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -55,6 +56,30 @@ class Settings:
     """Further tries after a failure worth retrying."""
     progress: bool | None
     """Whether to draw a bar; None for "when stderr is a terminal"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The point in time by which everything a call does on the network, and every wait for others, must end.
+
+    It lies on the monotonic clock; `total_s` is how far away it was when it was set.
+    """
+
+    total_s: float
+    ends_at_s: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """Set a deadline so many seconds from now."""
+        return cls(seconds, time.monotonic() + seconds)
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds left; 0 once it has passed."""
+        return max(0.0, self.ends_at_s - time.monotonic())
+
+    def __str__(self) -> str:
+        return f"deadline of {self.total_s:g} s passed"
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:

@@ -12,8 +12,17 @@ from typing import Any
 
 import pytest
 
-from modelboot import IncompatibleError, ModelPin, SettingsError, UnknownModelError, _versions
-from modelboot._catalog import CatalogEntry, catalog, check_requirements, entries, resolve
+from modelboot import IncompatibleError, ModelPin, SettingsError, UnknownModelError
+from modelboot._catalog import (
+    CatalogEntry,
+    catalog,
+    check_requirements,
+    entries,
+    installed_version,
+    resolve,
+    unmet_requirement,
+)
+from modelboot._pin import is_requirement, version_key
 
 SHARED = Path(__file__).parents[3] / "shared" / "catalog.csv"
 DEFAULT_SHA = "1932429db727d4bff3deed6b34cfc05df17794f4a52eeb26cf8928f7c1a0fb85"
@@ -62,7 +71,7 @@ def test_catalog_equals_the_facts() -> None:
 
 def test_catalog_order() -> None:
     """Pipelines come by name, and the versions of one from the oldest to the newest."""
-    keys = [(entry.pin.name, _versions.ascending(entry.pin.version)) for entry in catalog()]
+    keys = [(entry.pin.name, version_key(entry.pin.version)) for entry in catalog()]
     assert keys == sorted(keys)
 
 
@@ -70,7 +79,7 @@ def test_catalog_requirements_are_parsed() -> None:
     """Several requirements of one pipeline are several, and none is none."""
     requires = {entry.pin.name: entry.pin.requires for entry in catalog() if entry.pin.version == "3.8.0"}
     assert requires["en_core_web_sm"] == ()
-    assert all(_versions.is_requirement(text) for texts in requires.values() for text in texts)
+    assert all(is_requirement(text) for texts in requires.values() for text in texts)
     assert any(len(texts) > 1 for texts in requires.values())
 
 
@@ -224,11 +233,11 @@ def test_resolve_unknown_version(version: str) -> None:
 def test_requirements_met(requires: tuple[str, ...]) -> None:
     """Requirements that are installed, or that do not apply here, are no error."""
     check_requirements(pin(*requires))
-    assert [text for text in requires if _versions.unmet(text)] == []
+    assert [text for text in requires if unmet_requirement(text)] == []
 
 
 def test_requirements_unmet() -> None:
     """Every requirement that is missing or of another version is named, with what is there; the others are not."""
     with pytest.raises(IncompatibleError, match=r"^ja_acme_sm 1\.0\.0 needs") as caught:
         check_requirements(pin("packaging", f"{MISSING}>=0.5", "pytest<1", f"{MISSING}; python_version < '3'"))
-    assert caught.value.unmet == ((f"{MISSING}>=0.5", None), ("pytest<1", _versions.installed("pytest")))
+    assert caught.value.unmet == ((f"{MISSING}>=0.5", None), ("pytest<1", installed_version("pytest")))

@@ -15,7 +15,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelboot import _versions
+from modelboot._pin import same_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,10 +177,10 @@ def _metadata_issues(archive: zipfile.ZipFile, dist_info: str, pin: ModelPin) ->
     wheel = email.parser.Parser().parsestr(_read(archive, f"{dist_info}/WHEEL"), headersonly=True)
     if _normal(str(metadata["Name"])) != _normal(pin.name):
         yield f"METADATA names {metadata['Name']}, not {pin.name}"
-    if not _versions.same(str(metadata["Version"]), pin.version):
+    if not same_version(str(metadata["Version"]), pin.version):
         yield f"METADATA has version {metadata['Version']}, not {pin.version}"
     folder_name, _, folder_version = dist_info.removesuffix(".dist-info").rpartition("-")
-    if _normal(folder_name) != _normal(pin.name) or not _versions.same(folder_version, pin.version):
+    if _normal(folder_name) != _normal(pin.name) or not same_version(folder_version, pin.version):
         yield f"{dist_info} is not of {pin}"
     if str(wheel["Root-Is-Purelib"]).lower() != "true" or not str(wheel["Wheel-Version"]).startswith("1."):
         yield "WHEEL is not of a pure Python wheel, version 1"

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modelboot._catalog import DEFAULT_MODEL, check_requirements, resolve
-from modelboot._deadline import Deadline
 from modelboot._install import installed as _store
 from modelboot._install import lock as _lock
 from modelboot._install import stage as _stage
@@ -18,7 +17,7 @@ from modelboot._install.installed_model import Clock, InstalledModel
 from modelboot._install.publish import publish
 from modelboot._install.room import prepared
 from modelboot._progress import make_progress
-from modelboot._settings import as_folder, as_folders, read_settings
+from modelboot._settings import Deadline, as_folder, as_folders, read_settings
 from modelboot.errors import InstallError
 
 if TYPE_CHECKING:

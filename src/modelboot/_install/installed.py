@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from modelboot import _versions
 from modelboot._files import sha256_of
 from modelboot._install.target import INSTALLER
+from modelboot._pin import is_newer_version, same_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +141,7 @@ def _stays(info: DistInfo, folder: Path, pin: ModelPin) -> bool:
     if info.installer != INSTALLER:
         return os.path.lexists(info.path)  # else a racer has just taken it away
     # A newer one of our own is somebody's pin too: replacing it would have two programs take turns for ever.
-    return _versions.is_newer(info.version, pin.version) and missing(folder, info, folder / info.name) is None
+    return is_newer_version(info.version, pin.version) and missing(folder, info, folder / info.name) is None
 
 
 def dist_infos_in(folder: Path) -> Iterator[DistInfo]:
@@ -153,7 +153,7 @@ def dist_infos_in(folder: Path) -> Iterator[DistInfo]:
 
 
 def _is_pinned(info: DistInfo, pin: ModelPin) -> bool:
-    return _versions.same(info.version, pin.version) and info.sha256 in {None, pin.sha256}
+    return same_version(info.version, pin.version) and info.sha256 in {None, pin.sha256}
 
 
 def missing(folder: Path, info: DistInfo, package: Path) -> str | None:

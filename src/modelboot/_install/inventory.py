@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelboot import _catalog, _versions
+from modelboot import _catalog
 from modelboot._install import installed as _store
 from modelboot._install import target as _places
 from modelboot._install.installed import DistInfo, Found
+from modelboot._pin import same_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,7 @@ def installed(model: str, settings: Settings) -> list[Item]:
     return [
         item
         for item in inventory(settings)
-        if item.name == name and (not version or _versions.same(item.version, version))
+        if item.name == name and (not version or same_version(item.version, version))
     ]
 
 

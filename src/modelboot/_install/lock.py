@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from modelboot._deadline import Deadline
+    from modelboot._settings import Deadline
 
 if sys.platform != "win32":
     import fcntl

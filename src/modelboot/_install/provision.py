@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from modelboot import _renames as _disk
-from modelboot._deadline import Deadline
 from modelboot._files import sha256_of
 from modelboot._install import stage as _stage
 from modelboot._install.target import WORK
 from modelboot._progress import make_progress
+from modelboot._settings import Deadline
 from modelboot._sources.fetch import Order, get_wheel
 from modelboot.errors import InstallError
 

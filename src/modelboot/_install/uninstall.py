@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelboot import _renames as _disk
-from modelboot._deadline import Deadline
 from modelboot._install import installed as _store
 from modelboot._install import lock as _lock
 from modelboot._install import stage as _stage
 from modelboot._install import target as _places
+from modelboot._settings import Deadline
 from modelboot.errors import InstallError
 
 if TYPE_CHECKING:

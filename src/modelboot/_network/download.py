@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Literal
 
-    from modelboot._deadline import Deadline
     from modelboot._network.client import Client
     from modelboot._pin import ModelPin
     from modelboot._progress import Progress
-    from modelboot._settings import Settings
+    from modelboot._settings import Deadline, Settings
     from modelboot.errors import DownloadError, Kind
 
 UNKNOWN_CAP_BYTES = 4 << 30

@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from modelboot._deadline import Deadline
     from modelboot._pin import ModelPin
     from modelboot._progress import Progress
-    from modelboot._settings import Settings
+    from modelboot._settings import Deadline, Settings
 
 _log = logging.getLogger(__name__)
 

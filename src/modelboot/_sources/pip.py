@@ -17,9 +17,8 @@ from modelboot.errors import Attempt, DownloadError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from modelboot._deadline import Deadline
     from modelboot._pin import ModelPin
-    from modelboot._settings import Settings
+    from modelboot._settings import Deadline, Settings
     from modelboot.errors import Kind
 
 _UNREACHABLE = re.compile(r"connection broken by '(\w+)")

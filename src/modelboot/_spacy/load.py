@@ -11,9 +11,9 @@ import sys
 from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
 from typing import TYPE_CHECKING, TypedDict
 
-from modelboot import _versions
 from modelboot._install import installed as _store
 from modelboot._install.ensure import ensure
+from modelboot._pin import same_version
 from modelboot.errors import LoadError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _load_found(found: Found, pin: ModelPin, options: Options) -> Language:
     _import_package(found)
     nlp = spacy.load(found.data, **options)
     version = str(nlp.meta.get("version"))
-    if not _versions.same(version, pin.version):
+    if not same_version(version, pin.version):
         message = f"its meta.json says version {version}"
         raise ValueError(message)
     return nlp

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from modelboot._deadline import Deadline
 from modelboot._install import target as _places
 from modelboot._network.body import HttpError
 from modelboot._network.client import Client
 from modelboot._network.trust_env import proxy_for
-from modelboot._settings import origins
+from modelboot._settings import Deadline, origins
 from modelboot._sources import fetch as _sources
 from modelboot._sources import pip as _index
 from modelboot.errors import ModelbootError, without_secrets

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelboot import ModelPin
-from modelboot._deadline import Deadline
 from modelboot._network import download as _download
 from modelboot._network import retry as _retry
 from modelboot._network.download import Job, fetch
+from modelboot._settings import Deadline
 from modelboot.errors import DownloadError, HashMismatchError, InstallError, SettingsError
 from support.server import ModelServer, Reply
 from support.users import public_folder, run_as_other_user, skip_unless_other_user
@@ -425,7 +425,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from modelboot import ModelPin
-from modelboot._deadline import Deadline
+from modelboot._settings import Deadline
 from modelboot._network.download import Job, fetch
 from modelboot._progress import make_progress
 from modelboot._settings import read_settings

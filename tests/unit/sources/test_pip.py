@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelboot import ModelPin
-from modelboot._deadline import Deadline
+from modelboot._settings import Deadline
 from modelboot._sources.pip import pip_download
 from modelboot.errors import Attempt, DownloadError, HashMismatchError
 from support.hostile import NAME, VERSION, plain_wheel

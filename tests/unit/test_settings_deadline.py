@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from modelboot._deadline import Deadline
+from modelboot._settings import Deadline
 
 
 class Clock:

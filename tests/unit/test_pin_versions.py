@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import pytest
 
-from modelboot import _versions
+from modelboot._catalog import installed_version, unmet_requirement
+from modelboot._pin import accepts_version, is_older_than_range, is_requirement, is_version, same_version, version_key
 
 
 @pytest.mark.parametrize("text", ["3.8.0", "1.0", "v1", "1.0rc1", "1!2.0", "1.0+local", "3.7.0.dev0"])
 def test_is_version_true(text: str) -> None:
     """Whatever PEP 440 calls a version is one."""
-    assert _versions.is_version(text)
+    assert is_version(text)
 
 
 @pytest.mark.parametrize("text", ["", "latest", "3.8.x", "3..8", ">=3.8", "3.8.0\n", " 3.8.0", "../3.8.0"])
 def test_is_version_false(text: str) -> None:
     """Anything else is none; white space around one would end up in file names."""
-    assert not _versions.is_version(text)
+    assert not is_version(text)
 
 
 @pytest.mark.parametrize("text", ["a", "sudachipy>=0.5.2", "a[b]>=1,<2", "a>=1; python_version<'3.8'"])
 def test_is_requirement_true(text: str) -> None:
     """Whatever PEP 508 calls a requirement is one."""
-    assert _versions.is_requirement(text)
+    assert is_requirement(text)
 
 
 @pytest.mark.parametrize("text", ["", ">=1", "a>=", "a b", "a>=1; nonsense"])
 def test_is_requirement_false(text: str) -> None:
     """Anything else is none."""
-    assert not _versions.is_requirement(text)
+    assert not is_requirement(text)
 
 
 @pytest.mark.parametrize(
@@ -46,12 +47,12 @@ def test_is_requirement_false(text: str) -> None:
 )
 def test_same(one: str, other: str, *, is_same: bool) -> None:
     """Two spellings of one version are the same, and a text that is no version is only itself."""
-    assert _versions.same(one, other) is is_same
+    assert same_version(one, other) is is_same
 
 
 def test_ascending() -> None:
     """Versions are ordered by their numbers, and a pre-release comes before its release."""
-    assert sorted(["3.10.0", "3.9.0", "3.10.0rc1", "3.9"], key=_versions.ascending) == [
+    assert sorted(["3.10.0", "3.9.0", "3.10.0rc1", "3.9"], key=version_key) == [
         "3.9.0",
         "3.9",
         "3.10.0rc1",
@@ -73,7 +74,7 @@ def test_ascending() -> None:
 )
 def test_accepts(specifier: str, version: str, *, is_accepted: bool) -> None:
     """A range includes its lower bound and not its upper one, and pre-releases count like any other version."""
-    assert _versions.accepts(specifier, version) is is_accepted
+    assert accepts_version(specifier, version) is is_accepted
 
 
 @pytest.mark.parametrize(
@@ -88,13 +89,13 @@ def test_accepts(specifier: str, version: str, *, is_accepted: bool) -> None:
 )
 def test_is_below(specifier: str, version: str, *, is_below: bool) -> None:
     """A version is below a range when it comes before its lower bound."""
-    assert _versions.is_below(specifier, version) is is_below
+    assert is_older_than_range(specifier, version) is is_below
 
 
 def test_installed() -> None:
     """The version of a distribution is that of its metadata; what is not there has none."""
-    assert _versions.is_version(_versions.installed("pytest") or "")
-    assert _versions.installed("modelboot-no-such-thing") is None
+    assert is_version(installed_version("pytest") or "")
+    assert installed_version("modelboot-no-such-thing") is None
 
 
 @pytest.mark.parametrize(
@@ -109,15 +110,15 @@ def test_installed() -> None:
 )
 def test_unmet_none(requirement: str) -> None:
     """A requirement is met when a fitting version is installed, or when its marker does not hold here."""
-    assert _versions.unmet(requirement) is None
+    assert unmet_requirement(requirement) is None
 
 
 def test_unmet_missing() -> None:
     """A requirement that is not installed is unmet, with no version."""
     requirement = "modelboot-no-such-thing>=1; python_version >= '3'"
-    assert _versions.unmet(requirement) == (requirement, None)
+    assert unmet_requirement(requirement) == (requirement, None)
 
 
 def test_unmet_other_version() -> None:
     """A requirement that is installed in another version is unmet, with that version."""
-    assert _versions.unmet("pytest<1") == ("pytest<1", _versions.installed("pytest"))
+    assert unmet_requirement("pytest<1") == ("pytest<1", installed_version("pytest"))
