@@ -11,8 +11,8 @@ import pytest
 from modelboot import ModelPin, ensure_model
 from modelboot.cli import main
 from support.children import OTHER, open_folder, owned, python, require_other_user
+from support.folders import names, snapshot
 from support.scenes import NEW, OLD, pin_of, small_wheel
-from support.state import names, snapshot
 from support.wheels import build_wheel
 
 if TYPE_CHECKING:

@@ -27,9 +27,9 @@ from support.children import (
     python,
     require_other_user,
 )
+from support.folders import dist_infos, is_whole, leftovers, names, snapshot
 from support.scenes import pin_of
 from support.server import ModelServer, Reply
-from support.state import dist_infos, is_whole, leftovers, names, snapshot
 from support.wheels import build_wheel
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from modelboot import InstallError, ModelPin, ensure_model
 from modelboot._install import lock as _lock
 from support.children import OTHER, command, environment, open_folder, owned, require_other_user
 from support.counts import report
+from support.folders import dist_infos, is_whole, leftovers, names
 from support.racers import FAULTS, Race, run
 from support.scenes import DIST_INFO, NAME, NEW, OLD, pin_of, small_wheel
 from support.server import Reply
-from support.state import dist_infos, is_whole, leftovers, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

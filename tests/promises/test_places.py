@@ -12,9 +12,9 @@ import pytest
 
 from modelboot import ModelPin, ensure_model, get_nlp
 from support.children import OTHER, environment, libraries, open_folder, owned, python, require_other_user
+from support.folders import dist_infos, is_whole, leftovers, modes, snapshot
 from support.scenes import NEW, OLD, pin_of, small_wheel
 from support.server import Reply
-from support.state import dist_infos, is_whole, leftovers, modes, snapshot
 from support.wheels import build_wheel
 
 if TYPE_CHECKING:

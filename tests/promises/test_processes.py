@@ -13,10 +13,10 @@ from modelboot import ModelPin
 from support import interrupts
 from support.children import OTHER, command, environment, open_folder, owned, python, require_other_user
 from support.counts import report
+from support.folders import dist_infos, is_whole, leftovers
 from support.racers import Race, run
 from support.scenes import NEW, OLD, pin_of, small_wheel
 from support.server import Reply
-from support.state import dist_infos, is_whole, leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,9 +12,9 @@ import pytest
 from modelboot import HashMismatchError, InstallError, ModelPin, ensure_model
 from modelboot.cli import main
 from support import hostile
+from support.folders import snapshot
 from support.hostile import NAME, VERSION, plain_wheel
 from support.package_index import offer, point_pip_at
-from support.transfers import snapshot
 from support.wheels import Tampering, altered, build_wheel
 
 if TYPE_CHECKING:
@@ -113,14 +113,14 @@ def assert_altered_wheel_refused(
     wheel = plain_wheel(tmp_path / "honest")
     wrong = altered(wheel, tmp_path / "wrong")
     give(source, wrong, server, monkeypatch)
-    before = snapshot(target)
+    before = snapshot(target, without=())
     with pytest.raises(HashMismatchError, match=f"expected sha256 {wheel.sha256}") as refused:
         ensure_model(ModelPin(NAME, VERSION, wheel.sha256), target=target)
     assert digest(wrong) in refused.value.message
     (attempt,) = [attempt for attempt in refused.value.attempts if attempt.got_sha256]
     assert attempt.source == {"release": "mirror"}.get(source, source)
     assert attempt.got_sha256 == digest(wrong)
-    assert snapshot(target) == before
+    assert snapshot(target, without=()) == before
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -159,7 +159,7 @@ def test_ensure_model_hostile_wheel(
 ) -> None:
     """Each hostile wheel is refused with its own message before a member of it is written anywhere."""
     wheel = plain_wheel(tmp_path / "hostile", tampering=case.tampering)
-    before, outside = snapshot(filled), snapshot(tmp_path / "hostile")
+    before, outside = snapshot(filled, without=()), snapshot(tmp_path / "hostile", without=())
 
     def forbidden(*_: object) -> None:
         pytest.fail("a member is about to be written")
@@ -169,18 +169,18 @@ def test_ensure_model_hostile_wheel(
         ensure_model(pinned(wheel), target=filled)
     assert (refused.value.fault, refused.value.reason) == ("archive", case.issue)
     assert refused.value.message == f"could not install {NAME} {VERSION}: {wheel.path.name}: {case.issue}"
-    assert snapshot(filled) == before
-    assert snapshot(tmp_path / "hostile") == outside
+    assert snapshot(filled, without=()) == before
+    assert snapshot(tmp_path / "hostile", without=()) == outside
 
 
 def test_ensure_model_member_of_other_bytes(filled: Path, tmp_path: Path) -> None:
     """What only shows while members are written leaves the target as it was, too."""
     tampering = Tampering(wrong_hashes=[f"{NAME}/meta.json"])
     wheel = plain_wheel(tmp_path / "hostile", tampering=tampering)
-    before = snapshot(filled)
+    before = snapshot(filled, without=())
     with pytest.raises(InstallError, match=r"meta\.json has not the bytes its RECORD names"):
         ensure_model(pinned(wheel), target=filled)
-    assert snapshot(filled) == before
+    assert snapshot(filled, without=()) == before
 
 
 def test_ensure_model_honest_wheel(filled: Path, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ import spacy
 
 from modelboot import InstallError, LoadError, ModelPin, ensure_model, get_nlp
 from support.children import OTHER, open_folder, owned, python, require_other_user
+from support.folders import dist_infos, is_whole, leftovers, snapshot
 from support.server import Reply
-from support.state import dist_infos, is_whole, leftovers, snapshot
 from support.wheels import build_wheel
 
 if TYPE_CHECKING:

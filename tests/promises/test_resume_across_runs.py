@@ -16,9 +16,10 @@ import pytest
 
 import modelboot
 from modelboot import ModelPin, ensure_model
+from support.folders import parts_below
 from support.hostile import NAME, VERSION
 from support.server import Reply
-from support.transfers import large_wheel, parts_below, threads_left
+from support.transfers import large_wheel, threads_left
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

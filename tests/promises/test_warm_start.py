@@ -14,8 +14,8 @@ import pytest
 
 from modelboot import ensure_model
 from support.children import OTHER, as_user, command, environment, open_folder, python, require_other_user
+from support.folders import names, snapshot
 from support.scenes import pin_of
-from support.state import names, snapshot
 from support.wheels import build_wheel
 
 if TYPE_CHECKING:

@@ -82,7 +82,7 @@ def test_watcher_of_a_hand_made_install(target: Path, pins: list[ModelPin]) -> N
 def _watched(target: Path) -> Iterator[Looks]:
     """Have a process watch the target during the block; its counts are there afterwards."""
     environment = {**os.environ, "PYTHONPATH": str(Path(str(support.__file__)).parents[1])}
-    command = [sys.executable, "-m", "support.watcher", str(target), NAME]
+    command = [sys.executable, "-m", "support.folders", str(target), NAME]
     looks: Looks = {}
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as watcher:
         assert watcher.stdout is not None

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from modelboot import ModelPin, ensure_model
 from support.children import environment
+from support.folders import is_whole, leftovers
 from support.racers import forked
-from support.state import is_whole, leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

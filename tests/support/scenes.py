@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING
 from modelboot import ModelbootError, ModelPin, ensure_model
 from modelboot._install import unpack as _install  # noqa: F401
 from modelboot._sources import fetch as _sources  # noqa: F401
-from support import reader
+from support import folders
 from support.wheels import BuiltWheel, build_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Builder = Callable[["Theatre", "Site"], None]
+
+    from support.folders import Entry
 
 NAME = "en_tiny_sm"
 OLD = "1.0.0"
@@ -124,9 +126,9 @@ class Scene:
     name: str
     template: Site
     pin: ModelPin
-    others: dict[str, tuple[int, str]]
+    others: dict[str, Entry]
     """What does not belong to modelboot, as a snapshot."""
-    before: dict[str, tuple[int, str]]
+    before: dict[str, Entry]
     """Everything, as a snapshot."""
 
     def set_up(self, root: Path) -> Site:
@@ -136,8 +138,8 @@ class Scene:
 
     def torn(self, site: Site) -> list[str]:
         """List what a reader would take for installed and find incomplete; a damage as it was before does not count."""
-        seen = reader.sightings(site.root, NAME)
-        damaged = reader.sightings(self.template.root, NAME)
+        seen = folders.sightings(site.root, NAME)
+        damaged = folders.sightings(self.template.root, NAME)
         torn = {path: state for path, state in seen.items() if state != "whole"}
         return [
             f"{path}: {state}" for path, state in torn.items() if damaged.get(path) != state or self._moved(path, site)
@@ -152,16 +154,16 @@ class Scene:
 
     def changed(self, site: Site) -> list[str]:
         """List what is not as it was before, in the folders everybody sees."""
-        return _differences(self.before, reader.snapshot(site.root))
+        return _differences(self.before, _seen(site.root))
 
     def lost(self, site: Site) -> list[str]:
         """List the files of others that are gone or altered."""
-        now = reader.snapshot(site.root)
+        now = _seen(site.root)
         return _differences(self.others, {path: state for path, state in now.items() if path in self.others})
 
     def lacking(self, site: Site) -> str | None:
         """Say what keeps the pinned model from being installed, whole and alone; None when nothing does."""
-        seen = {path: state for path, state in reader.sightings(site.root, NAME).items() if path not in self.others}
+        seen = {path: state for path, state in folders.sightings(site.root, NAME).items() if path not in self.others}
         if [(Path(path).name, state) for path, state in seen.items()] != [(DIST_INFO, "whole")]:
             return f"seen: {seen}"
         origin = json.loads((site.root / next(iter(seen)) / "direct_url.json").read_text("utf-8"))
@@ -170,23 +172,28 @@ class Scene:
     def left(self, site: Site) -> list[str]:
         """List what neither others nor RECORD account for; lock files may stay."""
         accounted = set(self.others)
-        for path in reader.sightings(site.root, NAME):
-            accounted |= {str(Path(path).parent / file) for file in reader.recorded(site.root / path)}
+        for path in folders.sightings(site.root, NAME):
+            accounted |= {str(Path(path).parent / file) for file in folders.recorded(site.root / path)}
         accounted |= {str(parent) for path in accounted for parent in Path(path).parents}
-        return [path for path in sorted(reader.everything(site.root) - accounted) if not _may_stay(Path(path))]
+        return [path for path in sorted(folders.everything(site.root) - accounted) if not _may_stay(Path(path))]
 
     def added(self, site: Site) -> list[str]:
         """List what was not there before, in modelboot's own work folders too; lock files may stay."""
-        added = reader.everything(site.root) - reader.everything(self.template.root)
+        added = folders.everything(site.root) - folders.everything(self.template.root)
         return [path for path in sorted(added) if not _may_stay(Path(path))]
 
 
-def _differences(before: dict[str, tuple[int, str]], now: dict[str, tuple[int, str]]) -> list[str]:
+def _differences(before: dict[str, Entry], now: dict[str, Entry]) -> list[str]:
     return sorted(path for path in {*before, *now} if before.get(path) != now.get(path))
 
 
+def _seen(root: Path) -> dict[str, Entry]:
+    """Take down what everybody sees; a copy is as good."""
+    return folders.snapshot(root, without=[folders.WORK], copies=True)
+
+
 def _may_stay(path: Path) -> bool:
-    return path.name == reader.WORK or (path.parent.name == reader.WORK and path.suffix == ".lock")
+    return path.name == folders.WORK or (path.parent.name == folders.WORK and path.suffix == ".lock")
 
 
 class Theatre:
@@ -208,9 +215,9 @@ class Theatre:
         site.root.mkdir(parents=True)
         others, own = SCENES[name]
         others(self, site)
-        snapshot = reader.snapshot(site.root)
+        snapshot = _seen(site.root)
         own(self, site)
-        return Scene(name, site, self.new, snapshot, reader.snapshot(site.root))
+        return Scene(name, site, self.new, snapshot, _seen(site.root))
 
     def install(self, site: Site, pin: ModelPin) -> Path:
         """Install by the code under test, undisturbed, and return the folder it went to."""

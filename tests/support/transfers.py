@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import stat
 import threading
 from typing import TYPE_CHECKING
 
@@ -30,29 +28,6 @@ def large_wheel(folder: Path, *, size_bytes: int = 1_000_000, seed: int = 0) -> 
     """
     vectors = random.Random(seed).randbytes(size_bytes)  # noqa: S311 - no secret
     return plain_wheel(folder, tampering=Tampering(extra={f"{NAME}/vectors.bin": vectors}))
-
-
-def snapshot(folder: Path) -> dict[str, object]:
-    """Take down all that can be told of a tree: kinds, modes, sizes, contents, and when files were written.
-
-    Args:
-        folder: The top; it need not exist.
-    """
-    return {
-        str(path.relative_to(folder)): _facts(path) for path in [folder, *folder.rglob("*")] if os.path.lexists(path)
-    }
-
-
-def _facts(path: Path) -> tuple[object, ...]:
-    facts = path.lstat()
-    if stat.S_ISREG(facts.st_mode):
-        return facts.st_mode, facts.st_ino, facts.st_size, facts.st_mtime_ns, path.read_bytes()
-    return facts.st_mode, facts.st_ino
-
-
-def parts_below(folder: Path) -> list[Path]:
-    """List part files, their notes and stages, wherever they lie below a folder."""
-    return [path for path in folder.rglob("*") if path.suffix == ".stage" or ".part" in path.name]
 
 
 def threads_left(wait_s: float = 10.0) -> list[str]:

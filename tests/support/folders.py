@@ -1,0 +1,250 @@
+"""What lies in a folder, judged by somebody who knows nothing of modelboot: it imports nothing of the code under test.
+
+Started as a program, `python -m support.folders FOLDER NAME`, it watches a folder as a reader who takes no lock would.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import json
+import os
+import select
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from modelboot import ModelPin
+
+WORK = ".modelboot"
+"""Modelboot's own work folder in a target, which no reader looks into."""
+BYTE_CODE = "__pycache__"
+
+
+class Entry(NamedTuple):
+    """One file or folder; two that are equal have not been written or replaced in between."""
+
+    mode: int
+    content: str
+    """SHA-256 of a file, target of a link, empty for all else."""
+    inode: int = 0
+    written_ns: int = 0
+    """When a file was last written; 0 for all else."""
+
+
+def snapshot(folder: Path, *, without: Collection[str] = (BYTE_CODE,), copies: bool = False) -> dict[str, Entry]:
+    """Take down a folder and every folder and file below it.
+
+    Args:
+        folder: The top, which is "."; it need not exist.
+        without: Names of folders that are left out, wherever they lie.
+        copies: Whether a copy counts as equal: inodes and times are left out.
+
+    Returns:
+        What is there, by its path relative to the top.
+    """
+    entries = {path.relative_to(folder).as_posix(): _entry(path) for path in _walk(folder, without)}
+    return {path: entry._replace(inode=0, written_ns=0) for path, entry in entries.items()} if copies else entries
+
+
+def _walk(folder: Path, without: Collection[str]) -> Iterator[Path]:
+    if os.path.lexists(folder):
+        yield folder
+    for top, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in without]
+        yield from (Path(top, name) for name in (*folders, *files))
+
+
+def _entry(path: Path) -> Entry:
+    facts = path.lstat()
+    if stat.S_ISLNK(facts.st_mode):
+        return Entry(facts.st_mode, str(path.readlink()), facts.st_ino)
+    if stat.S_ISREG(facts.st_mode):
+        return Entry(facts.st_mode, _sha256(path), facts.st_ino, facts.st_mtime_ns)
+    return Entry(facts.st_mode, "", facts.st_ino)
+
+
+def modes(folder: Path, *tops: str) -> dict[str, str]:
+    """Return the mode of every file and folder below those of that name, as chmod writes it."""
+    taken = snapshot(folder)
+    return {path: f"{stat.S_IMODE(entry.mode):o}" for path, entry in taken.items() if path.partition("/")[0] in tops}
+
+
+def everything(root: Path) -> set[str]:
+    """List every folder and file below a root, relative to it."""
+    return {str(path.relative_to(root)) for path in root.rglob("*")}
+
+
+def names(folder: Path) -> list[str]:
+    """List what lies in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def dist_infos(folder: Path) -> list[str]:
+    """List the dist-infos in a folder."""
+    return sorted(path.name for path in folder.glob("*.dist-info"))
+
+
+def leftovers(folder: Path, *pins: ModelPin) -> list[str]:
+    """List what an install left behind: all but the models, the folder for locks, and the lock files in it."""
+    models = {name for pin in pins for name in (pin.name, f"{pin.name}-{pin.version}.dist-info")}
+    tops = [path.name for path in folder.glob("*") if path.name not in {WORK, *models}]
+    work = [path.name for path in (folder / WORK).glob("*") if path.suffix != ".lock"]
+    return sorted([*tops, *work])
+
+
+def parts_below(folder: Path) -> list[Path]:
+    """List part files, their notes and stages, wherever they lie below a folder."""
+    return [path for path in folder.rglob("*") if path.suffix == ".stage" or ".part" in path.name]
+
+
+def is_whole(folder: Path, pin: ModelPin) -> bool:
+    """Tell whether a model is installed from the pinned wheel, with every byte it should have and no file more."""
+    dist_info = folder / f"{pin.name}-{pin.version}.dist-info"
+    there = {
+        path.relative_to(folder).as_posix()
+        for path in (*_walk(folder / pin.name, [BYTE_CODE]), *_walk(dist_info, [BYTE_CODE]))
+        if not path.is_dir()
+    }
+    needed = {f"{pin.name}/__init__.py", f"{dist_info.name}/RECORD"}
+    return (
+        _judge(dist_info) == "whole"
+        and needed <= there <= set(recorded(dist_info))
+        and _origin(dist_info) in {None, pin.sha256}
+    )
+
+
+def _origin(dist_info: Path) -> str | None:
+    """Return the hash of the wheel as direct_url.json names it; None when there is no such file."""
+    file = dist_info / "direct_url.json"
+    return str(json.loads(file.read_text("utf-8"))["archive_info"]["hashes"]["sha256"]) if file.exists() else None
+
+
+def sightings(root: Path, name: str) -> dict[str, str]:
+    """Look at every folder below a root in which a dist-info of a model lies.
+
+    Args:
+        root: Where to look, at any depth but not in modelboot's own work folders, which no reader looks into.
+        name: Name of the model.
+
+    Returns:
+        By dist-info, relative to the root: "whole", or what a reader would stumble over.
+    """
+    found = {}
+    for folder, folders, _ in os.walk(root):
+        folders[:] = sorted(entry for entry in folders if entry != WORK)
+        for entry in folders:
+            if entry.startswith(f"{name}-") and entry.endswith(".dist-info"):
+                dist_info = Path(folder, entry)
+                found[str(dist_info.relative_to(root))] = _judge(dist_info)
+    return found
+
+
+def recorded(dist_info: Path) -> list[str]:
+    """List the files RECORD names, relative to the folder the dist-info lies in."""
+    return [row[0] for row in _rows(dist_info)]
+
+
+def _judge(dist_info: Path) -> str:
+    """Tell whether every file RECORD names is there, of its size and with its bytes."""
+    rows = _rows(dist_info)
+    if not rows:
+        return "no RECORD"
+    for path, digest, size in rows:
+        file = dist_info.parent / path
+        if not file.is_file():
+            return f"{path} is missing"
+        if size and file.stat().st_size != int(size):
+            return f"{path} has {file.stat().st_size} bytes in place of {size}"
+        if digest and _sha256(file) != digest:
+            return f"{path} has other bytes"
+    return "whole"
+
+
+def _rows(dist_info: Path) -> list[tuple[str, str, str]]:
+    try:
+        text = (dist_info / "RECORD").read_text("utf-8", errors="replace")
+    except OSError:
+        return []
+    return [(row[0], row[1], row[2]) for row in csv.reader(text.replace("\0", "").splitlines()) if len(row) == 3]
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256(file.read_bytes()).digest()
+    return "sha256=" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def watch(folder: Path, name: str) -> None:
+    """Look as fast as possible until standard input ends; say "ready" first, and at the end the counts as JSON.
+
+    A model that is taken away while it is looked at is not torn: a look counts as torn only when the same dist-info is
+    still in its place afterwards. The open descriptor keeps its inode from being given to another folder meanwhile.
+    """
+    looks: dict[str, int] = {"absent": 0, "whole": 0, "gone": 0, "torn": 0}
+    details: list[str] = []
+    print("ready", flush=True)  # noqa: T201 - a program's result
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        seen, detail = look(folder, name)
+        looks[seen] += 1
+        details += [detail] if seen == "torn" else []
+    print(json.dumps({**looks, "details": details[:10]}))  # noqa: T201 - a program's result
+
+
+def look(folder: Path, name: str) -> tuple[str, str]:
+    """Look once: "absent", "whole", "gone" (taken away meanwhile) or "torn", and why."""
+    seen = ("absent", "")
+    with suppress(FileNotFoundError):  # there is no such folder yet
+        for entry in os.listdir(folder):  # noqa: PTH208 - as fast as it can
+            if entry.startswith(f"{name}-") and entry.endswith(".dist-info"):
+                seen = _seen(folder, entry)
+                if seen[0] == "torn":
+                    break
+    return seen
+
+
+def _seen(folder: Path, entry: str) -> tuple[str, str]:
+    try:
+        held = os.open(folder / entry, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return "gone", ""
+    try:
+        fault = _fault(folder, held)
+        if not fault:
+            return "whole", ""
+        return ("torn", f"{entry}: {fault}") if _is_in_place(folder / entry, held) else ("gone", "")
+    finally:
+        os.close(held)
+
+
+def _fault(folder: Path, dist_info: int) -> str:
+    """Name the first recorded file that is not there or not of its size."""
+    try:
+        with os.fdopen(os.open("RECORD", os.O_RDONLY, dir_fd=dist_info), encoding="utf-8") as record:
+            rows = list(csv.reader(record))
+    except FileNotFoundError:
+        return "no RECORD"
+    for path, _, size in rows:
+        try:
+            found = os.stat(folder / path).st_size  # noqa: PTH116 - as fast as it can
+        except (FileNotFoundError, NotADirectoryError):
+            return f"{path} is missing"
+        if size and found != int(size):
+            return f"{path} has {found} bytes in place of {size}"
+    return "" if rows else "RECORD is empty"
+
+
+def _is_in_place(path: Path, held: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(held))  # noqa: PTH116 - compared with a descriptor's
+    except FileNotFoundError:
+        return False
+
+
+if __name__ == "__main__":
+    watch(Path(sys.argv[1]), sys.argv[2])
