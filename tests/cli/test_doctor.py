@@ -20,11 +20,11 @@ from modelboot._settings import read_settings
 from modelboot.cli import commands as _report
 from modelboot.cli import doctor as _doctor
 from modelboot.cli import main
+from support.children import public_folder, run_as_other_user, skip_unless_other_user
 from support.hostile import plain_wheel
 from support.offers import offer
 from support.peers import forget_network_settings
 from support.server import ModelServer, Reply
-from support.users import public_folder, run_as_other_user, skip_unless_other_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable

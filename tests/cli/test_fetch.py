@@ -17,10 +17,10 @@ from modelboot import ensure_model
 from modelboot._catalog import resolve
 from modelboot._install.target import WORK
 from modelboot.cli import main
+from support.children import public_folder, run_as_other_user, skip_unless_other_user
 from support.hostile import plain_wheel
 from support.offers import offer
 from support.server import ModelServer, Reply
-from support.users import public_folder, run_as_other_user, skip_unless_other_user
 from support.wheels import Tampering, altered
 
 if TYPE_CHECKING:

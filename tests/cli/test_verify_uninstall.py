@@ -10,7 +10,7 @@ import pytest
 
 from modelboot import ModelPin, ensure_model
 from modelboot.cli import main
-from support.children import OTHER, open_folder, owned, python, require_other_user
+from support.children import OTHER, owned, public_folder, python, skip_unless_other_user
 from support.folders import names, snapshot
 from support.scenes import NEW, OLD, pin_of, small_wheel
 from support.wheels import build_wheel
@@ -158,8 +158,8 @@ def test_verify_with_nothing_installed_succeeds(capsys: pytest.CaptureFixture[st
 
 def test_verify_of_a_file_that_may_not_be_read_is_no_alteration() -> None:
     """A file that another user may not read: status 1, and an error that names it instead of calling it altered."""
-    require_other_user()
-    with open_folder() as folder:
+    skip_unless_other_user()
+    with public_folder() as folder:
         pin = pin_of(small_wheel(folder / "wheel", NEW))
         ensure_model(pin, target=folder / "target")
         file = folder / "target" / DATA / "config.cfg"
@@ -293,8 +293,8 @@ def test_uninstall_of_what_is_not_installed_fails(name: str, target: Path, capsy
 
 def test_uninstall_without_the_right_says_so() -> None:
     """A target of root's, another user: status 1, an error that names the folder, and the model is still whole."""
-    require_other_user()
-    with open_folder() as folder:
+    skip_unless_other_user()
+    with public_folder() as folder:
         pin = pin_of(build_wheel(folder / "wheel", version=NEW))
         target, home = folder / "target", owned(folder / "home", OTHER)
         ensure_model(pin, target=target)

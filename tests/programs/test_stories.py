@@ -22,10 +22,10 @@ from support.children import (
     command,
     environment,
     make_env,
-    open_folder,
     owned,
+    public_folder,
     python,
-    require_other_user,
+    skip_unless_other_user,
 )
 from support.folders import dist_infos, is_whole, leftovers, names, snapshot
 from support.scenes import pin_of
@@ -133,10 +133,10 @@ def test_story_2_image_baked_as_root_run_as_nobody(wheel: BuiltWheel) -> None:
     With one difference: under the story's umask of 077 the files would be root's alone, as pip's would be; so the
     image is built under 022.
     """
-    require_other_user()
+    skip_unless_other_user()
     if subprocess.run(["unshare", "-m", "-n", "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("unshare may not make namespaces here")
-    with open_folder() as folder:
+    with public_folder() as folder:
         pin = pin_of(build_wheel(folder, name=wheel.name, version=wheel.version))
         interpreter = make_env(folder / "env")
         unset = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "MODELBOOT_TARGET", "MODELBOOT_HOME"))
@@ -277,12 +277,12 @@ def test_story_6_old_model_lying_around(  # noqa: PLR0913, PLR0917 - all are fix
 
 def test_story_9_two_users_one_box(wheel: BuiltWheel, server: ModelServer) -> None:
     """Story 9, "Two users, one box": neither waits for the other, and a planted symlink's target is untouched."""
-    require_other_user()
+    skip_unless_other_user()
     alice_id, bob_id = OTHER, OTHER - 1
     body = wheel.path.read_bytes()
     server.serve("/alice/en_core_web_sm.whl", Reply(body=body, drip_bytes_per_s=wheel.size_bytes // 3))
     server.serve("/bob/en_core_web_sm.whl", Reply(body=body))
-    with open_folder() as folder:
+    with public_folder() as folder:
         (folder / "tmp").mkdir()
         (folder / "tmp").chmod(0o1777)
         victim = owned(folder / "bob", bob_id) / "diary"

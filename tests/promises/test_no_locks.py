@@ -15,7 +15,7 @@ import pytest
 
 from modelboot import InstallError, ModelPin, ensure_model
 from modelboot._install import lock as _lock
-from support.children import OTHER, command, environment, open_folder, owned, require_other_user
+from support.children import OTHER, command, environment, owned, public_folder, skip_unless_other_user
 from support.counts import report
 from support.folders import dist_infos, is_whole, leftovers, names
 from support.racers import FAULTS, Race, run
@@ -39,7 +39,7 @@ NO_LOCKS = [fault for fault in FAULTS if fault]
 @pytest.fixture
 def wheel() -> Iterator[BuiltWheel]:
     """Return a small wheel where every user can read it."""
-    with open_folder() as folder:
+    with public_folder() as folder:
         yield small_wheel(folder, NEW)
 
 
@@ -133,8 +133,8 @@ def test_rival_that_publishes_first_is_no_failure(
 
 def test_lock_file_of_another_user_does_not_stop_anybody(wheel: BuiltWheel, tally: Callable[..., None]) -> None:
     """Root's lock file, closed to others, in a target that another user owns: that user's racers all succeed."""
-    require_other_user()
-    with open_folder() as folder:
+    skip_unless_other_user()
+    with public_folder() as folder:
         race = race_for(wheel, owned(folder, OTHER))
         lock = owned(owned(race.target_of(0), OTHER) / ".modelboot", OTHER) / f"{wheel.name}.lock"
         lock.touch(mode=0o600)

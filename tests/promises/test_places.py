@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelboot import ModelPin, ensure_model, get_nlp
-from support.children import OTHER, environment, libraries, open_folder, owned, python, require_other_user
+from support.children import OTHER, environment, libraries, owned, public_folder, python, skip_unless_other_user
 from support.folders import dist_infos, is_whole, leftovers, modes, snapshot
 from support.scenes import NEW, OLD, pin_of, small_wheel
 from support.server import Reply
@@ -36,8 +36,8 @@ except modelboot.ModelbootError as error:
 @pytest.fixture
 def open_to_all() -> Iterator[Path]:
     """Return a folder that other users can reach, too."""
-    require_other_user()
-    with open_folder() as folder:
+    skip_unless_other_user()
+    with public_folder() as folder:
         yield folder
 
 
@@ -92,7 +92,7 @@ def test_user_without_any_folder_is_refused_before_a_byte_is_fetched(
     env: dict[str, str | None], served: ModelPin, server: ModelServer
 ) -> None:
     """An environment of root's and no home: every place is named with its reason, nothing was requested."""
-    require_other_user()
+    skip_unless_other_user()
     said = ensure_as_other(served, **env)
     assert said.startswith("InstallError could not install en_tiny_sm 1.1.0")
     assert "(environment): " in said

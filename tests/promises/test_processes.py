@@ -11,7 +11,7 @@ import pytest
 
 from modelboot import ModelPin
 from support import interrupts
-from support.children import OTHER, command, environment, open_folder, owned, python, require_other_user
+from support.children import OTHER, command, environment, owned, public_folder, python, skip_unless_other_user
 from support.counts import report
 from support.folders import dist_infos, is_whole, leftovers
 from support.racers import Race, run
@@ -223,8 +223,8 @@ print(modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])
 
 def test_users_with_one_temporary_folder_do_not_wait_for_each_other(server: ModelServer) -> None:
     """One user is stuck in a download and holds her lock; another, with a target of his own, is served meanwhile."""
-    require_other_user()
-    with open_folder() as folder:
+    skip_unless_other_user()
+    with public_folder() as folder:
         wheel = small_wheel(folder / "wheel", NEW)
         (folder / "tmp").mkdir()
         (folder / "tmp").chmod(0o1777)

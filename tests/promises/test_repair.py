@@ -15,7 +15,7 @@ import pytest
 import spacy
 
 from modelboot import InstallError, LoadError, ModelPin, ensure_model, get_nlp
-from support.children import OTHER, open_folder, owned, python, require_other_user
+from support.children import OTHER, owned, public_folder, python, skip_unless_other_user
 from support.folders import dist_infos, is_whole, leftovers, snapshot
 from support.server import Reply
 from support.wheels import build_wheel
@@ -430,8 +430,8 @@ except modelboot.ModelbootError as error:
 
 def test_model_another_user_may_not_read_is_left_alone(tiny: BuiltWheel) -> None:
     """Root's model, closed to others, in a folder the other user owns: it stays, the store stands in."""
-    require_other_user()
-    with open_folder() as folder:
+    skip_unless_other_user()
+    with public_folder() as folder:
         wheel = build_wheel(folder / "wheel", name=tiny.name, version=tiny.version)
         target, home = owned(folder / "target", OTHER), owned(folder / "home", OTHER)
         pin = ModelPin(wheel.name, wheel.version, wheel.sha256, url=wheel.url)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelboot import ensure_model
-from support.children import OTHER, as_user, command, environment, open_folder, python, require_other_user
+from support.children import OTHER, as_user, command, environment, public_folder, python, skip_unless_other_user
 from support.folders import names, snapshot
 from support.scenes import pin_of
 from support.wheels import build_wheel
@@ -71,7 +71,7 @@ BEGINS = '"/warm-start-begins"'
 @pytest.fixture(scope="module")
 def installed(tiny: BuiltWheel) -> Iterator[tuple[Path, ModelPin]]:
     """Return a target that every user can read, with the tiny model in it, and the model's pin."""
-    with open_folder() as folder:
+    with public_folder() as folder:
         target, pin = folder / "target", pin_of(build_wheel(folder, name=tiny.name, version=tiny.version))
         ensure_model(pin, target=target)
         yield target, pin
@@ -174,7 +174,7 @@ def require_namespaces() -> None:
 
 def test_warm_start_on_a_read_only_file_system_without_a_network(installed: tuple[Path, ModelPin]) -> None:
     """As another user with no home and no temporary folder, on a read-only mount, in an empty network: it loads."""
-    require_other_user()
+    skip_unless_other_user()
     require_namespaces()
     target, pin = installed
     env = environment({**NOTHING_OF_HIS_OWN, "MODELBOOT_TARGET": str(target)})
@@ -186,7 +186,7 @@ def test_warm_start_on_a_read_only_file_system_without_a_network(installed: tupl
 
 def test_cold_start_on_a_read_only_file_system_says_so(installed: tuple[Path, ModelPin]) -> None:
     """The same without the model: a clear error at once, that names the folder."""
-    require_other_user()
+    skip_unless_other_user()
     require_namespaces()
     target, pin = installed
     script = USE.replace("get_nlp", "ensure_model").replace('nlp.meta["version"], ', "")

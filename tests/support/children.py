@@ -11,7 +11,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 OTHER = 65534
 """Somebody without rights: "nobody" on most systems, but no account is needed."""
 TESTS = Path(__file__).parents[1]
+_UNPREPARED = ("HOME", "XDG_CACHE_HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+"""Variables that lead to folders another user may not write."""
 TIMEOUT_S = 120.0
 """After so many seconds a child counts as hung."""
 
 
-def require_other_user() -> None:
+def skip_unless_other_user() -> None:
     """Skip the test, saying why, where children cannot run as another user or cannot read what is tested."""
     import pytest  # noqa: PLC0415 - children import this module, too, and have no use for it
 
@@ -38,7 +40,7 @@ def _why_not() -> str:
         return "only root can start a child as another user"
     if shutil.which("setpriv") is None:
         return "there is no setpriv to start a child as another user with"
-    if python("import modelboot", user=OTHER).returncode != 0:
+    if _as_other_user("import modelboot._install.stage").returncode != 0:
         return "another user may not read this interpreter or modelboot"
     return ""
 
@@ -70,6 +72,7 @@ def python(  # noqa: PLR0913 - all keyword-only with defaults; a test names the 
     executable: str | None = None,
     prefix: Sequence[str] = (),
     umask: int = -1,
+    cwd: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a script to its end.
 
@@ -81,18 +84,45 @@ def python(  # noqa: PLR0913 - all keyword-only with defaults; a test names the 
         executable: Another interpreter.
         prefix: Words before the command, such as those of unshare.
         umask: Its umask; this process's when -1.
+        cwd: The folder it runs in; this process's when None.
 
     Returns:
         Exit status and all it printed.
     """
     words = [*prefix, *command(script, *arguments, user=user, executable=executable)]
-    return subprocess.run(
-        words, env=environment(env or {}), umask=umask, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
+    options: dict[str, Any] = {"env": environment(env or {}), "umask": umask, "cwd": cwd, "timeout": TIMEOUT_S}
+    return subprocess.run(words, capture_output=True, text=True, check=False, **options)
+
+
+def run_as_other_user(code: str, *arguments: object) -> str:
+    """Run Python code as a user who owns nothing and has no home.
+
+    Args:
+        code: The program.
+        arguments: What it finds in `sys.argv[1:]`.
+
+    Returns:
+        What it printed, without the white space around it.
+
+    Raises:
+        AssertionError: It ended with an error; what it printed is in the message.
+    """
+    done = _as_other_user(code, *map(str, arguments))
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def _as_other_user(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    spec = importlib.util.find_spec("modelboot")
+    assert spec is not None
+    env: dict[str, str | None] = dict.fromkeys(_UNPREPARED)
+    env["PYTHONPATH"] = str(Path(str(spec.origin)).parents[1])  # the one under test, wherever it lies
+    env |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}
+    return python(code, *arguments, user=OTHER, env=env, cwd="/")
 
 
 @contextmanager
-def open_folder() -> Iterator[Path]:
+def public_folder() -> Iterator[Path]:
     """Yield a new folder that every user can reach: pytest's own are closed to all but their owner."""
     with tempfile.TemporaryDirectory(prefix="modelboot-test-") as name:
         folder = Path(name)

@@ -1,7 +1,12 @@
-"""Processes that ask for a pipeline at the same moment."""
+"""Processes that ask for a pipeline at the same moment.
+
+Each is this module run as a program: it says on stdout that it is ready, waits for a line on stdin, asks, and answers
+with one line of JSON. stdout carries nothing else, so anything modelboot printed would be noticed.
+"""
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -9,10 +14,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from modelboot import ModelbootError, ModelPin, ensure_model, get_nlp
 
-    from modelboot import ModelPin
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 _TESTS = Path(__file__).parents[1]
 _TIMEOUT_S = 120
@@ -36,11 +41,11 @@ def ask_at_once(
         libraries: Folders whose packages go before the installed ones.
 
     Returns:
-        What each answers, see `support.asker`.
+        What each answers, as `_install` and `_load` do, and which libraries were at work.
     """
     path = os.pathsep.join(filter(None, [*map(str, libraries), str(_TESTS), os.environ.get("PYTHONPATH")]))
     facts = [pin.name, pin.version, pin.sha256, str(pin.url)]
-    command = [sys.executable, "-m", "support.asker", action, *facts]
+    command = [sys.executable, "-m", "support.processes", action, *facts]
     started = [_start(command, cwd, {**os.environ, "PYTHONPATH": path}) for _ in range(processes)]
     try:
         return list(_released(started))
@@ -68,3 +73,47 @@ def _released(processes: Sequence[subprocess.Popen[str]]) -> Iterator[dict[str, 
         answer, complaint = process.communicate(timeout=_TIMEOUT_S)
         assert process.returncode == 0, complaint
         yield json.loads(answer)
+
+
+LIBRARIES = ("filelock", "installer")
+
+
+def main(action: str, name: str, version: str, sha256: str, url: str) -> None:
+    """Get ready, wait, ask and answer."""
+    pin = ModelPin(name, version, sha256, url=url)
+    if action == "load":
+        import spacy  # noqa: F401, PLC0415 - slow, so before the start; those that only install need none
+    _say("ready")
+    sys.stdin.readline()
+    try:
+        facts = _ACTIONS[action](pin)
+    except ModelbootError as error:
+        facts = {"error": type(error).__name__, "message": error.message}
+    _say(json.dumps({**facts, "libraries": {name: _library(name) for name in LIBRARIES}}))
+
+
+def _install(pin: ModelPin) -> dict[str, object]:
+    model = ensure_model(pin)
+    return {"source": model.source, "path": str(model.path)}
+
+
+def _load(pin: ModelPin) -> dict[str, object]:
+    first, second = get_nlp(pin), get_nlp(pin)
+    return {"version": first.meta["version"], "loads": get_nlp.cache_info().misses, "same": first is second}
+
+
+_ACTIONS: dict[str, Callable[[ModelPin], dict[str, object]]] = {"install": _install, "load": _load}
+
+
+def _library(name: str) -> list[str]:
+    """Tell which version of a library was at work, and from which folder."""
+    return [importlib.metadata.version(name), str(Path(str(importlib.import_module(name).__file__)).parents[1])]
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from modelboot import InstallError, ModelPin
 from modelboot._install import lock as _lock
 from modelboot._settings import Deadline
-from support.users import public_folder, run_as_other_user, skip_unless_other_user
+from support.children import public_folder, run_as_other_user, skip_unless_other_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

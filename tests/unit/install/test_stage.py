@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from modelboot._install import stage as _stage
-from support.users import public_folder, run_as_other_user, skip_unless_other_user
+from support.children import public_folder, run_as_other_user, skip_unless_other_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ import pytest
 
 from modelboot import ModelPin
 from modelboot._install import target as _places
-from support.users import public_folder, run_as_other_user, skip_unless_other_user
+from support.children import public_folder, run_as_other_user, skip_unless_other_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,8 +18,8 @@ from modelboot._network import retry as _retry
 from modelboot._network.download import Job, fetch
 from modelboot._settings import Deadline
 from modelboot.errors import DownloadError, HashMismatchError, InstallError, SettingsError
+from support.children import public_folder, run_as_other_user, skip_unless_other_user
 from support.server import ModelServer, Reply
-from support.users import public_folder, run_as_other_user, skip_unless_other_user
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,10 +18,10 @@ from modelboot._progress import make_progress
 from modelboot._settings import Deadline, Settings, read_settings
 from modelboot._sources.fetch import Delivery, Order, get_wheel
 from modelboot.errors import DownloadError, HashMismatchError, InstallError, OfflineError
+from support.children import public_folder, run_as_other_user, skip_unless_other_user
 from support.hostile import NAME, VERSION, plain_wheel
 from support.package_index import offer, point_pip_at
 from support.server import Reply
-from support.users import public_folder, run_as_other_user, skip_unless_other_user
 from support.wheels import altered
 
 if TYPE_CHECKING:

@@ -1,0 +1,72 @@
+"""What the tests take for a whole model: the judge can fail, and does so for each way to be torn."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from modelboot import ModelPin, ensure_model
+from support.folders import is_whole, snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PACKAGE, INFO = "en_tiny_sm", "en_tiny_sm-1.0.0.dist-info"
+
+
+def _name_another_wheel(target: Path) -> None:
+    file = target / INFO / "direct_url.json"
+    facts = json.loads(file.read_text("utf-8"))
+    facts["archive_info"]["hashes"]["sha256"] = "0" * 64
+    text = json.dumps(facts)
+    file.write_text(text, "utf-8")
+    record = target / INFO / "RECORD"
+    lines = [line for line in record.read_text("utf-8").splitlines() if "direct_url" not in line]
+    record.write_text("".join(f"{line}\n" for line in [*lines, f"{INFO}/direct_url.json,,"]), "utf-8")
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "no-dist-info": lambda target: (target / INFO).rename(target / "gone"),
+    "no-record": lambda target: (target / INFO / "RECORD").unlink(),
+    "no-package": lambda target: (target / PACKAGE).rename(target / "gone"),
+    "missing": lambda target: (target / PACKAGE / "__init__.py").unlink(),
+    "short": lambda target: (target / PACKAGE / "meta.json").write_text("{}", "utf-8"),
+    "altered": lambda target: (target / PACKAGE / "meta.json").write_bytes(
+        (target / PACKAGE / "meta.json").read_bytes().swapcase()
+    ),
+    "more": lambda target: (target / PACKAGE / "more.txt").write_text("", "utf-8"),
+    "other-wheel": _name_another_wheel,
+}
+"""Ways to be torn."""
+
+
+def test_is_whole_of_an_install(target: Path, tiny_pin: ModelPin) -> None:
+    """An install is whole; one that lies elsewhere is not here."""
+    ensure_model(tiny_pin)
+    assert is_whole(target, tiny_pin)
+    assert not is_whole(target / "elsewhere", tiny_pin)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_is_whole_of_a_damaged_install(target: Path, tiny_pin: ModelPin, damage: str) -> None:
+    """A model that lacks something, has other bytes, has more, or is of another wheel is not whole."""
+    ensure_model(tiny_pin)
+    DAMAGES[damage](target)
+    assert not is_whole(target, tiny_pin)
+
+
+def test_snapshot_tells_rewritten_from_untouched(tmp_path: Path) -> None:
+    """A file replaced by its like is told from one left alone; a copy is equal where copies are as good."""
+    file = tmp_path / "folder" / "file"
+    file.parent.mkdir()
+    file.write_text("same", "utf-8")
+    before, as_copy = snapshot(file.parent), snapshot(file.parent, copies=True)
+    other = tmp_path / "other"
+    other.write_text("same", "utf-8")
+    other.replace(file)
+    assert snapshot(file.parent) != before
+    assert snapshot(file.parent, copies=True) == as_copy
+    assert snapshot(tmp_path / "absent") == {}
