@@ -24,9 +24,9 @@ import pytest
 from modelboot import DownloadError, HashMismatchError, ModelPin, ensure_model
 from modelboot._network import retry as _retry
 from support.folders import parts_below, snapshot
-from support.hostile import NAME, VERSION
+from support.hostile import NAME, VERSION, large_wheel
+from support.interrupts import threads_left
 from support.server import ModelServer, Reply
-from support.transfers import large_wheel, threads_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

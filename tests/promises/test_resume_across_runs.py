@@ -17,9 +17,9 @@ import pytest
 import modelboot
 from modelboot import ModelPin, ensure_model
 from support.folders import parts_below
-from support.hostile import NAME, VERSION
+from support.hostile import NAME, VERSION, large_wheel
+from support.interrupts import threads_left
 from support.server import Reply
-from support.transfers import large_wheel, threads_left
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ I need ...                                           -> use ...
 a wheel, honest or altered, and its pin's facts      -> wheels.build_wheel, wheels.altered; the fixture `tiny`
 a wheel that installs but need not load              -> hostile.plain_wheel
 a wheel that breaks the archive policy               -> hostile
-a wheel that takes several pieces to transfer        -> transfers.large_wheel
+a wheel that takes several pieces to transfer        -> hostile.large_wheel
 a small wheel of an older or newer version           -> scenes.small_wheel, scenes.pin_of
 the one official pipeline                            -> real.real_wheel_in
 a server that does as it is told                     -> server; the fixture `server`
@@ -17,6 +17,7 @@ to run a script, here or as another user             -> children
 several processes that ask, and their answers        -> processes.ask_at_once
 many racers, with locks that may be broken           -> racers.run
 Ctrl-C at every moment                               -> interrupts.run
+to see that no thread is left                        -> interrupts.threads_left
 death, faults or loss of power at every moment       -> crash, traced, powerloss, on the scenes of scenes
 to report the figures of a sweep                     -> counts.report; the fixture `count`
 """

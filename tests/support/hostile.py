@@ -1,7 +1,8 @@
-"""Wheels that break the archive policy, each with what is said of it; and an honest one that needs no spaCy."""
+"""Wheels that break the archive policy, each with what is said of it; and honest ones that need no spaCy."""
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,21 @@ def plain_wheel(folder: Path, *, version: str = VERSION, tampering: Tampering | 
         The wheel and the facts a pin needs.
     """
     return build_wheel(folder, name=NAME, version=version, members=MEMBERS, tampering=tampering or Tampering())
+
+
+def large_wheel(folder: Path, *, size_bytes: int = 1_000_000, seed: int = 0) -> BuiltWheel:
+    """Build an honest wheel that cannot be compressed; equal arguments give equal bytes.
+
+    Args:
+        folder: Where to put it; made if missing.
+        size_bytes: Length of its largest member.
+        seed: What tells it from another of the same size.
+
+    Returns:
+        The wheel and the facts a pin needs.
+    """
+    vectors = random.Random(seed).randbytes(size_bytes)  # noqa: S311 - no secret
+    return plain_wheel(folder, tampering=Tampering(extra={f"{NAME}/vectors.bin": vectors}))
 
 
 def _extra(path: str, issue: str) -> Hostile:

@@ -1,4 +1,4 @@
-"""Ctrl-C at one moment after another of an install: a program, so that pytest itself never forks."""
+"""Ctrl-C at one moment after another of an install, as a program; and the threads it leaves."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,6 +108,18 @@ def _ensured(pin: ModelPin, target: Path) -> str:
         return "interrupted"
     except BaseException as error:  # noqa: BLE001 - is reported as what must not happen
         return f"{type(error).__name__}: {error}"
+
+
+def threads_left(wait_s: float = 10.0) -> list[str]:
+    """Name the threads of modelboot that are still there after a while.
+
+    Args:
+        wait_s: How long each may take to end.
+    """
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("modelboot-")]
+    for thread in threads:
+        thread.join(wait_s)
+    return [thread.name for thread in threads if thread.is_alive()]
 
 
 if __name__ == "__main__":
