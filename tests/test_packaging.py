@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from importlib import metadata, resources
@@ -11,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import modelboot
+from modelboot._catalog import DEFAULT_MODEL
 
 DEPENDENCIES = {"spacy", "installer", "filelock", "urllib3", "packaging", "tqdm"}
 RANGES = {"spacy": "<4,>=3.7", "installer": "<2,>=0.7", "filelock": "<5,>=3.12"}
@@ -80,8 +82,8 @@ def test_version() -> None:
 
 def test_dir() -> None:
     """What is public is listed, imported or not, and nothing else."""
-    assert set(dir(modelboot)) == {*PUBLIC, "__version__"}
-    assert set(modelboot.__all__) == PUBLIC
+    assert set(dir(modelboot)) == {*PUBLIC, "errors", "__version__"}
+    assert set(modelboot.__all__) == {*PUBLIC, "errors"}
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))
@@ -99,12 +101,30 @@ def test_unknown_attribute(name: str) -> None:
         getattr(modelboot, name)
 
 
-def test_import_is_free() -> None:
-    """Importing modelboot loads no library, no network module and nothing else that takes time."""
-    added = modules_after("import modelboot") - modules_after("")
+@pytest.mark.parametrize("statement", ["import modelboot", "from modelboot import get_nlp, ensure_model"])
+def test_import_is_free(statement: str) -> None:
+    """Importing modelboot, and the functions every library asks for, loads nothing else that takes time."""
+    added = modules_after(statement) - modules_after("")
     assert "modelboot" in added
     assert added & COSTLY == set()
     assert {name for name in added if name.startswith("modelboot.")} == set()
+
+
+def test_get_nlp_explains_itself_before_the_first_call() -> None:
+    """Signature, help and cache controls are there although nothing behind them was imported."""
+    signature = inspect.signature(modelboot.get_nlp)
+    assert [*signature.parameters] == ["model", "disable", "enable", "exclude"]
+    assert signature.parameters["model"].default == DEFAULT_MODEL
+    assert "same object" in str(modelboot.get_nlp.__doc__)
+    assert modelboot.get_nlp.cache_info().maxsize is None
+    assert inspect.signature(modelboot.ensure_model).parameters["model"].default == DEFAULT_MODEL
+
+
+def test_errors_module_is_an_attribute() -> None:
+    """`import modelboot; modelboot.errors` works without a further import."""
+    code = "import modelboot; print(modelboot.errors.LoadError.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "LoadError\n"
 
 
 def test_import_of_a_name_is_not_free() -> None:

@@ -41,28 +41,7 @@ def ensure_model(
     wheelhouse: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
     offline: bool | None = None,
 ) -> InstalledModel:
-    """Install a pinned pipeline unless it is there, without importing spaCy.
-
-    An argument that is given beats the environment variable of that name; None leaves it in force.
-
-    Args:
-        model: A catalog name ("fr_core_news_sm"), a name with a version ("en_core_web_sm==3.7.1"), or a `ModelPin`.
-        target: Folder to install into and nowhere else (MODELBOOT_TARGET).
-        wheelhouse: Folder or folders searched first for the wheel (MODELBOOT_WHEELHOUSE).
-        offline: Whether to keep off the network (MODELBOOT_OFFLINE).
-
-    Returns:
-        Where the model is, how it got there and what that cost.
-
-    Raises:
-        SettingsError: A variable or an argument cannot be used.
-        UnknownModelError: The catalog has no such model.
-        IncompatibleError: spaCy or a package the pipeline needs is missing or does not fit.
-        OfflineError: It is not there and the network is switched off.
-        HashMismatchError: A source gave other bytes, and no other source gave the wheel.
-        DownloadError: No source gave the wheel.
-        InstallError: The wheel could not be put in place.
-    """
+    """Read the settings, let arguments beat them, and install; `modelboot.ensure_model` says the rest."""
     settings = read_settings()
     if target is not None:
         settings = replace(settings, target=as_folder(target))

@@ -10,13 +10,13 @@ from copy import copy
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
-from modelboot._catalog import DEFAULT_MODEL, resolve
+from modelboot._catalog import resolve
 from modelboot._settings import read_settings
 from modelboot._spacy.load import Options, load
 from modelboot.errors import DownloadError, InstallError, LoadError, ModelbootError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from spacy.language import Language
 
@@ -115,57 +115,28 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_memory.renew_locks)
 
 
-def _with_cache_controls(function: Callable[P, R_co]) -> Cached[P, R_co]:
-    """Hang the controls on a plain function: it keeps its signature and help, and pickles by its name."""
-
-    def cache_info() -> CacheInfo:
-        """Return hits, misses, maximum and current size."""
-        recalled = _recall.cache_info().hits
-        return CacheInfo(recalled + _memory.hits, _memory.misses, None, len(_memory.models))
-
-    def cache_clear() -> None:
-        """Forget every model and every remembered failure."""
-        with _memory.lock:
-            _recall.cache_clear()
-            _memory.models.clear()
-            _memory.failures.clear()
-            _memory.hits = _memory.misses = 0
-
-    function.cache_info, function.cache_clear = cache_info, cache_clear  # type: ignore[attr-defined]
-    return cast("Cached[P, R_co]", function)
+def cache_info() -> CacheInfo:
+    """Return hits, misses, maximum and current size."""
+    recalled = _recall.cache_info().hits
+    return CacheInfo(recalled + _memory.hits, _memory.misses, None, len(_memory.models))
 
 
-@_with_cache_controls
+def cache_clear() -> None:
+    """Forget every model and every remembered failure."""
+    with _memory.lock:
+        _recall.cache_clear()
+        _memory.models.clear()
+        _memory.failures.clear()
+        _memory.hits = _memory.misses = 0
+
+
 def get_nlp(
-    model: str | ModelPin = DEFAULT_MODEL,
-    /,
-    *,
-    disable: str | Iterable[str] = (),
-    enable: str | Iterable[str] = (),
-    exclude: str | Iterable[str] = (),
+    model: str | ModelPin,
+    disable: str | Iterable[str],
+    enable: str | Iterable[str],
+    exclude: str | Iterable[str],
 ) -> Language:
-    """Return a pinned spaCy pipeline: installed if it is not there, loaded once, and the same object ever after.
-
-    Args:
-        model: A catalog name ("fr_core_news_sm"), a name with a version ("en_core_web_sm==3.7.1"), or a `ModelPin`.
-        disable: Component or components to load but not to run, as for `spacy.load`.
-        enable: The only component or components to run, as for `spacy.load`.
-        exclude: Component or components not to load, as for `spacy.load`.
-
-    Returns:
-        The loaded pipeline. Equal calls of one process share it, whichever thread and spelling they come from.
-
-    Raises:
-        SettingsError: A variable or an argument cannot be used.
-        UnknownModelError: The catalog has no such model.
-        IncompatibleError: spaCy or a package the pipeline needs is missing or does not fit.
-        OfflineError: It is not there and the network is switched off.
-        HashMismatchError: A source gave other bytes, and no other source gave the wheel.
-        DownloadError: No source gave the wheel. Like the two that follow, it is repeated at once for 60 s by further
-            calls for the same model, until `get_nlp.cache_clear()` or a change of settings.
-        InstallError: The wheel could not be put in place.
-        LoadError: spaCy cannot load it although its files are intact.
-    """
+    """Recall the pipeline of a call that was made before, or find or load it; `modelboot.get_nlp` says the rest."""
     try:
         return _recall(model, disable, enable, exclude)  # type: ignore[arg-type]  # what cannot be hashed comes below
     except TypeError:

@@ -56,7 +56,7 @@ def trial(model: str | ModelPin) -> Trial:
     pin = resolve(model)  # once, or what it warns of would be told twice
     installed = ensure_model(pin)
     started = time.perf_counter()
-    nlp = get_nlp(pin)
+    nlp = get_nlp(pin, (), (), ())
     loaded = time.perf_counter()
     sentence = example_sentence(str(nlp.lang))
     doc = nlp(sentence)
