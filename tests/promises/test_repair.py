@@ -376,7 +376,7 @@ def test_trouble_while_loading_and_hashing_is_not_taken_for_damage(
 
 EMFILE = """
 import os, resource, sys
-import spacy, modelboot
+import spacy, modelboot, modelboot._spacy.cache
 from modelboot._spacy import load as _pipeline
 modelboot.get_nlp, spacy.blank("en")
 pin = modelboot.ModelPin(sys.argv[1], sys.argv[2], sys.argv[3], url=sys.argv[4])

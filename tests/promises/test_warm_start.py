@@ -45,7 +45,7 @@ spacy.blank("en")  # what spaCy itself does once is none of ours
 sys.addaudithook(watch)
 import modelboot
 import modelboot._spacy.load
-modelboot.get_nlp
+import modelboot._spacy.cache
 sys.dont_write_bytecode = False  # it was on so far: what counts is the pipeline's own, not that of libraries
 nlp = modelboot.get_nlp(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4]))
 print(json.dumps([nlp.meta["version"], seen]))
