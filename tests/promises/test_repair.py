@@ -404,6 +404,38 @@ print(modelboot.get_nlp(pin).meta["version"])
 """
 
 
+FIRST_CALL = """
+import os, resource, sys
+import spacy, modelboot
+taken = []
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+try:
+    while True:
+        taken.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+try:
+    modelboot.get_nlp(sys.argv[1])
+except OSError as error:
+    outcome = error.strerror
+for descriptor in taken:
+    os.close(descriptor)
+print(outcome)
+pin = modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])
+print(modelboot.get_nlp(pin).meta["version"])
+"""
+
+
+def test_first_call_without_a_descriptor_does_no_harm(far: tuple[Model, ModelServer]) -> None:
+    """When not even modelboot's own modules can be read, Python's OSError says so, and the next call succeeds."""
+    model, server = far
+    pin = model.pin
+    environ = {"MODELBOOT_TARGET": str(model.folder)}
+    done = python(FIRST_CALL, pin.name, pin.version, pin.sha256, str(pin.url), env=environ)
+    assert done.stdout.splitlines() == ["Too many open files", pin.version], done.stderr
+    assert not server.requests
+
+
 def test_too_many_open_files_is_not_taken_for_damage(far: tuple[Model, ModelServer]) -> None:
     """A process with 0, 1, 2, 3 descriptors to spare: an error that says so or success, nothing reinstalled."""
     model, server = far

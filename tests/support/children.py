@@ -40,7 +40,9 @@ def _why_not() -> str:
         return "only root can start a child as another user"
     if shutil.which("setpriv") is None:
         return "there is no setpriv to start a child as another user with"
-    if _as_other_user("import modelboot._install.stage").returncode != 0:
+    modules = ", ".join(f"modelboot._install.{name}" for name in ("lock", "target", "stage"))
+    done = _as_other_user(f"import {modules}; print(modelboot.__file__)")
+    if done.stdout.strip() != _modelboot():  # another copy of it would be no test of this one
         return "another user may not read this interpreter or modelboot"
     return ""
 
@@ -113,12 +115,17 @@ def run_as_other_user(code: str, *arguments: object) -> str:
 
 
 def _as_other_user(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    spec = importlib.util.find_spec("modelboot")
-    assert spec is not None
     env: dict[str, str | None] = dict.fromkeys(_UNPREPARED)
-    env["PYTHONPATH"] = str(Path(str(spec.origin)).parents[1])  # the one under test, wherever it lies
+    env["PYTHONPATH"] = str(Path(_modelboot()).parents[1])
     env |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}
     return python(code, *arguments, user=OTHER, env=env, cwd="/")
+
+
+def _modelboot() -> str:
+    """Return the file of the modelboot under test, wherever it lies."""
+    spec = importlib.util.find_spec("modelboot")
+    assert spec is not None
+    return str(spec.origin)
 
 
 @contextmanager

@@ -115,6 +115,7 @@ def is_whole(folder: Path, pin: ModelPin) -> bool:
     needed = {f"{pin.name}/__init__.py", f"{dist_info.name}/RECORD"}
     return (
         _judge(dist_info) == "whole"
+        and (dist_info / "RECORD").read_bytes().endswith(b"\n")  # else it was cut short, perhaps behind the last size
         and needed <= there <= set(recorded(dist_info))
         and _origin(dist_info) in {None, pin.sha256}
     )

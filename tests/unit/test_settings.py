@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modelboot._settings import Settings, as_folder, as_folders, origins, read_settings
+from modelboot._settings import Deadline, Settings, as_folder, as_folders, origins, read_settings
 from modelboot.errors import SettingsError
 
 SWITCHES = {"0": False, "no": False, "OFF": False, "false": False, "1": True, "yes": True, "on": True, "True": True}
@@ -318,3 +319,44 @@ def test_origins_in_lower_case(env: dict[str, str], shown: str | None) -> None:
     """Of the proxies' variables the one that counts is told."""
     values = [value for name, (value, _) in in_force(env).items() if not name.startswith("MODELBOOT_")]
     assert values == ([] if shown is None else [shown])
+
+
+class Clock:
+    """A monotonic clock that a test moves on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Take the place of the real one."""
+        self.now_s = 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now_s)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return a clock at 1000 s."""
+    return Clock(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("passed_s", "remaining_s"),
+    [(0.0, 30.0), (12.5, 17.5), (30.0, 0.0), (31.0, 0.0), (1e9, 0.0)],
+    ids=["at-once", "on-the-way", "just-now", "past", "long-past"],
+)
+def test_deadline_remaining(clock: Clock, passed_s: float, remaining_s: float) -> None:
+    """What is left shrinks with the clock and never falls below nothing."""
+    deadline = Deadline.after(30.0)
+    clock.now_s += passed_s
+    assert deadline.remaining_s == remaining_s
+
+
+def test_deadline_total(clock: Clock) -> None:
+    """How far away it was when it was set is kept, for messages."""
+    deadline = Deadline.after(1800.0)
+    clock.now_s += 5000.0
+    assert (deadline.total_s, deadline.ends_at_s, str(deadline)) == (1800.0, 2800.0, "deadline of 1800 s passed")
+
+
+def test_deadline_is_frozen(clock: Clock) -> None:
+    """Nobody on the way can put it off."""
+    deadline = Deadline.after(30.0)
+    with pytest.raises(AttributeError, match="cannot assign to field 'ends_at_s'"):
+        deadline.ends_at_s = clock.now_s + 60  # type: ignore[misc]  # what the test is about

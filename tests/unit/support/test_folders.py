@@ -28,9 +28,15 @@ def _name_another_wheel(target: Path) -> None:
     record.write_text("".join(f"{line}\n" for line in [*lines, f"{INFO}/direct_url.json,,"]), "utf-8")
 
 
+def _cut_record(target: Path) -> None:
+    record = target / INFO / "RECORD"
+    record.write_bytes(record.read_bytes()[:-1])
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "no-dist-info": lambda target: (target / INFO).rename(target / "gone"),
     "no-record": lambda target: (target / INFO / "RECORD").unlink(),
+    "cut-record": _cut_record,
     "no-package": lambda target: (target / PACKAGE).rename(target / "gone"),
     "missing": lambda target: (target / PACKAGE / "__init__.py").unlink(),
     "short": lambda target: (target / PACKAGE / "meta.json").write_text("{}", "utf-8"),
