@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
     from modelboot import errors
-    from modelboot._install.installed_model import InstalledModel
+    from modelboot._install.ensure import InstalledModel
     from modelboot._pin import ModelPin
     from modelboot._spacy.cache import Cached as CachedFunction
     from modelboot._spacy.cache import CacheInfo
@@ -52,7 +52,7 @@ __all__ = [
     "get_nlp",
 ]
 
-_MODULES = {"InstalledModel": "_install.installed_model", "ModelPin": "_pin"}
+_MODULES = {"InstalledModel": "_install.ensure", "ModelPin": "_pin"}
 """Where a public name is defined, unless it is an error."""
 
 

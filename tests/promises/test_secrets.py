@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import TypeAlias
 
-    from modelboot._network.body import HttpError
+    from modelboot._network.response import HttpError
     from support.wheels import BuiltWheel
 
     Way: TypeAlias = "Callable[[Scene, pytest.MonkeyPatch], ModelPin]"

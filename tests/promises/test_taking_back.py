@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelboot import _renames as _disk
+from modelboot._install.publish import rename_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ def test_renames_refused_are_taken_back(
 
     _before_each_rename(monkeypatch, refuse)
     with pytest.raises(OSError, match="Input/output error"):
-        _disk.rename_all(moves)
+        rename_all(moves)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -64,7 +64,7 @@ def test_renames_overtaken_by_a_racer_leave_the_old_dist_info_out(
 
     _before_each_rename(monkeypatch, race)
     with pytest.raises(OSError, match="not empty") as caught:
-        _disk.rename_all(moves)
+        rename_all(moves)
     assert caught.value.errno in {errno.ENOTEMPTY, errno.EEXIST}
     assert [path.name for path in (tmp_path / "target").iterdir()] == ["x"]
     assert (package / "content").read_text("utf-8") == "the racer's"

@@ -16,7 +16,7 @@ import pytest
 import support
 from modelboot import ensure_model
 from modelboot._install.inventory import installed
-from modelboot._install.uninstall import uninstall
+from modelboot._install.publish import uninstall
 from modelboot._settings import read_settings
 from support.scenes import NAME, pin_of, small_wheel
 

@@ -1,19 +1,20 @@
-"""The order of an install: look, room and rights, lock, look again, sweep, get, unpack, publish."""
+"""ensure_model: find, lock, fetch, unpack, publish, and what the caller is told of it."""
 
 from __future__ import annotations
 
 import importlib
 import logging
 import sys
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path  # noqa: TC003 - so that typing.get_type_hints works on what callers get
+from typing import TYPE_CHECKING, Literal
 
 from modelboot._catalog import DEFAULT_MODEL, check_requirements, resolve
 from modelboot._install import installed as _store
 from modelboot._install import lock as _lock
 from modelboot._install import stage as _stage
 from modelboot._install import target as _places
-from modelboot._install.installed_model import Clock, InstalledModel
 from modelboot._install.publish import publish
 from modelboot._install.room import prepared
 from modelboot._progress import make_progress
@@ -29,8 +30,66 @@ if TYPE_CHECKING:
     from modelboot._pin import ModelPin
     from modelboot._settings import Settings
 
+
+Source = Literal["present", "wheelhouse", "release", "index"]
+
 _log = logging.getLogger(__name__)
 logging.getLogger("modelboot").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledModel:
+    """A model that is installed and whole, and what it took."""
+
+    name: str
+    version: str
+    path: Path
+    """Folder of the pipeline's data: what `spacy.load` takes."""
+    sha256: str
+    """SHA-256 of the pinned wheel."""
+    source: Source
+    """How it got there: it was there already, or the source that served it (a mirror counts as the release)."""
+    downloaded_bytes: int
+    """Bytes that came over the network in this call."""
+    seconds: float
+    """Time this call took."""
+    phases: tuple[tuple[str, float], ...]
+    """Name and seconds of each part of the call, in order: "look", "wait", "get", "unpack", "publish"."""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds of each part of a call."""
+
+    started_s: float = field(default_factory=time.perf_counter)
+    laps: list[tuple[str, float]] = field(default_factory=list)
+
+    def lap(self, phase: str) -> None:
+        """Note what has passed since the last lap as the seconds of a phase."""
+        before = sum(seconds for _, seconds in self.laps)
+        self.laps.append((phase, time.perf_counter() - self.started_s - before))
+
+    def report(
+        self,
+        pin: ModelPin,
+        path: Path,
+        source: Source,
+        downloaded_bytes: int = 0,
+    ) -> InstalledModel:
+        """Sum up for the caller."""
+        return InstalledModel(
+            name=pin.name,
+            version=pin.version,
+            path=path,
+            sha256=pin.sha256,
+            source=source,
+            downloaded_bytes=downloaded_bytes,
+            seconds=time.perf_counter() - self.started_s,
+            phases=tuple(self.laps),
+        )
 
 
 def ensure_model(

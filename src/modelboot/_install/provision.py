@@ -11,8 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from modelboot import _renames as _disk
-from modelboot._files import sha256_of
+from modelboot._files import fsync_folder, fsync_tree, sha256_of
 from modelboot._install import stage as _stage
 from modelboot._install.target import WORK
 from modelboot._progress import make_progress
@@ -73,10 +72,10 @@ def _provision(pin: ModelPin, dest: Path, settings: Settings) -> Provisioned:
         _stage.sweep(dest / WORK, pin.name, heir=stage)
         order = Order(pin=pin, folder=stage, settings=settings, deadline=deadline, progress=make_progress(settings))
         delivery = get_wheel(order)
-        _disk.flush_tree(stage)
+        fsync_tree(stage)
         path.parent.mkdir(exist_ok=True)
         delivery.path.replace(path)
-        _disk.flush_folder(path.parent)
+        fsync_folder(path.parent)
         _link_at_top(path, dest, pin)
     return Provisioned(pin=pin, path=path, source=delivery.source, downloaded_bytes=delivery.received_bytes)
 

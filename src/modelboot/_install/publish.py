@@ -1,4 +1,4 @@
-"""A whole stage → its place, by rename, dist-info last."""
+"""Staging folder -> target by rename, dist-info last; uninstall; renames that are taken back when one fails."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ import logging
 import os
 import shutil
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from modelboot import _renames as _disk
+from modelboot._files import fsync_folder
 from modelboot._install import installed as _store
+from modelboot._install import lock as _lock
 from modelboot._install import stage as _stage
+from modelboot._install import target as _places
 from modelboot._install.installed import DistInfo, Found
+from modelboot._settings import Deadline
 from modelboot.errors import InstallError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from modelboot._install.inventory import Item
     from modelboot._install.target import Place
     from modelboot._pin import ModelPin
+    from modelboot._settings import Settings
+
 
 RACES = 20
 """How often it is tried again when, without a working lock, somebody else's install came in between."""
@@ -96,9 +103,83 @@ def _publish(built: Path, aside: Path, place: Place, pin: ModelPin) -> Found:
     else:
         moves = [(path, aside / path.name) for path in _store.look(place.folder, pin).remains]
         moves += [(built / name, place.folder / name) for name in (pin.name, dist_info)]
-    _disk.rename_all(moves)
+    rename_all(moves)
     try:
-        _disk.flush_folder(place.folder.parent if place.is_store else place.folder)
+        fsync_folder(place.folder.parent if place.is_store else place.folder)
     except OSError as error:  # it is in place all the same; only a power failure could still undo it
         _log.warning("%s is in place, but %s could not be flushed: %s", pin, place.folder, error)
     return Found(place.folder, DistInfo(place.folder / dist_info), place.folder / pin.name)
+
+
+def uninstall(item: Item, settings: Settings) -> None:
+    """Remove a model, its dist-info first: a reader sees it whole or not at all.
+
+    Nothing RECORD names is followed: what goes is the package's folder and the dist-info, both moved into a stage and
+    deleted there.
+
+    Args:
+        item: The model.
+        settings: The settings in force: how long to wait for another process.
+
+    Raises:
+        InstallError: Another program installed it, it holds files nobody recorded, or it may not be removed.
+    """
+    refusal = _refusal(item)
+    if refusal is not None:
+        raise InstallError(model=str(item), path=str(item.folder), fault="owner", reason=refusal, action="uninstall")
+    place = _places.at(item.folder)
+    lock = _lock.held(place.work / f"{item.name}.lock", str(item), Deadline.after(settings.deadline_s))
+    try:
+        with lock, _stage.staged(place.work, item.name) as stage:
+            _stage.sweep(place.work, item.name)
+            rename_all(_moves(item, place, stage))
+            fsync_folder(item.folder.parent if place.is_store else item.folder)
+    except OSError as error:
+        raise InstallError.from_os_error(error, model=str(item), path=str(item.folder), action="uninstall") from error
+
+
+def _refusal(item: Item) -> str | None:
+    """Say why a model is not modelboot's to remove; None when it is."""
+    if item.installer != _places.INSTALLER:
+        return f"{item.installer or 'another program'} installed it"
+    strangers = _store.unrecorded(item.found)
+    return f"nobody recorded {', '.join(strangers)}" if strangers else None
+
+
+def _moves(item: Item, place: Place, stage: Path) -> list[tuple[Path, Path]]:
+    if place.is_store:
+        return [(item.folder, stage / "store")]
+    tops = (item.found.dist_info.path, item.found.package)
+    return [(path, stage / path.name) for path in tops if path.exists()]
+
+
+def rename_all(moves: list[tuple[Path, Path]]) -> None:
+    """Rename one after another; take back those already made when one fails.
+
+    Args:
+        moves: Pairs of source and destination, in order.
+
+    Raises:
+        OSError: One failed; the earlier ones were taken back.
+    """
+    begun: list[tuple[Path, Path]] = []
+    try:
+        for source, destination in moves:
+            begun.append((source, destination))
+            os.rename(source, destination)  # noqa: PTH104 - the call the promise rests on, plainly
+    except BaseException:
+        _take_back(begun)
+        raise
+
+
+def _take_back(begun: list[tuple[Path, Path]]) -> None:
+    """Undo renames, the last one first.
+
+    The last one may or may not have been made: Ctrl-C can come between a rename and any note of it. One that cannot be
+    undone ends it: a racer has put its own package there, and an old dist-info must not come back to lie beside that.
+    """
+    if begun and (os.path.lexists(begun[-1][0]) or not os.path.lexists(begun[-1][1])):
+        begun.pop()
+    with suppress(OSError):
+        for source, destination in reversed(begun):
+            os.rename(destination, source)  # noqa: PTH104

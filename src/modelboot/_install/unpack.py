@@ -11,7 +11,7 @@ import installer
 from installer.destinations import SchemeDictionaryDestination, WheelDestination
 from installer.sources import WheelFile
 
-from modelboot import _renames as _disk
+from modelboot._files import fsync_tree
 from modelboot._install import archive as _archive
 from modelboot._install.target import INSTALLER
 from modelboot.errors import InstallError, without_secrets
@@ -47,7 +47,7 @@ def unpack(wheel: Path, pin: ModelPin, built: Path) -> None:
         _run_installer(wheel, pin, built, contents)
     except (_archive.PolicyError, *_archive.UNREADABLE) as error:
         raise InstallError(model=str(pin), path=pin.filename, fault="archive", reason=str(error)) from error
-    _disk.flush_tree(built)
+    fsync_tree(built)
 
 
 def _check_room(needed_bytes: int, pin: ModelPin, folder: Path) -> None:

@@ -15,18 +15,15 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from modelboot._network.body import HttpError
 from modelboot._network.hosts import look_up
-from modelboot._network.logins import login_for
-from modelboot._network.response import PROXY_LOGIN_HINT, body, redirected, refusal
-from modelboot._network.trust import VARIABLES, trusted
-from modelboot._network.trust_env import proxy_for
+from modelboot._network.response import PROXY_LOGIN_HINT, HttpError, body, redirected, refusal
+from modelboot._network.trust_env import VARIABLES, login_for, proxy_for, trusted
 from modelboot.errors import SettingsError, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from modelboot._network.body import Body
+    from modelboot._network.response import Body
     from modelboot._settings import Settings
 
 MAX_REDIRECTS = 10

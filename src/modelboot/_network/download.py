@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from modelboot._network import local as _local
-from modelboot._network.body import Body, HttpError
 from modelboot._network.partial import Part
+from modelboot._network.response import Body, HttpError
 from modelboot._network.retry import Tries
 from modelboot._sources.source import failure
 from modelboot.errors import Attempt, without_secrets

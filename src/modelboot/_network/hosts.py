@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from modelboot._network.body import HttpError
+from modelboot._network.response import HttpError
 
 LOOK_UP_S = 6.0
 """Longest wait for a name server: resolvers ask a second time after 5 s, and other sources are waiting."""

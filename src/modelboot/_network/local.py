@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from modelboot._network.body import PIECE_BYTES, Body, HttpError
+from modelboot._network.response import PIECE_BYTES, Body, HttpError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

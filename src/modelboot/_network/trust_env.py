@@ -1,10 +1,22 @@
-"""Which proxy a URL goes through, from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY as users know them."""
+"""What requests and httpx call trust_env: proxies, NO_PROXY, .netrc, and the certificate authorities to trust."""
 
 from __future__ import annotations
 
+import importlib
 import ipaddress
-from urllib.parse import urlsplit
+import logging
+import netrc
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from modelboot.errors import SettingsError
+
+if TYPE_CHECKING:
+    from modelboot._settings import Settings
+
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -46,3 +58,87 @@ def _covers(entry: str, host: str, port: int) -> bool:
         return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
     except ValueError:  # one of them is a name
         return bool(entry) and (host == entry or host.endswith(f".{entry}"))
+
+
+_log = logging.getLogger(__name__)
+
+
+def login_for(url: str, asked_url: str, netrc_file: Path | None) -> str | None:
+    """Return "user:password" for one request.
+
+    Args:
+        url: Where the request goes, perhaps after redirects.
+        asked_url: Where the first request went; its user:password goes nowhere else.
+        netrc_file: The user's .netrc; None where there is none.
+
+    Returns:
+        The login, or None to go without.
+    """
+    asked = urlsplit(asked_url)
+    if asked.username is not None and _origin(url) == _origin(asked_url):
+        return f"{unquote(asked.username)}:{unquote(asked.password or '')}"
+    return _from_netrc(urlsplit(url).hostname or "", netrc_file)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
+
+
+def _from_netrc(host: str, netrc_file: Path | None) -> str | None:
+    if netrc_file is None:
+        return None
+    try:
+        found = netrc.netrc(str(netrc_file)).authenticators(host)
+    except (OSError, netrc.NetrcParseError, UnicodeDecodeError) as error:
+        # Not its text: that may quote the file.
+        _log.warning("%s cannot be used: %s", netrc_file, type(error).__name__)
+        return None
+    if found is None:
+        return None
+    login, account, password = found
+    return f"{login or account or ''}:{password or ''}"
+
+
+VARIABLES = "SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
+
+
+def trusted(settings: Settings) -> ssl.SSLContext:
+    """Return the TLS context for downloads. Nothing switches verification off.
+
+    Args:
+        settings: The settings in force, whose `ca_bundle` is a file or folder of PEM certificates.
+
+    Returns:
+        A context that trusts the bundle when one is set; else what OpenSSL is told by SSL_CERT_FILE and SSL_CERT_DIR
+        or finds on this system; else certifi's, where it is installed.
+
+    Raises:
+        SettingsError: The bundle cannot be read.
+    """
+    if settings.ca_bundle is None:
+        context = ssl.create_default_context()
+        return context if _system_has_any(context) else _with_certifi(context)
+    variable, bundle = settings.ca_bundle
+    try:
+        if bundle.is_dir():
+            return ssl.create_default_context(capath=str(bundle))
+        return ssl.create_default_context(cafile=str(bundle))
+    except OSError as error:  # ssl.SSLError is one
+        accepted = "a file or folder of PEM certificates"
+        raise SettingsError(variable=variable, value=str(bundle), accepted=accepted) from error
+
+
+def _system_has_any(context: ssl.SSLContext) -> bool:
+    """Tell whether OpenSSL has anything to trust. Certificates of a folder are read only when they are needed."""
+    folder = ssl.get_default_verify_paths().capath  # None where there is no such folder
+    return bool(context.get_ca_certs() or (folder and [*Path(folder).iterdir()]))
+
+
+def _with_certifi(context: ssl.SSLContext) -> ssl.SSLContext:
+    try:
+        certifi = importlib.import_module("certifi")
+    except ImportError:  # requests brings it, and spaCy requests
+        return context
+    context.load_verify_locations(cafile=certifi.where())
+    return context

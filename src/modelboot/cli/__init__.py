@@ -17,10 +17,10 @@ from modelboot._catalog import DEFAULT_MODEL, catalog, resolve
 from modelboot._install.ensure import ensure_model
 from modelboot._install.inventory import audit, installed, inventory
 from modelboot._install.provision import provision
-from modelboot._install.uninstall import uninstall
+from modelboot._install.publish import uninstall
 from modelboot._settings import as_folder, read_settings
 from modelboot.cli import commands as _report
-from modelboot.cli.terminal import log_to_stderr, make_stdout_forgiving, one_line
+from modelboot.cli.output import log_to_stderr, make_stdout_forgiving, one_line
 from modelboot.errors import ModelbootError
 
 if TYPE_CHECKING:

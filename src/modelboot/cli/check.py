@@ -12,7 +12,7 @@ from modelboot._install.ensure import ensure_model
 from modelboot._spacy.cache import get_nlp
 
 if TYPE_CHECKING:
-    from modelboot._install.installed_model import InstalledModel
+    from modelboot._install.ensure import InstalledModel
     from modelboot._pin import ModelPin
 
 

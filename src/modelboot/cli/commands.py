@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from modelboot._catalog import CatalogEntry
-    from modelboot._install.installed_model import InstalledModel
+    from modelboot._install.ensure import InstalledModel
     from modelboot._install.inventory import Item
     from modelboot._install.provision import Provisioned
     from modelboot._pin import ModelPin

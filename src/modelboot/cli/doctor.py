@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from modelboot._install import target as _places
-from modelboot._network.body import HttpError
 from modelboot._network.client import Client
+from modelboot._network.response import HttpError
 from modelboot._network.trust_env import proxy_for
 from modelboot._settings import Deadline, origins
 from modelboot._sources import fetch as _sources
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from modelboot._network.body import Body
+    from modelboot._network.response import Body
     from modelboot._pin import ModelPin
     from modelboot._settings import Settings
 

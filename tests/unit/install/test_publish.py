@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelboot import _renames as _disk
+from modelboot._files import fsync_folder, fsync_tree
+from modelboot._install.publish import rename_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, position: int, error: BaseException
 
 def test_rename_all(tmp_path: Path, moves: list[tuple[Path, Path]]) -> None:
     """Every move is made."""
-    _disk.rename_all(moves)
+    rename_all(moves)
     assert files(tmp_path) == {f"to/{name}/file": name for name in NAMES}
 
 
@@ -55,7 +56,7 @@ def test_rename_all_in_order(monkeypatch: pytest.MonkeyPatch, moves: list[tuple[
     """Moves are made in the order given: what commits comes last."""
     made: list[tuple[Path, Path]] = []
     monkeypatch.setattr(os, "rename", lambda source, destination: made.append((source, destination)))
-    _disk.rename_all(moves)
+    rename_all(moves)
     assert made == moves
 
 
@@ -72,7 +73,7 @@ def test_rename_all_taken_back(
     before = files(tmp_path)
     fail_at(monkeypatch, position, error)
     with pytest.raises(type(error)) as caught:
-        _disk.rename_all(moves)
+        rename_all(moves)
     assert caught.value is error
     assert files(tmp_path) == before
 
@@ -84,7 +85,7 @@ def test_rename_all_taken_back_last_first(tmp_path: Path) -> None:
         (tmp_path / name / "file").write_text(name)
     chain = [("old", "aside"), ("new", "old"), ("missing", "other")]
     with pytest.raises(FileNotFoundError, match="missing"):
-        _disk.rename_all([(tmp_path / source, tmp_path / destination) for source, destination in chain])
+        rename_all([(tmp_path / source, tmp_path / destination) for source, destination in chain])
     assert files(tmp_path) == {"old/file": "old", "new/file": "new"}
 
 
@@ -103,7 +104,7 @@ def test_rename_all_with_a_racer(
 
     monkeypatch.setattr(os, "rename", racing)
     with pytest.raises(OSError, match="refused"):
-        _disk.rename_all(moves)
+        rename_all(moves)
     here = {"from/c/file": "c", "from/d/file": "d"}
     assert files(tmp_path) == {**here, "from/b/file": "theirs", "to/a/file": "a", "to/b/file": "b"}
 
@@ -136,13 +137,13 @@ def tree(tmp_path: Path) -> Path:
 
 def test_flush_tree(flushed: list[int], tree: Path) -> None:
     """Every file and folder is flushed exactly once, the root too and nothing above it."""
-    _disk.flush_tree(tree)
+    fsync_tree(tree)
     assert sorted(flushed) == sorted(path.stat().st_ino for path in [tree, *tree.rglob("*")])
 
 
 def test_flush_tree_content_first(flushed: list[int], tree: Path) -> None:
     """What a folder names is flushed before the folder."""
-    _disk.flush_tree(tree)
+    fsync_tree(tree)
     paths = [tree, *tree.rglob("*")]
     order = {path: flushed.index(path.stat().st_ino) for path in paths}
     assert all(order[path] < order[path.parent] for path in paths if path != tree)
@@ -150,7 +151,7 @@ def test_flush_tree_content_first(flushed: list[int], tree: Path) -> None:
 
 def test_flush_folder(flushed: list[int], tree: Path) -> None:
     """A folder alone is flushed, without what is below it."""
-    _disk.flush_folder(tree)
+    fsync_folder(tree)
     assert flushed == [tree.stat().st_ino]
 
 
@@ -163,5 +164,5 @@ def test_flush_refused(monkeypatch: pytest.MonkeyPatch, tree: Path) -> None:
     monkeypatch.setattr(os, "fsync", refuse)
     before = open_files()
     with pytest.raises(OSError, match="refused"):
-        _disk.flush_tree(tree)
+        fsync_tree(tree)
     assert open_files() == before

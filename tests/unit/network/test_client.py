@@ -19,8 +19,8 @@ import urllib3
 
 from modelboot._network import hosts as _hosts
 from modelboot._network import response as _answer
-from modelboot._network.body import HttpError
 from modelboot._network.client import Client
+from modelboot._network.response import HttpError
 from support.server import ModelServer, Reply
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from modelboot._network import retry as _retry
-from modelboot._network.body import HttpError
+from modelboot._network.response import HttpError
 from modelboot._network.retry import Tries
 
 FINAL = HttpError("HTTP 404 Not Found", "http://a/")
