@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,9 +17,6 @@ from modelboot._settings import read_settings
 from modelboot.cli import main
 from support.real import NAME, real_wheel_in
 from support.wheels import build_wheel
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 SETUP = (

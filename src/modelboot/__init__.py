@@ -61,13 +61,13 @@ def _with_cache_controls(function: Callable[P, R]) -> CachedFunction[P, R]:
 
     def cache_info() -> CacheInfo:
         """Return hits, misses, maximum and current size."""
-        from modelboot._spacy import cache  # noqa: PLC0415 - importing modelboot is free
+        from modelboot._spacy import cache
 
         return cache.cache_info()
 
     def cache_clear() -> None:
         """Forget every model and every remembered failure."""
-        from modelboot._spacy import cache  # noqa: PLC0415
+        from modelboot._spacy import cache
 
         cache.cache_clear()
 
@@ -111,7 +111,7 @@ def get_nlp(
 
 def _get_nlp(*arguments: object) -> Language:
     """Import the cache at the first call, and take its place for all further ones."""
-    from modelboot._spacy import cache  # noqa: PLC0415
+    from modelboot._spacy import cache
 
     globals()["_get_nlp"] = cache.get_nlp
     return cache.get_nlp(*arguments)  # type: ignore[arg-type]
@@ -147,14 +147,14 @@ def ensure_model(
         DownloadError: No source gave the wheel.
         InstallError: The wheel could not be put in place.
     """
-    from modelboot._install import ensure  # noqa: PLC0415
+    from modelboot._install import ensure
 
     return ensure.ensure_model(model, target=target, wheelhouse=wheelhouse, offline=offline)
 
 
 def __getattr__(name: str) -> object:
     """Import a public name from its module when it is first asked for (PEP 562)."""
-    import importlib  # noqa: PLC0415
+    import importlib
 
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("modelboot")

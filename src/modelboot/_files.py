@@ -5,10 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 PIECE_BYTES = 1 << 18
 
@@ -36,7 +33,7 @@ def fsync_tree(root: Path) -> None:
     """Write every file and folder below a folder, and the folder itself, through to the disk."""
     for folder, _, files in os.walk(root, topdown=False):
         for file in files:
-            _fsync(os.path.join(folder, file))  # noqa: PTH118 - os.walk gives strings
+            _fsync(os.path.join(folder, file))
         _fsync(folder)
 
 

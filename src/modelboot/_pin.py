@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -13,9 +13,6 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from modelboot.errors import SettingsError, without_secrets
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 RELEASE_TREE = "https://github.com/explosion/spacy-models/releases/download"
 """Where the publisher of spaCy's pipelines keeps them: {name}-{version}/{file} below it."""

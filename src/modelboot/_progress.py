@@ -6,10 +6,10 @@ import logging
 import sys
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
+from modelboot._settings import Settings
+
 if TYPE_CHECKING:
     from tqdm import tqdm
-
-    from modelboot._settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class _Bar:
         self._bar: tqdm[NoReturn] | None = None
 
     def start(self, label: str, total_bytes: int | None, present_bytes: int) -> None:
-        from tqdm import tqdm  # noqa: PLC0415 - most calls draw no bar
+        from tqdm import tqdm
 
         self.close()
         self._bar = tqdm(
@@ -85,7 +85,7 @@ class _Bar:
         )
 
     def note(self, text: str) -> None:
-        from tqdm import tqdm  # noqa: PLC0415
+        from tqdm import tqdm
 
         tqdm.write(text, file=sys.stderr)  # above the bar, which stays whole
 

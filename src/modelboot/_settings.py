@@ -6,15 +6,13 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from modelboot.errors import SettingsError, without_secrets
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
 
 T = TypeVar("T")
 
@@ -174,8 +172,8 @@ def _netrc(env: Mapping[str, str]) -> Path | None:
     """Return the file curl and requests take logins from."""
     named = env.get("NETRC", "").strip()
     for name in [named] if named else ["~/.netrc", "~/_netrc"]:
-        path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises without a home
-        if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises below a folder this user may not enter
+        path = Path(os.path.expanduser(name))
+        if os.path.isfile(path):
             return path
     return None
 
@@ -212,10 +210,10 @@ def as_folder(path: str | os.PathLike[str]) -> Path:
     Raises:
         SettingsError: It is empty, or starts with the home folder of a user who has none.
     """
-    expanded = os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser's error says neither which folder nor what to do
+    expanded = os.path.expanduser(path)
     if not expanded or expanded.startswith("~"):
         raise SettingsError(variable="folder", value=str(path), accepted=_FOLDER)
-    return Path(os.path.abspath(expanded))  # noqa: PTH100 - Path's keeps ".." or resolves links
+    return Path(os.path.abspath(expanded))
 
 
 def as_folders(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[Path, ...]:
@@ -260,5 +258,5 @@ def _user_cache(env: Mapping[str, str]) -> Path | None:
         "win32": ("LOCALAPPDATA", "~/AppData/Local"),
     }.get(sys.platform, ("XDG_CACHE_HOME", "~/.cache"))
     # The XDG specification wants a relative folder ignored; Path.expanduser would raise where there is no home.
-    folders = map(Path, (env.get(variable, ""), os.path.expanduser(fallback)))  # noqa: PTH111
+    folders = map(Path, (env.get(variable, ""), os.path.expanduser(fallback)))
     return next((folder / "modelboot" for folder in folders if folder.is_absolute()), None)

@@ -9,7 +9,8 @@ import logging
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -19,10 +20,6 @@ from modelboot._catalog import resolve
 from modelboot.cli import main
 from support.offers import offer
 from support.wheels import BuiltWheel, altered, build_wheel
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 MODEL = {"name", "version", "sha256", "source", "path", "downloaded_bytes", "seconds"}
 TRIAL = MODEL | {"spacy", "pipeline", "sentence", "tokens"}
@@ -429,7 +426,7 @@ def test_library_is_silent(
 
 
 def _raise_while_loading(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    import spacy  # noqa: PLC0415 - the other tests of failures need not wait for it
+    import spacy
 
     def load(*_: object, **__: object) -> None:
         raise error
@@ -438,7 +435,7 @@ def _raise_while_loading(monkeypatch: pytest.MonkeyPatch, error: BaseException) 
 
 
 def _raise_while_parsing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    from spacy.language import Language  # noqa: PLC0415 - as above
+    from spacy.language import Language
 
     def parse(*_: object, **__: object) -> None:
         raise error

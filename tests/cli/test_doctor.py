@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,6 @@ from support.peers import forget_network_settings
 from support.server import ModelServer, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from support.wheels import BuiltWheel
 
 Capture = pytest.CaptureFixture[str]

@@ -9,6 +9,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,9 +26,6 @@ from support.server import ModelServer, Reply
 from support.wheels import Tampering, altered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from support.wheels import BuiltWheel
 
 Capture = pytest.CaptureFixture[str]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,10 +15,6 @@ from support.children import OTHER, owned, public_folder, python, skip_unless_ot
 from support.folders import names, snapshot
 from support.scenes import NEW, OLD, pin_of, small_wheel
 from support.wheels import build_wheel
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 NAME = "en_tiny_sm"
 DIST_INFO = f"{NAME}-{NEW}.dist-info"

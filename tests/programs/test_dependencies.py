@@ -6,8 +6,9 @@ import email.parser
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from importlib import metadata
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -16,11 +17,6 @@ from modelboot import ModelPin
 from support import real
 from support.processes import ask_at_once
 from support.wheels import Tampering, build_wheel
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
 
 BESIDE = ("installer<1.0", "filelock<4")
 LIBRARIES = {

@@ -9,8 +9,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,9 +21,6 @@ from support.offers import offer
 from support.peers import MIRROR_NAMES, Site, forget_network_settings, make_authority, nginx, squid
 from support.server import ModelServer, Reply
 from support.wheels import BuiltWheel, altered
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 
 @pytest.fixture(autouse=True)

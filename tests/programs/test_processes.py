@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +13,6 @@ from support.processes import ask_at_once
 from support.server import Reply
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from support.server import ModelServer
     from support.wheels import BuiltWheel
 

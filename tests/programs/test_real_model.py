@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,9 +19,6 @@ from modelboot import DownloadError, ensure_model, get_nlp
 from support.real import NAME, SHA256, SIZE_BYTES, VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from support.server import ModelServer
     from support.wheels import BuiltWheel
 

@@ -6,15 +6,12 @@ import functools
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from support import counts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - only to make a private folder in
 

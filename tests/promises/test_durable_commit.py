@@ -6,6 +6,8 @@ import errno
 import logging
 import os
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,9 +18,6 @@ from support.folders import everything, is_whole, leftovers, snapshot
 from support.hostile import INFO, NAME, VERSION, plain_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from support.wheels import BuiltWheel
 
 

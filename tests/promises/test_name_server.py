@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +13,6 @@ import pytest
 from modelboot import DownloadError, ModelPin, ensure_model
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from support.server import ModelServer
 
 GIVEN_UP_S = 10.0

@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,9 +25,6 @@ from support.scenes import DIST_INFO, NAME, NEW, OLD, pin_of, small_wheel
 from support.server import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
     from support.server import ModelServer
     from support.wheels import BuiltWheel
 

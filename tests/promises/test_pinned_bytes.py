@@ -8,7 +8,8 @@ import os
 import shutil
 import stat
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import spacy
@@ -20,9 +21,6 @@ from support.hostile import INFO, NAME, VERSION, plain_wheel
 from support.wheels import build_wheel
 
 if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import Any
-
     from support.server import ModelServer
     from support.wheels import BuiltWheel
 
@@ -191,7 +189,7 @@ def test_file_that_vanishes_while_loading_is_damage(
     def load(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as spacy.load
         calls.append(arguments)
         if len(calls) == 1:
-            os.unlink(config)  # noqa: PTH108 - by somebody else
+            os.unlink(config)
         return really(*arguments, **options)
 
     monkeypatch.setattr(spacy, "load", load)

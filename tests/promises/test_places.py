@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,6 @@ from support.server import Reply
 from support.wheels import build_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.server import ModelServer
     from support.wheels import BuiltWheel
 

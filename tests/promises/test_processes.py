@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,9 +21,6 @@ from support.scenes import NEW, OLD, pin_of, small_wheel
 from support.server import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from support.server import ModelServer
     from support.wheels import BuiltWheel
 

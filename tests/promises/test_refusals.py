@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import installer
@@ -18,9 +20,6 @@ from support.package_index import offer, point_pip_at
 from support.wheels import Tampering, altered, build_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from support.server import ModelServer
     from support.wheels import BuiltWheel
 

@@ -7,12 +7,14 @@ import importlib
 import os
 import shutil
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import spacy
+from _pytest.mark.structures import ParameterSet
 
 from modelboot import InstallError, LoadError, ModelPin, ensure_model, get_nlp
 from support.children import OTHER, owned, public_folder, python, skip_unless_other_user
@@ -21,10 +23,6 @@ from support.server import Reply
 from support.wheels import build_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from _pytest.mark.structures import ParameterSet
-
     from support.server import ModelServer
     from support.wheels import BuiltWheel
 

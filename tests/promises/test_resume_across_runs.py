@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +23,6 @@ from support.interrupts import threads_left
 from support.server import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.server import ModelServer
     from support.wheels import BuiltWheel
 

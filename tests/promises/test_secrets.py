@@ -11,10 +11,11 @@ import socket
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,15 +23,12 @@ import pytest
 import modelboot
 from modelboot import DownloadError, ModelPin, _catalog, ensure_model, get_nlp
 from modelboot._network import retry as _retry
+from modelboot._network.response import HttpError
 from modelboot.cli import main
 from support.hostile import NAME, VERSION, plain_wheel
 from support.server import ModelServer, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from typing import TypeAlias
-
-    from modelboot._network.response import HttpError
     from support.wheels import BuiltWheel
 
     Way: TypeAlias = "Callable[[Scene, pytest.MonkeyPatch], ModelPin]"

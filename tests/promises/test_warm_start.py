@@ -8,21 +8,19 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from modelboot import ensure_model
+from modelboot import ModelPin, ensure_model
 from support.children import OTHER, as_user, command, environment, public_folder, python, skip_unless_other_user
 from support.folders import names, snapshot
 from support.scenes import pin_of
 from support.wheels import build_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from modelboot import ModelPin
     from support.wheels import BuiltWheel
 
 NOTHING_OF_HIS_OWN = {"HOME": None, "XDG_CACHE_HOME": None, "MODELBOOT_HOME": None, "TMPDIR": "/nonexistent"}

@@ -7,23 +7,19 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import support
-from modelboot import ensure_model
+from modelboot import ModelPin, ensure_model
 from modelboot._install.inventory import installed
 from modelboot._install.publish import uninstall
 from modelboot._settings import read_settings
 from support.scenes import NAME, pin_of, small_wheel
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from modelboot import ModelPin
 
 ROUNDS = 50
 Looks = dict[str, Any]

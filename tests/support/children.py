@@ -9,12 +9,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 OTHER = 65534
 """Somebody without rights: "nobody" on most systems, but no account is needed."""
@@ -27,7 +25,7 @@ TIMEOUT_S = 120.0
 
 def skip_unless_other_user() -> None:
     """Skip the test, saying why, where children cannot run as another user or cannot read what is tested."""
-    import pytest  # noqa: PLC0415 - children import this module, too, and have no use for it
+    import pytest
 
     reason = _why_not()
     if reason:

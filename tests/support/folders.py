@@ -13,14 +13,12 @@ import os
 import select
 import stat
 import sys
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from modelboot import ModelPin
+from modelboot import ModelPin
 
 WORK = ".modelboot"
 """Modelboot's own work folder in a target, which no reader looks into."""
@@ -201,7 +199,7 @@ def look(folder: Path, name: str) -> tuple[str, str]:
     """Look once: "absent", "whole", "gone" (taken away meanwhile) or "torn", and why."""
     seen = ("absent", "")
     with suppress(FileNotFoundError):  # there is no such folder yet
-        for entry in os.listdir(folder):  # noqa: PTH208 - as fast as it can
+        for entry in os.listdir(folder):
             if entry.startswith(f"{name}-") and entry.endswith(".dist-info"):
                 seen = _seen(folder, entry)
                 if seen[0] == "torn":
@@ -232,7 +230,7 @@ def _fault(folder: Path, dist_info: int) -> str:
         return "no RECORD"
     for path, _, size in rows:
         try:
-            found = os.stat(folder / path).st_size  # noqa: PTH116 - as fast as it can
+            found = os.stat(folder / path).st_size
         except (FileNotFoundError, NotADirectoryError):
             return f"{path} is missing"
         if size and found != int(size):
@@ -242,7 +240,7 @@ def _fault(folder: Path, dist_info: int) -> str:
 
 def _is_in_place(path: Path, held: int) -> bool:
     try:
-        return os.path.samestat(os.stat(path), os.fstat(held))  # noqa: PTH116 - compared with a descriptor's
+        return os.path.samestat(os.stat(path), os.fstat(held))
     except FileNotFoundError:
         return False
 

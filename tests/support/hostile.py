@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support.wheels import Tampering, build_wheel
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from support.wheels import BuiltWheel
 
 NAME, VERSION = "en_tiny_sm", "1.0.0"

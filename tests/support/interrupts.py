@@ -9,16 +9,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from modelboot import ModelPin, ensure_model
 from support.children import environment
 from support.folders import is_whole, leftovers
 from support.racers import forked
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 WATCHED = ("fcntl.", "open", "os.", "shutil.", "socket.", "zipfile.")
 """Beginnings of the audit events that count as moments: files, folders, locks, connections."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 from modelboot import _catalog
 from support.wheels import SPACY_RANGE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
-
     from support.wheels import BuiltWheel
 
 

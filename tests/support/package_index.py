@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 from support.server import Reply
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
-
     from support.server import ModelServer
 
 

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,6 @@ from support.crash import Report, Watch, judge, no_fsync, reports, watched
 from support.scenes import Ending, forked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from support.scenes import Scene, Site
 
 LOSSES: dict[str, Callable[[bytes], bytes]] = {"empty": lambda _: b"", "zeros": lambda data: bytes(len(data))}

@@ -11,13 +11,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from modelboot import ModelbootError, ModelPin, ensure_model, get_nlp
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 _TESTS = Path(__file__).parents[1]
 _TIMEOUT_S = 120
@@ -82,7 +80,7 @@ def main(action: str, name: str, version: str, sha256: str, url: str) -> None:
     """Get ready, wait, ask and answer."""
     pin = ModelPin(name, version, sha256, url=url)
     if action == "load":
-        import spacy  # noqa: F401, PLC0415 - slow, so before the start; those that only install need none
+        import spacy  # noqa: F401 - slow, so before the start; those that only install need none
     _say("ready")
     sys.stdin.readline()
     try:

@@ -15,19 +15,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
 # As above: what a cold call imports on its way is imported here.
 from modelboot import ModelbootError, ModelPin, ensure_model
 from modelboot._install import unpack as _install  # noqa: F401
 from modelboot._sources import fetch as _sources  # noqa: F401
 from support.children import as_user, environment
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import NoReturn
 
 WEDGED_S = 60.0
 """A racer that has not answered by then is killed and counted as wedged."""
@@ -98,7 +95,7 @@ def main() -> None:
 
 def _warm_up(race: Race) -> None:
     if race.load:
-        import spacy  # noqa: PLC0415 - a second, in the races that need it
+        import spacy
 
         spacy.blank("en")
     for number in range(race.rounds) if race.before else ():
@@ -117,7 +114,7 @@ def _take_part(race: Race, number: int) -> str:
     os.environ["MODELBOOT_HOME"] = str(race.home_of(number))
     try:
         if race.load:
-            from modelboot import get_nlp  # noqa: PLC0415 - imports what ensure_model has no use for
+            from modelboot import get_nlp
 
             os.environ["MODELBOOT_TARGET"] = str(race.target_of(number))
             return f"ok {get_nlp(race.pin_of(number)).meta['version']}"

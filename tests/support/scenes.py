@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,10 +22,7 @@ from support import folders
 from support.wheels import BuiltWheel, build_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     Builder = Callable[["Theatre", "Site"], None]
-
     from support.folders import Entry
 
 NAME = "en_tiny_sm"

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -26,8 +27,6 @@ from support.crash import Report, judge, reports
 from support.scenes import forked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from support.scenes import Scene
 
 T = TypeVar("T")

@@ -11,12 +11,9 @@ import json
 import tempfile
 import warnings
 import zipfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 SPACY_RANGE = ">=3.7,<4"
 
@@ -178,7 +175,7 @@ def altered(wheel: BuiltWheel, folder: Path) -> Path:
 @functools.cache
 def _blank_pipeline(lang: str) -> Mapping[str, bytes]:
     """Give the saved files of a blank pipeline with a sentencizer; built once a language."""
-    import spacy  # noqa: PLC0415 - tests that bring their own members need not wait for this import
+    import spacy
 
     nlp = spacy.blank(lang)
     nlp.add_pipe("sentencizer")

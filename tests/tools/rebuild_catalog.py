@@ -14,11 +14,9 @@ import re
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 COLUMNS = ("name", "version", "sha256", "spacy_version", "license", "size", "requirements")
 CATALOG = Path(__file__).resolve().parents[2] / "src" / "modelboot" / "catalog.csv"

@@ -6,8 +6,9 @@ sees fails the check.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from spacy.language import Language
 from typing_extensions import assert_type
@@ -15,9 +16,6 @@ from typing_extensions import assert_type
 import modelboot
 from modelboot import InstalledModel, ModelbootError, ModelPin, ensure_model, errors, get_nlp
 from modelboot._spacy.cache import CacheInfo
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PIN = ModelPin("en_tiny_sm", "1.0.0", "0" * 64, url=None, requires=("sudachipy",), size_mb=12)
 

@@ -6,8 +6,8 @@ import copy
 import errno
 import pickle
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,9 +24,6 @@ from modelboot.errors import (
     UnknownModelError,
     without_secrets,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 SHA = "1932429db727d4bff3deed6b34cfc05df17794f4a52eeb26cf8928f7c1a0fb85"
 OTHER_SHA = "0" * 64
@@ -174,7 +171,7 @@ def test_error_classes_have_cases() -> None:
 
 def test_install_error_faults_have_cases() -> None:
     """No kind of fault is without a hint under test."""
-    from modelboot.errors import _INSTALL_HINTS  # noqa: PLC0415 - the one place that lists the kinds
+    from modelboot.errors import _INSTALL_HINTS
 
     tested = {case.error.fault for case in CASES.values() if isinstance(case.error, InstallError)}
     assert tested == set(_INSTALL_HINTS)

@@ -6,14 +6,11 @@ import io
 import logging
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
 from modelboot._progress import make_progress
-
-if TYPE_CHECKING:
-    from modelboot._settings import Settings
+from modelboot._settings import Settings
 
 
 class Terminal(io.StringIO):

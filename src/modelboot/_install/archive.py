@@ -12,16 +12,11 @@ import email.parser
 import stat
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from modelboot._pin import same_version
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from modelboot._pin import ModelPin
+from modelboot._pin import ModelPin, same_version
 
 EXPANSION_FREE_BYTES = 100_000_000
 """Members may always be so large in all: the wheel of an untrained pipeline is small, but its tables are not."""

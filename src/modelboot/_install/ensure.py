@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path  # noqa: TC003 - so that typing.get_type_hints works on what callers get
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 from modelboot._catalog import DEFAULT_MODEL, check_requirements, resolve
 from modelboot._install import installed as _store
 from modelboot._install import lock as _lock
 from modelboot._install import stage as _stage
 from modelboot._install import target as _places
+from modelboot._install.installed import Found
 from modelboot._install.publish import publish
 from modelboot._install.room import prepared
+from modelboot._install.target import Place
+from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
-from modelboot._settings import Deadline, as_folder, as_folders, read_settings
+from modelboot._settings import Deadline, Settings, as_folder, as_folders, read_settings
 from modelboot.errors import InstallError
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable
-
-    from modelboot._install.installed import Found
-    from modelboot._install.target import Place
-    from modelboot._pin import ModelPin
-    from modelboot._settings import Settings
-
 
 Source = Literal["present", "wheelhouse", "release", "index"]
 
@@ -163,8 +158,8 @@ def _install_into(
     place: Place, pin: ModelPin, settings: Settings, deadline: Deadline, clock: Clock
 ) -> tuple[InstalledModel, Found]:
     # urllib3 opens a socket when it is imported, to see whether there is IPv6: not in a warm start.
-    from modelboot._install import unpack as _install  # noqa: PLC0415
-    from modelboot._sources.fetch import Order, get_wheel  # noqa: PLC0415
+    from modelboot._install import unpack as _install
+    from modelboot._sources.fetch import Order, get_wheel
 
     with _stage.staged(place.work, pin.name) as stage:
         _stage.sweep(place.work, pin.name, heir=stage)

@@ -11,19 +11,15 @@ import csv
 import json
 import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from modelboot._files import sha256_of
 from modelboot._install.target import INSTALLER
-from modelboot._pin import is_newer_version, same_version
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from modelboot._pin import ModelPin
+from modelboot._pin import ModelPin, is_newer_version, same_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +162,7 @@ def missing(folder: Path, info: DistInfo, package: Path) -> str | None:
         if not size:  # RECORD itself, and byte code, which comes and goes
             continue
         try:
-            found = os.stat(os.path.join(folder, path)).st_size  # noqa: PTH116, PTH118 - a hundred times a warm start
+            found = os.stat(os.path.join(folder, path)).st_size
         except (FileNotFoundError, NotADirectoryError):
             return f"{path} is missing"
         if str(found) != size:

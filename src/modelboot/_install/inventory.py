@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from modelboot import _catalog
 from modelboot._install import installed as _store
 from modelboot._install import target as _places
 from modelboot._install.installed import DistInfo, Found
 from modelboot._pin import same_version
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from modelboot._settings import Settings
+from modelboot._settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,18 +9,14 @@ import errno
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from modelboot._settings import Deadline
 from modelboot.errors import InstallError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from modelboot._settings import Deadline
 
 if sys.platform != "win32":
     import fcntl

@@ -7,24 +7,20 @@ a link to each wheel at its top, to `pip install --no-index --find-links`.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 from modelboot._files import fsync_folder, fsync_tree, sha256_of
 from modelboot._install import stage as _stage
 from modelboot._install.target import WORK
+from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
-from modelboot._settings import Deadline
+from modelboot._settings import Deadline, Settings
 from modelboot._sources.fetch import Order, get_wheel
 from modelboot.errors import InstallError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from modelboot._pin import ModelPin
-    from modelboot._settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +89,7 @@ def _leaving_no_empty_folder(dest: Path) -> Iterator[None]:
 
 
 def _is_pinned(path: Path, pin: ModelPin) -> bool:
-    if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises below a folder this user may not enter
+    if not os.path.isfile(path):
         return False
     return sha256_of(path).hex() == pin.sha256
 
@@ -105,7 +101,7 @@ def _link_at_top(path: Path, dest: Path, pin: ModelPin) -> None:
     """
     top = dest / path.name
     with suppress(OSError):
-        is_there = os.path.exists(top) and (os.path.samefile(top, path) or _is_pinned(top, pin))  # noqa: PTH110, PTH121
+        is_there = os.path.exists(top) and (os.path.samefile(top, path) or _is_pinned(top, pin))
         if not is_there:
             new = path.with_name(f"{path.name}.link")
             new.unlink(missing_ok=True)

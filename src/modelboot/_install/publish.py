@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from modelboot._files import fsync_folder
 from modelboot._install import installed as _store
@@ -16,17 +16,11 @@ from modelboot._install import lock as _lock
 from modelboot._install import stage as _stage
 from modelboot._install import target as _places
 from modelboot._install.installed import DistInfo, Found
-from modelboot._settings import Deadline
+from modelboot._install.inventory import Item
+from modelboot._install.target import Place
+from modelboot._pin import ModelPin
+from modelboot._settings import Deadline, Settings
 from modelboot.errors import InstallError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from modelboot._install.inventory import Item
-    from modelboot._install.target import Place
-    from modelboot._pin import ModelPin
-    from modelboot._settings import Settings
-
 
 RACES = 20
 """How often it is tried again when, without a working lock, somebody else's install came in between."""
@@ -166,7 +160,7 @@ def rename_all(moves: list[tuple[Path, Path]]) -> None:
     try:
         for source, destination in moves:
             begun.append((source, destination))
-            os.rename(source, destination)  # noqa: PTH104 - the call the promise rests on, plainly
+            os.rename(source, destination)
     except BaseException:
         _take_back(begun)
         raise
@@ -182,4 +176,4 @@ def _take_back(begun: list[tuple[Path, Path]]) -> None:
         begun.pop()
     with suppress(OSError):
         for source, destination in reversed(begun):
-            os.rename(destination, source)  # noqa: PTH104
+            os.rename(destination, source)

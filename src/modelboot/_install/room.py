@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from modelboot._install import installed as _store
 from modelboot._install import target as _places
+from modelboot._install.installed import Found
+from modelboot._install.target import Place
+from modelboot._pin import ModelPin
+from modelboot._settings import Settings
 from modelboot.errors import InstallError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from modelboot._install.installed import Found
-    from modelboot._install.target import Place
-    from modelboot._pin import ModelPin
-    from modelboot._settings import Settings
 
 
 @contextmanager

@@ -13,12 +13,9 @@ import re
 import secrets
 import shutil
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _own: set[str] = set()
 """Names of the stages in use by this process's threads."""
@@ -149,7 +146,7 @@ def _last_touched(stage: Path) -> float:
     try:
         times = [os.lstat(stage).st_mtime]
         for folder, folders, files in os.walk(stage):
-            times += [os.lstat(os.path.join(folder, name)).st_mtime for name in (*folders, *files)]  # noqa: PTH118
+            times += [os.lstat(os.path.join(folder, name)).st_mtime for name in (*folders, *files)]
     except OSError:  # its owner is at work, or it is closed to this user
         return time.time()
     return max(times)
@@ -158,7 +155,7 @@ def _last_touched(stage: Path) -> float:
 def _host() -> str:
     """Name this host and process-id namespace: containers share folders, but not process ids."""
     try:
-        namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - not a path but "pid:[…]"
+        namespace = os.readlink("/proc/self/ns/pid")
     except OSError:
         namespace = ""
     return hashlib.sha256(f"{platform.node()} {namespace}".encode()).hexdigest()[:8]

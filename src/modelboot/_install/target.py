@@ -11,16 +11,13 @@ import os
 import site
 import sys
 import sysconfig
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from modelboot._pin import ModelPin
-    from modelboot._settings import Settings
+from modelboot._pin import ModelPin
+from modelboot._settings import Settings
 
 WORK = ".modelboot"
 """Folder beside what is installed, for locks and stages."""
@@ -83,7 +80,7 @@ def _folders_in(home: Path) -> Iterator[Path]:
 def _working_folder() -> str:
     """Return the working directory with links resolved; nothing when it was deleted."""
     try:
-        return os.path.realpath(os.getcwd())  # noqa: PTH109 - compared with plain strings
+        return os.path.realpath(os.getcwd())
     except FileNotFoundError:
         return ""
 
@@ -127,7 +124,7 @@ def _shared(settings: Settings) -> Iterator[Place]:
         return
     working = _working_folder()
     # Links are not resolved in what is yielded: the folder is shown to people, and named by links on purpose.
-    others = [Path(os.path.normpath(os.path.join(working, folder))) for folder in sys.path if folder]  # noqa: PTH118
+    others = [Path(os.path.normpath(os.path.join(working, folder))) for folder in sys.path if folder]
     seen = {working}
     for place in (*_own(), *(_site("sys.path", folder) for folder in others if folder.is_absolute())):
         real = os.path.realpath(place.folder)
@@ -151,11 +148,11 @@ def is_writable(place: Place) -> bool:
     """Tell whether this user could install there, without changing anything."""
     existing = place.work
     # Not Path.exists: that raises below a folder this user may not enter (HOME=/root in a container run as another).
-    while not os.path.exists(existing) and existing != existing.parent:  # noqa: PTH110
+    while not os.path.exists(existing) and existing != existing.parent:
         existing = existing.parent
     # Also the folder itself: the work folder may have been made while it was still writable.
-    probes = {existing, place.folder} if os.path.exists(place.folder) else {existing}  # noqa: PTH110
-    return all(os.path.isdir(probe) and os.access(probe, os.W_OK | os.X_OK) for probe in probes)  # noqa: PTH112
+    probes = {existing, place.folder} if os.path.exists(place.folder) else {existing}
+    return all(os.path.isdir(probe) and os.access(probe, os.W_OK | os.X_OK) for probe in probes)
 
 
 def _site(label: str, folder: Path) -> Place:

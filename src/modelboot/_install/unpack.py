@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import installer
@@ -14,17 +17,12 @@ from installer.sources import WheelFile
 from modelboot._files import fsync_tree
 from modelboot._install import archive as _archive
 from modelboot._install.target import INSTALLER
+from modelboot._pin import ModelPin
 from modelboot.errors import InstallError, without_secrets
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable
-    from pathlib import Path
-
     from installer.records import RecordEntry
     from installer.utils import Scheme
-
-    from modelboot._pin import ModelPin
 
 SCHEMES = ("purelib", "platlib", "headers", "scripts", "data")
 

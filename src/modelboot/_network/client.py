@@ -5,26 +5,21 @@ from __future__ import annotations
 import base64
 import socket
 import ssl
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import InvalidURL
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from modelboot._network.hosts import look_up
-from modelboot._network.response import PROXY_LOGIN_HINT, HttpError, body, redirected, refusal
+from modelboot._network.response import PROXY_LOGIN_HINT, Body, HttpError, body, redirected, refusal
 from modelboot._network.trust_env import VARIABLES, login_for, proxy_for, trusted
+from modelboot._settings import Settings
 from modelboot.errors import SettingsError, without_secrets
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from modelboot._network.response import Body
-    from modelboot._settings import Settings
 
 MAX_REDIRECTS = 10
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

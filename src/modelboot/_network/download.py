@@ -12,25 +12,22 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from modelboot._network import local as _local
 from modelboot._network.partial import Part
 from modelboot._network.response import Body, HttpError
 from modelboot._network.retry import Tries
+from modelboot._pin import ModelPin
+from modelboot._progress import Progress
+from modelboot._settings import Deadline, Settings
 from modelboot._sources.source import failure
-from modelboot.errors import Attempt, without_secrets
+from modelboot.errors import Attempt, DownloadError, Kind, without_secrets
 
 if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import Literal
-
     from modelboot._network.client import Client
-    from modelboot._pin import ModelPin
-    from modelboot._progress import Progress
-    from modelboot._settings import Deadline, Settings
-    from modelboot.errors import DownloadError, Kind
 
 UNKNOWN_CAP_BYTES = 4 << 30
 """Most bytes taken when neither the pin nor the server says how large the wheel is."""
@@ -161,7 +158,7 @@ class _Transfer:
     def _fetch(self) -> None:
         """Try, and try again: from where it broke off, and from zero when what was put together does not match."""
         # urllib3 opens a socket when it is imported, to see whether there is IPv6: not where only files are copied.
-        from modelboot._network.client import Client  # noqa: PLC0415
+        from modelboot._network.client import Client
 
         self.client = client = Client(self.settings)
         tries = Tries(self.settings.retries)

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import email.utils
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from modelboot.errors import without_secrets
+from modelboot.errors import Kind, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     import urllib3
-
-    from modelboot.errors import Kind
 
 
 PIECE_BYTES = 1 << 16

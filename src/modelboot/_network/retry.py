@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from modelboot._network.response import HttpError
+from modelboot._network.response import HttpError
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0

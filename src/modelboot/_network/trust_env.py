@@ -8,15 +8,11 @@ import logging
 import netrc
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from modelboot._settings import Settings
 from modelboot.errors import SettingsError
-
-if TYPE_CHECKING:
-    from modelboot._settings import Settings
-
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 

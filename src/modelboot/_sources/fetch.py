@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from modelboot._files import sha256_of
 from modelboot._network.download import Job, fetch
+from modelboot._pin import ModelPin
+from modelboot._progress import Progress
+from modelboot._settings import Deadline, Settings
 from modelboot._sources.pip import pip_download
 from modelboot._sources.source import failure
 from modelboot.errors import Attempt, DownloadError, OfflineError, without_secrets
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
-
-    from modelboot._pin import ModelPin
-    from modelboot._progress import Progress
-    from modelboot._settings import Deadline, Settings
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +125,7 @@ def _named(order: Order) -> Iterator[Path]:
     """Yield the files of the pinned name: in a wheelhouse itself, and where the release tree would have them."""
     for folder in order.settings.wheelhouse:
         for path in (folder / order.pin.filename, folder / order.pin.release_path):
-            if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where the folder may not be searched
+            if os.path.isfile(path):
                 yield path
 
 

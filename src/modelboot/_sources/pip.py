@@ -9,17 +9,12 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from modelboot._pin import ModelPin
+from modelboot._settings import Deadline, Settings
 from modelboot._sources.source import failure
-from modelboot.errors import Attempt, DownloadError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from modelboot._pin import ModelPin
-    from modelboot._settings import Deadline, Settings
-    from modelboot.errors import Kind
+from modelboot.errors import Attempt, DownloadError, Kind
 
 _UNREACHABLE = re.compile(r"connection broken by '(\w+)")
 """How pip tells of a try that failed for want of a connection."""
@@ -101,8 +96,8 @@ def _run(pin: ModelPin, command: list[str], folder: Path | None, deadline: Deadl
 
 def _interpreter() -> str | None:
     """Return this environment's Python: inside a server that embeds it (uwsgi) sys.executable is the server."""
-    for path in (sys.executable, os.path.join(sys.prefix, "bin", "python3")):  # noqa: PTH118 - plain strings
-        if path and re.search(r"python|pypy", os.path.basename(path), re.IGNORECASE) and os.path.exists(path):  # noqa: PTH110, PTH119
+    for path in (sys.executable, os.path.join(sys.prefix, "bin", "python3")):
+        if path and re.search(r"python|pypy", os.path.basename(path), re.IGNORECASE) and os.path.exists(path):
             return path
     return None
 

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from modelboot.errors import DownloadError, HashMismatchError
-
-if TYPE_CHECKING:
-    from modelboot._pin import ModelPin
-    from modelboot.errors import Attempt
+from modelboot._pin import ModelPin
+from modelboot.errors import Attempt, DownloadError, HashMismatchError
 
 
 def failure(pin: ModelPin, *attempts: Attempt) -> DownloadError:

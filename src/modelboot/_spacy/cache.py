@@ -6,22 +6,19 @@ import functools
 import os
 import threading
 import time
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 from modelboot._catalog import resolve
-from modelboot._settings import read_settings
+from modelboot._pin import ModelPin
+from modelboot._settings import Settings, read_settings
 from modelboot._spacy.load import Options, load
 from modelboot.errors import DownloadError, InstallError, LoadError, ModelbootError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from spacy.language import Language
-
-    from modelboot._pin import ModelPin
-    from modelboot._settings import Settings
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)

@@ -9,22 +9,19 @@ import importlib.util
 import logging
 import sys
 from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
+from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict
 
 from modelboot._install import installed as _store
 from modelboot._install.ensure import ensure
-from modelboot._pin import same_version
+from modelboot._install.installed import Found
+from modelboot._pin import ModelPin, same_version
+from modelboot._settings import Settings
 from modelboot.errors import LoadError
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from _typeshed import ReadableBuffer
     from spacy.language import Language
-
-    from modelboot._install.installed import Found
-    from modelboot._pin import ModelPin
-    from modelboot._settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +79,7 @@ def _failed(found: Found, pin: ModelPin, error: Exception) -> LoadError:
 
 def _load_found(found: Found, pin: ModelPin, options: Options) -> Language:
     """Load exactly these files: by their path, so that nothing of that name elsewhere can stand in for them."""
-    import spacy  # noqa: PLC0415 - a second, and needed by nobody who only installs
+    import spacy
 
     _import_package(found)
     nlp = spacy.load(found.data, **options)

@@ -11,22 +11,17 @@ import logging
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from modelboot._catalog import DEFAULT_MODEL, catalog, resolve
 from modelboot._install.ensure import ensure_model
-from modelboot._install.inventory import audit, installed, inventory
+from modelboot._install.inventory import Item, audit, installed, inventory
 from modelboot._install.provision import provision
 from modelboot._install.publish import uninstall
 from modelboot._settings import as_folder, read_settings
 from modelboot.cli import commands as _report
 from modelboot.cli.output import log_to_stderr, make_stdout_forgiving, one_line
 from modelboot.errors import ModelbootError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from modelboot._install.inventory import Item
 
 DONE, FAILED = 0, 1  # 2 is wrong usage, with which argparse itself ends the program
 
@@ -142,7 +137,7 @@ def _command(
 
 
 def _version() -> str:
-    import modelboot  # noqa: PLC0415 - its metadata are read only when needed
+    import modelboot
 
     return str(modelboot.__version__)
 
@@ -163,7 +158,7 @@ def _install(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    from modelboot.cli.check import trial  # noqa: PLC0415 - brings spaCy
+    from modelboot.cli.check import trial
 
     result = trial(options.model)
     _print(options, _report.trial_facts(result), _report.trial_text(result, is_terminal=sys.stdout.isatty()))
@@ -225,7 +220,7 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> None:
-    from modelboot.cli.doctor import diagnose  # noqa: PLC0415 - brings urllib3
+    from modelboot.cli.doctor import diagnose
 
     settings = read_settings()
     diagnosis = diagnose(resolve(options.model), settings)

@@ -5,15 +5,11 @@ from __future__ import annotations
 import importlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from modelboot._catalog import resolve
-from modelboot._install.ensure import ensure_model
+from modelboot._install.ensure import InstalledModel, ensure_model
+from modelboot._pin import ModelPin
 from modelboot._spacy.cache import get_nlp
-
-if TYPE_CHECKING:
-    from modelboot._install.ensure import InstalledModel
-    from modelboot._pin import ModelPin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

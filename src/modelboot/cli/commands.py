@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from modelboot._catalog import CatalogEntry
+from modelboot._install.ensure import InstalledModel
+from modelboot._install.inventory import Item
+from modelboot._install.provision import Provisioned
+from modelboot._pin import ModelPin
 from modelboot.cli.output import aligned, table
 from modelboot.errors import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from modelboot._catalog import CatalogEntry
-    from modelboot._install.ensure import InstalledModel
-    from modelboot._install.inventory import Item
-    from modelboot._install.provision import Provisioned
-    from modelboot._pin import ModelPin
     from modelboot.cli.check import Trial
     from modelboot.cli.doctor import Diagnosis, Finding
 

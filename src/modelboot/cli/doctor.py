@@ -9,27 +9,21 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from modelboot._install import target as _places
 from modelboot._network.client import Client
-from modelboot._network.response import HttpError
+from modelboot._network.response import Body, HttpError
 from modelboot._network.trust_env import proxy_for
-from modelboot._settings import Deadline, origins
+from modelboot._pin import ModelPin
+from modelboot._settings import Deadline, Settings, origins
 from modelboot._sources import fetch as _sources
 from modelboot._sources import pip as _index
 from modelboot.errors import ModelbootError, without_secrets
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from modelboot._network.response import Body
-    from modelboot._pin import ModelPin
-    from modelboot._settings import Settings
 
 if sys.platform != "win32":
     import fcntl
@@ -101,7 +95,7 @@ def diagnose(pin: ModelPin, settings: Settings) -> Diagnosis:
 
 def _settings(settings: Settings) -> Iterator[Finding]:
     for variable, (value, origin) in origins(settings).items():
-        missing = variable in _MUST_EXIST and not os.path.exists(value)  # noqa: PTH110 - Path.exists raises, see below
+        missing = variable in _MUST_EXIST and not os.path.exists(value)
         found = "no such file" if missing else ""
         yield Finding(subject=variable, value=value, ok=not missing, found=found, origin=origin)
 
@@ -115,7 +109,7 @@ def _place(place: _places.Place) -> Finding:
 def _lock_support(folder: Path) -> str:
     """Try a lock on the nearest folder that exists: a folder can be locked without making a file."""
     # Not Path.exists: that raises below a folder this user may not enter (HOME=/root in a container run as another).
-    while not os.path.exists(folder):  # noqa: PTH110
+    while not os.path.exists(folder):
         folder = folder.parent
     if sys.platform == "win32":
         return "locks not tried on this system"
@@ -160,10 +154,10 @@ def _wheelhouse(pin: ModelPin, folder: Path) -> Finding:
     """Look for the file an install looks for first; it may have another name and the pinned hash, too."""
     named = [folder / pin.filename, folder / pin.release_path]
     try:
-        wheels = [entry for entry in os.listdir(folder) if entry.endswith(".whl")]  # noqa: PTH208 - names are enough
+        wheels = [entry for entry in os.listdir(folder) if entry.endswith(".whl")]
     except OSError as error:
         return Finding(subject="wheelhouse", value=str(folder), ok=False, found=error.strerror or str(error))
-    if any(os.path.isfile(path) for path in named):  # noqa: PTH113 - Path.is_file raises where it may not look
+    if any(os.path.isfile(path) for path in named):
         return Finding(subject="wheelhouse", value=str(folder), ok=True, found=f"has {pin.filename}")
     if wheels:
         found = f"no {pin.filename}, but wheels of other names ({len(wheels)}), which an install compares by hash"
@@ -172,7 +166,7 @@ def _wheelhouse(pin: ModelPin, folder: Path) -> Finding:
 
 
 def _file(name: str, url: str) -> Finding:
-    is_there = os.path.isfile(url2pathname(urlsplit(url).path))  # noqa: PTH113 - as above
+    is_there = os.path.isfile(url2pathname(urlsplit(url).path))
     found = "the wheel is there" if is_there else "no such file"
     return Finding(subject=name, value=without_secrets(url), ok=is_there, found=found)
 

@@ -7,10 +7,7 @@ import logging
 import os
 import sys
 import unicodedata
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from collections.abc import Sequence
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -43,7 +40,7 @@ def _columns(sign: str) -> int:
 def make_stdout_forgiving() -> None:
     """Let nothing about stdout stand in the way: neither a sign it cannot write nor a caller who closed it."""
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - open as long as the program runs
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open as long as the program runs
     elif isinstance(sys.stdout, io.TextIOWrapper):  # not what a notebook puts in its place
         sys.stdout.reconfigure(errors="replace")
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,6 @@ import modelboot
 from modelboot import ModelPin, ensure_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from support.wheels import BuiltWheel
 
 SECONDS = 15

@@ -6,6 +6,8 @@ import base64
 import json
 import ssl
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
@@ -21,9 +23,6 @@ from support.peers import Authority, Peer, Site, make_authority, nginx
 from support.server import ModelServer, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from support.wheels import BuiltWheel
 
 USER, PASSWORD = LOGIN.split(":")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from modelboot import DownloadError, ensure_model
+from modelboot import DownloadError, ModelPin, ensure_model
 from modelboot.cli import main
 from support.peers import MIRROR_LOGIN, Authority, Peer, Site, nginx, squid, tinyproxy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from modelboot import ModelPin
     from support.wheels import BuiltWheel
 
 PROXY_LOGIN = "pat:pa55word-of-the-proxy"

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,6 @@ from support.real import NAME, real_wheel_in
 from support.server import ModelServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from support.wheels import BuiltWheel
 
 pytestmark = pytest.mark.index

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from spacy.about import __version__ as spacy_version
@@ -12,9 +12,6 @@ from modelboot._catalog import catalog
 from modelboot.cli.check import Token, example_sentence, trial
 from support.offers import offer
 from support.wheels import build_wheel
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LANGUAGES = sorted({entry.pin.name.partition("_")[0] for entry in catalog()})
 

@@ -7,7 +7,8 @@ import csv
 import hashlib
 import io
 import zipfile
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +17,6 @@ from modelboot._install import archive as _archive
 from support import hostile
 from support.hostile import INFO, MEMBERS, NAME, VERSION, plain_wheel
 from support.wheels import BuiltWheel, Tampering
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 RECORD = f"{INFO}/RECORD"
 META = f"{NAME}/meta.json"

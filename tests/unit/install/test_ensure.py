@@ -11,6 +11,8 @@ import os
 import resource
 import shutil
 import zipfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,9 +24,6 @@ from support.hostile import INFO, MEMBERS, NAME, VERSION, plain_wheel
 from support.wheels import Tampering
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from support.wheels import BuiltWheel
 
 PIN = ModelPin(NAME, VERSION, "0" * 64)

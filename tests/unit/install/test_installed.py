@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from modelboot import ModelPin, ensure_model
 from modelboot._install.inventory import Item, inventory
+from modelboot._settings import Settings
 from support.wheels import BuiltWheel, build_wheel
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from modelboot._settings import Settings
 
 DIST_INFO = "en_tiny_sm-1.0.0.dist-info"
 DATA = "en_tiny_sm/en_tiny_sm-1.0.0"

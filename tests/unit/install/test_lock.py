@@ -8,8 +8,10 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock, Timeout
@@ -18,10 +20,6 @@ from modelboot import InstallError, ModelPin
 from modelboot._install import lock as _lock
 from modelboot._settings import Deadline
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 PIN = ModelPin("en_acme_sm", "1.2.0", "0" * 64)
 ENOUGH_S = 60.0

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from modelboot._files import fsync_folder, fsync_tree
 from modelboot._install.publish import rename_all
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 NAMES = ("a", "b", "c", "d")
 REFUSAL = OSError(errno.EIO, "refused")
@@ -111,7 +108,7 @@ def test_rename_all_with_a_racer(
 
 def open_files() -> int:
     """Count this process's open descriptors."""
-    return len(os.listdir("/dev/fd"))  # noqa: PTH208 - names are enough
+    return len(os.listdir("/dev/fd"))
 
 
 @pytest.fixture

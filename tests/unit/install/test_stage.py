@@ -7,17 +7,15 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from modelboot._install import stage as _stage
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Makes a stage, says which, and lives until its input ends.
 OWNER = """

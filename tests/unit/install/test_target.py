@@ -6,20 +6,16 @@ import os
 import site
 import sys
 import sysconfig
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from modelboot import ModelPin
 from modelboot._install import target as _places
+from modelboot._settings import Settings
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from modelboot._settings import Settings
 
 PIN = ModelPin("en_acme_sm", "1.2.0", "0123456789abcdef" * 4)
 STORE_NAME = "en_acme_sm-1.2.0-0123456789ab"
@@ -178,7 +174,7 @@ def test_to_install_into_without_user_site(
 def test_is_writable_true(tmp_path: Path, below: str) -> None:
     """A folder is writable when it is, or when it could be made; nothing is made to find out."""
     assert _places.is_writable(place(tmp_path / below))
-    assert os.listdir(tmp_path) == []  # noqa: PTH208 - names are enough
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("below", ["", "a/b"], ids=["itself", "above"])

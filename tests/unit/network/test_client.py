@@ -9,10 +9,11 @@ import socket
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import pytest
 import urllib3
@@ -21,13 +22,8 @@ from modelboot._network import hosts as _hosts
 from modelboot._network import response as _answer
 from modelboot._network.client import Client
 from modelboot._network.response import HttpError
+from modelboot._settings import Settings
 from support.server import ModelServer, Reply
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from modelboot._settings import Settings
 
 BODY = bytes(range(256)) * 1024
 

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -16,15 +16,10 @@ from modelboot import ModelPin
 from modelboot._network import download as _download
 from modelboot._network import retry as _retry
 from modelboot._network.download import Job, fetch
-from modelboot._settings import Deadline
+from modelboot._settings import Deadline, Settings
 from modelboot.errors import DownloadError, HashMismatchError, InstallError, SettingsError
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
 from support.server import ModelServer, Reply
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from modelboot._settings import Settings
 
 BODY = bytes(range(256)) * 1024
 SHA256 = hashlib.sha256(BODY).hexdigest()

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from modelboot._network.partial import Part
 from modelboot.errors import InstallError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BODY = bytes(range(256)) * 4096
 HALF = len(BODY) // 2

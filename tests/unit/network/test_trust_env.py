@@ -10,20 +10,15 @@ import ssl
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import pytest
 
 from modelboot._network.trust_env import login_for, proxy_for, trusted
+from modelboot._settings import Settings
 from modelboot.errors import SettingsError
 from support.peers import Authority, make_authority
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from modelboot._settings import Settings
-
 
 HTTP, HTTPS = "http://release.example.com/x.whl", "https://release.example.com/x.whl"
 PROXY, OTHER = "http://proxy:3128", "http://other:3128"

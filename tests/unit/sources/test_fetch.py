@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,8 +26,6 @@ from support.server import Reply
 from support.wheels import altered
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from support.server import ModelServer
     from support.wheels import BuiltWheel
 

@@ -9,15 +9,17 @@ import select
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from modelboot import ModelPin
-from modelboot._settings import Deadline
+from modelboot._settings import Deadline, Settings
 from modelboot._sources.pip import pip_download
 from modelboot.errors import Attempt, DownloadError, HashMismatchError
 from support.hostile import NAME, VERSION, plain_wheel
@@ -26,10 +28,6 @@ from support.server import Reply
 from support.wheels import Tampering, altered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from importlib.machinery import ModuleSpec
-
-    from modelboot._settings import Settings
     from support.server import ModelServer
     from support.wheels import BuiltWheel
 

@@ -16,7 +16,9 @@ import sys
 import threading
 import warnings
 import weakref
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +43,6 @@ from support.server import ModelServer, Reply
 from support.wheels import BuiltWheel, Tampering, build_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
     from spacy.language import Language
 
 PATH = "/en_tiny_sm-1.0.0-py3-none-any.whl"

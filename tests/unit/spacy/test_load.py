@@ -7,16 +7,14 @@ import importlib
 import os
 import re
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from modelboot import DownloadError, LoadError, ModelPin, ensure_model, get_nlp
 from support.wheels import BuiltWheel, build_wheel, pipeline_members
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
 
 NAME = "en_tiny_sm"
 DATA = f"{NAME}/{NAME}-1.0.0"
@@ -276,7 +274,7 @@ def test_load_unreadable_files(tiny_pin: ModelPin, target: Path, monkeypatch: py
 
 def test_load_interrupted(tiny_pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while loading goes through untouched, and the next call loads."""
-    import spacy  # noqa: PLC0415 - after the first test it costs nothing
+    import spacy
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

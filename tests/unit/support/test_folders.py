@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from modelboot import ModelPin, ensure_model
 from support.folders import is_whole, snapshot
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 PACKAGE, INFO = "en_tiny_sm", "en_tiny_sm-1.0.0.dist-info"
 

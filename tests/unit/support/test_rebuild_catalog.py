@@ -7,15 +7,13 @@ import io
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tools import rebuild_catalog
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 DIGEST = "0123456789abcdef" * 4
 HEADER = "name,version,sha256,spacy_version,license,size,requirements"

@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from support.server import ModelServer, Reply, Request
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 BODY = bytes(range(256)) * 1000
 # Long enough for any machine; only a failing test waits for it.

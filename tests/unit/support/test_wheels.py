@@ -8,16 +8,13 @@ import stat
 import subprocess
 import sys
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from installer.exceptions import InstallerError
 from installer.sources import WheelFile
 
 from support.wheels import BuiltWheel, Tampering, altered, build_wheel, pipeline_members
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 INFO = "en_tiny_sm-1.0.0.dist-info"
 DATA = "en_tiny_sm/en_tiny_sm-1.0.0"
@@ -68,7 +65,7 @@ def test_wheel_facts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lang", ["en", "fr"])
 def test_wheel_unzipped_loads(tmp_path: Path, lang: str) -> None:
     """The data folder of an unzipped wheel loads under its own name and version."""
-    from spacy.util import load_model_from_path  # noqa: PLC0415 - the other tests need not wait for spaCy
+    from spacy.util import load_model_from_path
 
     wheel = build_wheel(tmp_path, name=f"{lang}_tiny_sm", version="1.2.3", lang=lang)
     with zipfile.ZipFile(wheel.path) as archive:
