@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import functools
 import logging
 import os
 import shutil
@@ -18,7 +17,6 @@ import pytest
 from modelboot import InstallError, ModelPin, ensure_model
 from modelboot._install import lock as _lock
 from support.children import OTHER, command, environment, owned, public_folder, skip_unless_other_user
-from support.counts import report
 from support.folders import dist_infos, is_whole, leftovers, names
 from support.racers import FAULTS, Race, run
 from support.scenes import DIST_INFO, NAME, NEW, OLD, pin_of, small_wheel
@@ -48,47 +46,41 @@ def old(tmp_path: Path) -> BuiltWheel:
     return small_wheel(tmp_path / "old", OLD)
 
 
-@pytest.fixture
-def tally(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Callable[..., None]:
-    """Return what records the figures of this test."""
-    return functools.partial(report, request, record_property)
-
-
 def race_for(wheel: BuiltWheel, folder: Path, **changes: object) -> Race:
     """Describe a race of eight for a wheel."""
     pin = (wheel.name, wheel.version, wheel.sha256)
     return Race(pin=pin, url=wheel.url, folder=str(folder), **changes)  # type: ignore[arg-type]  # of Race's own types
 
 
-def judge(race: Race, answers: list[list[str]], tally: Callable[..., None], what: str) -> None:
+def judge(race: Race, answers: list[list[str]], count: Callable[..., None], what: str) -> None:
     """Demand of every round: each racer succeeded, one whole model remains and nothing else."""
     everyone = [answer for of_round in answers for answer in of_round]
     targets = [(race.target_of(number), race.pin_of(number)) for number in range(race.rounds)]
     left = [name for target, pin in targets for name in leftovers(target, pin)]
     left += [home.name for home in map(race.home_of, range(race.rounds)) if home.exists()]
     torn = [target for target, pin in targets if not is_whole(target, pin) or len(dist_infos(target)) != 1]
-    tally(what, count=len(everyone), torn=len(torn), wedged=everyone.count("wedged"), left=len(left))
+    count(what, count=len(everyone), torn=len(torn), wedged=everyone.count("wedged"), left=len(left))
     assert set(everyone) == {f"ok {race.pin[1]}"}
     assert (torn, left) == ([], [])
 
 
 @pytest.mark.parametrize("fault", NO_LOCKS)
 def test_race_without_locks_ends_with_one_whole_model(
-    fault: str, wheel: BuiltWheel, tmp_path: Path, tally: Callable[..., None]
+    fault: str, wheel: BuiltWheel, tmp_path: Path, count: Callable[..., None]
 ) -> None:
     """Eight racers at once, where locks do nothing or are refused: all succeed, one whole model, nothing left."""
     race = race_for(wheel, tmp_path, fault=fault, rounds=3)
-    judge(race, run(race), tally, f"racers, locks: {fault}")
+    judge(race, run(race), count, f"racers, locks: {fault}")
 
 
 @pytest.mark.parametrize("fault", ["no-op", "ENOLCK"])
 def test_race_without_locks_replaces_an_older_version(
-    fault: str, wheel: BuiltWheel, old: BuiltWheel, tmp_path: Path, tally: Callable[..., None]
+    fault: str, wheel: BuiltWheel, old: BuiltWheel, tmp_path: Path, count: Callable[..., None]
 ) -> None:
     """Eight racers replace modelboot's own older version without locks: one dist-info remains, the new one."""
     before = (old.name, old.version, old.sha256, old.url)
     race = race_for(wheel, tmp_path, fault=fault, rounds=3, before=before)
-    judge(race, run(race), tally, f"racers replacing, locks: {fault}")
+    judge(race, run(race), count, f"racers replacing, locks: {fault}")
 
 
 @pytest.mark.exhaustive
@@ -100,12 +92,12 @@ def test_race_without_locks_repeated_ends_whole(  # noqa: PLR0913, PLR0917 - mos
     wheel: BuiltWheel,
     old: BuiltWheel,
     tmp_path: Path,
-    tally: Callable[..., None],
+    count: Callable[..., None],
 ) -> None:
     """Sixty rounds of eight racers without locks, fresh and replacing: never torn, wedged or left over."""
     before = (old.name, old.version, old.sha256, old.url) if replacing else None
     race = race_for(wheel, tmp_path, fault=fault, rounds=60, before=before)
-    judge(race, run(race), tally, f"racers, 60 rounds{', replacing' if replacing else ''}, locks: {fault}")
+    judge(race, run(race), count, f"racers, 60 rounds{', replacing' if replacing else ''}, locks: {fault}")
 
 
 @pytest.mark.parametrize("tops", [[NAME, DIST_INFO], [NAME]], ids=["whole", "its package only"])
@@ -130,14 +122,14 @@ def test_rival_that_publishes_first_is_no_failure(
     assert leftovers(target, pin) == []
 
 
-def test_lock_file_of_another_user_does_not_stop_anybody(wheel: BuiltWheel, tally: Callable[..., None]) -> None:
+def test_lock_file_of_another_user_does_not_stop_anybody(wheel: BuiltWheel, count: Callable[..., None]) -> None:
     """Root's lock file, closed to others, in a target that another user owns: that user's racers all succeed."""
     skip_unless_other_user()
     with public_folder() as folder:
         race = race_for(wheel, owned(folder, OTHER))
         lock = owned(owned(race.target_of(0), OTHER) / ".modelboot", OTHER) / f"{wheel.name}.lock"
         lock.touch(mode=0o600)
-        judge(race, run(race, user=OTHER), tally, "racers, another user's lock file")
+        judge(race, run(race, user=OTHER), count, "racers, another user's lock file")
         assert lock.stat().st_uid == 0
 
 
@@ -146,7 +138,7 @@ def test_symlink_in_place_of_the_lock_file_is_not_followed(
     exists: bool,  # noqa: FBT001 - a case
     wheel: BuiltWheel,
     tmp_path: Path,
-    tally: Callable[..., None],
+    count: Callable[..., None],
 ) -> None:
     """A link planted where the lock file goes: every racer succeeds, what it leads to is not touched or made."""
     victim = tmp_path / "victim"
@@ -156,7 +148,7 @@ def test_symlink_in_place_of_the_lock_file_is_not_followed(
     link = race.target_of(0) / ".modelboot" / f"{wheel.name}.lock"
     link.parent.mkdir(parents=True)
     link.symlink_to(victim)
-    judge(race, run(race), tally, "racers, a planted symlink")
+    judge(race, run(race), count, "racers, a planted symlink")
     assert link.is_symlink()
     assert (victim.read_bytes() if victim.exists() else None) == (b"do not touch\n" if exists else None)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import subprocess
 from collections.abc import Callable
@@ -14,7 +13,6 @@ import pytest
 from modelboot import ModelPin
 from support import interrupts
 from support.children import OTHER, command, environment, owned, public_folder, python, skip_unless_other_user
-from support.counts import report
 from support.folders import dist_infos, is_whole, leftovers
 from support.racers import Race, run
 from support.scenes import NEW, OLD, pin_of, small_wheel
@@ -23,12 +21,6 @@ from support.server import Reply
 if TYPE_CHECKING:
     from support.server import ModelServer
     from support.wheels import BuiltWheel
-
-
-@pytest.fixture
-def tally(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Callable[..., None]:
-    """Return what records the figures of this test."""
-    return functools.partial(report, request, record_property)
 
 
 # --- at once
@@ -50,14 +42,14 @@ def race_on_slow_origin(
     return race, run(race)
 
 
-def judge(race: Race, answers: list[list[str]], server: ModelServer, tally: Callable[..., None], what: str) -> None:
+def judge(race: Race, answers: list[list[str]], server: ModelServer, count: Callable[..., None], what: str) -> None:
     """Demand of every round: one request, everyone served, one whole model and nothing else."""
     everyone = [answer for of_round in answers for answer in of_round]
     targets = [(race.target_of(number), race.pin_of(number)) for number in range(race.rounds)]
     torn = [target for target, pin in targets if not is_whole(target, pin)]
     left = [name for target, pin in targets for name in leftovers(target, pin)]
     left += [home.name for home in map(race.home_of, range(race.rounds)) if home.exists()]
-    tally(what, count=len(everyone), torn=len(torn), wedged=everyone.count("wedged"), left=len(left))
+    count(what, count=len(everyone), torn=len(torn), wedged=everyone.count("wedged"), left=len(left))
     assert {answer for answer in everyone if answer != f"ok {race.pin[1]}"} == set()
     assert [len(of_round) for of_round in answers] == [race.racers * race.threads] * race.rounds
     requested = [request.path.split("/")[1] for request in server.requests]
@@ -73,21 +65,21 @@ def judge(race: Race, answers: list[list[str]], server: ModelServer, tally: Call
     ],
 )
 def test_many_at_once_cost_one_request(  # noqa: PLR0913, PLR0917 - three of them are the case
-    racers: int, threads: int, rounds: int, server: ModelServer, tmp_path: Path, tally: Callable[..., None]
+    racers: int, threads: int, rounds: int, server: ModelServer, tmp_path: Path, count: Callable[..., None]
 ) -> None:
     """Processes and threads behind a barrier on a slow origin: one request a round, everyone has the model."""
     wheel = small_wheel(tmp_path / "wheel", NEW)
     size = {"racers": racers, "threads": threads, "rounds": rounds}
     race, answers = race_on_slow_origin(wheel, server, tmp_path, wire_s=0.3, **size)
-    judge(race, answers, server, tally, "racers on a slow origin")
+    judge(race, answers, server, count, "racers on a slow origin")
 
 
 def test_many_at_once_all_load(
-    tiny: BuiltWheel, server: ModelServer, tmp_path: Path, tally: Callable[..., None]
+    tiny: BuiltWheel, server: ModelServer, tmp_path: Path, count: Callable[..., None]
 ) -> None:
     """The same with get_nlp: everyone who asked has the pipeline, after one request a round."""
     race, answers = race_on_slow_origin(tiny, server, tmp_path, wire_s=0.3, racers=4, threads=4, rounds=2, load=True)
-    judge(race, answers, server, tally, "loading racers on a slow origin")
+    judge(race, answers, server, count, "loading racers on a slow origin")
 
 
 # --- kinds of processes
@@ -187,13 +179,13 @@ def test_interrupt_leaves_nothing_behind(
     replacing: bool,  # noqa: FBT001 - a case
     every: int,
     tmp_path: Path,
-    tally: Callable[..., None],
+    count: Callable[..., None],
 ) -> None:
     """Ctrl-C at any moment: the old or the new model whole or none, no stage, and the next call succeeds."""
     pin = pin_of(small_wheel(tmp_path / "new", NEW))
     before = pin_of(small_wheel(tmp_path / "old", OLD)) if replacing else None
     *moments, last = interrupts.run(pin, every=every, before=before)
-    tally(
+    count(
         "moments of Ctrl-C",
         count=len(moments),
         torn=sum(len(moment["there"]) not in {0, 2} for moment in moments),  # type: ignore[arg-type]  # a list

@@ -19,5 +19,5 @@ many racers, with locks that may be broken           -> racers.run
 Ctrl-C at every moment                               -> interrupts.run
 to see that no thread is left                        -> interrupts.threads_left
 death, faults or loss of power at every moment       -> crash, traced, powerloss, on the scenes of scenes
-to report the figures of a sweep                     -> counts.report; the fixture `count`
+to report the figures of a sweep or a race           -> the fixture `count`
 """
