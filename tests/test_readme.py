@@ -13,7 +13,7 @@ import pytest
 
 import modelboot
 from modelboot._catalog import catalog
-from modelboot._settings import read_settings
+from modelboot._settings import VARIABLES, Settings
 from modelboot.cli import main
 from support.real import NAME, real_wheel_in
 from support.wheels import build_wheel
@@ -168,35 +168,15 @@ def test_readme_gives_the_two_set_up_commands() -> None:
 
 
 def test_readme_table_of_settings_is_complete() -> None:
-    """Its rows are the variables that are read, each with its default."""
-    read = _Recorder()
-    settings = read_settings(read)
-    ours = {name for name in read.asked if name.startswith("MODELBOOT_")}
-    rows = {row[0].strip("`"): row[-1] for row in _table("variable")}
-    assert rows.keys() == ours
-    shown = {name: default for name, default in rows.items() if default in {"auto", "none"} or default.isdecimal()}
-    assert shown == {
-        "MODELBOOT_OFFLINE": f"{settings.offline:d}",
-        "MODELBOOT_INDEX": f"{settings.index:d}",
-        "MODELBOOT_TIMEOUT": f"{settings.timeout_s:g}",
-        "MODELBOOT_DEADLINE": f"{settings.deadline_s:g}",
-        "MODELBOOT_RETRIES": f"{settings.retries}",
-        "MODELBOOT_PROGRESS": "auto" if settings.progress is None else "a switch",
-        "MODELBOOT_WHEELHOUSE": "none" if not settings.wheelhouse else "some",
+    """Its rows are the variables that are read, each with its meaning and its default."""
+    defaults = {variable.name: variable.show(getattr(Settings(), variable.field)) for variable in VARIABLES}
+    in_words = {
+        "MODELBOOT_BASE_URL": "the official release",
+        "MODELBOOT_TARGET": "chosen as above",
+        "MODELBOOT_HOME": "`modelboot` in the user's cache folder",
     }
-
-
-class _Recorder(dict[str, str]):
-    """An empty environment that remembers what it was asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[str] = []
-
-    def get(self, key: str, default: object = None) -> object:  # type: ignore[override]  # no value, so the default
-        """Note the question and give the default."""
-        self.asked.append(key)
-        return default
+    expected = [[f"`{each.name}`", each.meaning, in_words.get(each.name, defaults[each.name])] for each in VARIABLES]
+    assert _table("variable") == expected
 
 
 def test_readme_table_of_commands_is_complete(

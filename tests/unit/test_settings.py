@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
+import operator
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modelboot._settings import Deadline, Settings, as_folder, as_folders, origins, read_settings
+from modelboot._settings import Settings, TrustEnv, directories, directory, origins, read_settings
 from modelboot.errors import SettingsError
 
 SWITCHES = {"0": False, "no": False, "OFF": False, "false": False, "1": True, "yes": True, "on": True, "True": True}
@@ -34,8 +34,8 @@ ACCEPTED: list[tuple[str, str, str, object]] = [
     ("MODELBOOT_DEADLINE", "deadline_s", "9999999", 2e6),
     ("MODELBOOT_RETRIES", "retries", "0", 0),
     ("MODELBOOT_RETRIES", "retries", "12", 12),
-    ("REQUESTS_CA_BUNDLE", "ca_bundle", "/ca.pem", ("REQUESTS_CA_BUNDLE", Path("/ca.pem"))),
-    ("CURL_CA_BUNDLE", "ca_bundle", " /etc/../ca ", ("CURL_CA_BUNDLE", Path("/ca"))),
+    ("REQUESTS_CA_BUNDLE", "trust_env.ca_bundle", "/ca.pem", ("REQUESTS_CA_BUNDLE", Path("/ca.pem"))),
+    ("CURL_CA_BUNDLE", "trust_env.ca_bundle", " /etc/../ca ", ("CURL_CA_BUNDLE", Path("/ca"))),
 ]
 FOLDER = "a folder (~ only where there is a home folder)"
 REFUSED: list[tuple[str, str, str]] = [
@@ -73,8 +73,7 @@ def test_settings_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         index=True,
         target=None,
         home=Path("/cache/modelboot"),
-        ca_bundle=None,
-        netrc=None,
+        trust_env=TrustEnv(netrc=None, ca_bundle=None),
         timeout_s=30.0,
         deadline_s=1800.0,
         retries=4,
@@ -85,7 +84,7 @@ def test_settings_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("variable", "setting", "text", "value"), ACCEPTED, ids=ids(ACCEPTED))
 def test_variable_accepted(variable: str, setting: str, text: str, value: object) -> None:
     """An accepted form is read as its value, of the right type."""
-    read = getattr(read_settings({variable: text}), setting)
+    read = operator.attrgetter(setting)(read_settings({variable: text}))
     assert (read, type(read)) == (value, type(value) if not isinstance(value, Path) else type(Path()))
 
 
@@ -156,13 +155,13 @@ def test_folder_relative(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 def test_folder_with_a_link(tmp_path: Path) -> None:
     """Links in a folder's path stay: what the user wrote is what is shown."""
     (tmp_path / "link").symlink_to(tmp_path)
-    assert as_folder(tmp_path / "link" / "t") == tmp_path / "link" / "t"
+    assert directory(tmp_path / "link" / "t") == tmp_path / "link" / "t"
 
 
 def test_folder_empty() -> None:
     """An empty argument is refused: it would mean the working directory, which nobody asked for."""
     with pytest.raises(SettingsError, match=r"^folder='' is not a folder"):
-        as_folder("")
+        directory("")
 
 
 @pytest.mark.parametrize(
@@ -172,12 +171,12 @@ def test_folder_empty() -> None:
 )
 def test_folders_of_an_argument(paths: Any) -> None:  # noqa: ANN401 - every form the interface takes
     """Several folders may come as one text or as any iterable."""
-    assert as_folders(paths) == (Path("/a"), Path("/b"))
+    assert directories(paths) == (Path("/a"), Path("/b"))
 
 
 def test_folders_of_one_path() -> None:
     """A single path is one folder, even with the separator in its name."""
-    assert as_folders(Path(f"/a{os.pathsep}b")) == (Path(f"/a{os.pathsep}b"),)
+    assert directories(Path(f"/a{os.pathsep}b")) == (Path(f"/a{os.pathsep}b"),)
 
 
 @pytest.mark.parametrize(
@@ -224,17 +223,17 @@ def test_folder_below_the_home_of_a_user_without_one(monkeypatch: pytest.MonkeyP
 def test_ca_bundle_of_two() -> None:
     """Of two bundles that of requests counts, as requests itself has it."""
     env = {"CURL_CA_BUNDLE": "/curl.pem", "REQUESTS_CA_BUNDLE": "/requests.pem"}
-    assert read_settings(env).ca_bundle == ("REQUESTS_CA_BUNDLE", Path("/requests.pem"))
-    assert read_settings(env | {"REQUESTS_CA_BUNDLE": ""}).ca_bundle == ("CURL_CA_BUNDLE", Path("/curl.pem"))
+    assert read_settings(env).trust_env.ca_bundle == ("REQUESTS_CA_BUNDLE", Path("/requests.pem"))
+    assert read_settings(env | {"REQUESTS_CA_BUNDLE": ""}).trust_env.ca_bundle == ("CURL_CA_BUNDLE", Path("/curl.pem"))
 
 
 @pytest.mark.parametrize("name", [".netrc", "_netrc"])
 def test_netrc_of_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
     """The file of either name in the home folder is found."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert read_settings({}).netrc is None
+    assert read_settings({}).trust_env.netrc is None
     (tmp_path / name).touch()
-    assert read_settings({}).netrc == tmp_path / name
+    assert read_settings({}).trust_env.netrc == tmp_path / name
 
 
 def test_netrc_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -242,16 +241,16 @@ def test_netrc_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in (".netrc", "other"):
         (tmp_path / name).touch()
-    assert read_settings({"NETRC": str(tmp_path / "other")}).netrc == tmp_path / "other"
-    assert read_settings({"NETRC": " ~/other "}).netrc == tmp_path / "other"
-    assert read_settings({"NETRC": ""}).netrc == tmp_path / ".netrc"
-    assert read_settings({"NETRC": str(tmp_path / "absent")}).netrc is None
+    assert read_settings({"NETRC": str(tmp_path / "other")}).trust_env.netrc == tmp_path / "other"
+    assert read_settings({"NETRC": " ~/other "}).trust_env.netrc == tmp_path / "other"
+    assert read_settings({"NETRC": ""}).trust_env.netrc == tmp_path / ".netrc"
+    assert read_settings({"NETRC": str(tmp_path / "absent")}).trust_env.netrc is None
 
 
 def test_netrc_of_a_user_without_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user without a home folder has no such file."""
     _without_home(monkeypatch)
-    assert read_settings({}).netrc is None
+    assert read_settings({}).trust_env.netrc is None
 
 
 def in_force(env: dict[str, str]) -> dict[str, tuple[str, str]]:
@@ -319,44 +318,3 @@ def test_origins_in_lower_case(env: dict[str, str], shown: str | None) -> None:
     """Of the proxies' variables the one that counts is told."""
     values = [value for name, (value, _) in in_force(env).items() if not name.startswith("MODELBOOT_")]
     assert values == ([] if shown is None else [shown])
-
-
-class Clock:
-    """A monotonic clock that a test moves on."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Take the place of the real one."""
-        self.now_s = 1000.0
-        monkeypatch.setattr(time, "monotonic", lambda: self.now_s)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Return a clock at 1000 s."""
-    return Clock(monkeypatch)
-
-
-@pytest.mark.parametrize(
-    ("passed_s", "remaining_s"),
-    [(0.0, 30.0), (12.5, 17.5), (30.0, 0.0), (31.0, 0.0), (1e9, 0.0)],
-    ids=["at-once", "on-the-way", "just-now", "past", "long-past"],
-)
-def test_deadline_remaining(clock: Clock, passed_s: float, remaining_s: float) -> None:
-    """What is left shrinks with the clock and never falls below nothing."""
-    deadline = Deadline.after(30.0)
-    clock.now_s += passed_s
-    assert deadline.remaining_s == remaining_s
-
-
-def test_deadline_total(clock: Clock) -> None:
-    """How far away it was when it was set is kept, for messages."""
-    deadline = Deadline.after(1800.0)
-    clock.now_s += 5000.0
-    assert (deadline.total_s, deadline.ends_at_s, str(deadline)) == (1800.0, 2800.0, "deadline of 1800 s passed")
-
-
-def test_deadline_is_frozen(clock: Clock) -> None:
-    """Nobody on the way can put it off."""
-    deadline = Deadline.after(30.0)
-    with pytest.raises(AttributeError, match="cannot assign to field 'ends_at_s'"):
-        deadline.ends_at_s = clock.now_s + 60  # type: ignore[misc]  # what the test is about

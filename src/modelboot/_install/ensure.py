@@ -21,9 +21,10 @@ from modelboot._install.installed import Found
 from modelboot._install.publish import publish
 from modelboot._install.room import prepared
 from modelboot._install.target import Place
+from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
-from modelboot._settings import Deadline, Settings, as_folder, as_folders, read_settings
+from modelboot._settings import Settings, directories, directory, read_settings
 from modelboot.errors import InstallError
 
 Source = Literal["present", "wheelhouse", "release", "index"]
@@ -98,9 +99,9 @@ def ensure_model(
     """Read the settings, let arguments beat them, and install; `modelboot.ensure_model` says the rest."""
     settings = read_settings()
     if target is not None:
-        settings = replace(settings, target=as_folder(target))
+        settings = replace(settings, target=directory(target))
     if wheelhouse is not None:
-        settings = replace(settings, wheelhouse=as_folders(wheelhouse))
+        settings = replace(settings, wheelhouse=directories(wheelhouse))
     if offline is not None:
         settings = replace(settings, offline=offline)
     return ensure(resolve(model), settings)[0]

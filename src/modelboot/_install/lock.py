@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from modelboot._settings import Deadline
+from modelboot._limits import Deadline
 from modelboot.errors import InstallError
 
 if sys.platform != "win32":

@@ -16,9 +16,10 @@ from typing import Literal
 from modelboot._files import fsync_folder, fsync_tree, sha256_of
 from modelboot._install import stage as _stage
 from modelboot._install.target import WORK
+from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
-from modelboot._settings import Deadline, Settings
+from modelboot._settings import Settings
 from modelboot._sources.fetch import Order, get_wheel
 from modelboot.errors import InstallError
 

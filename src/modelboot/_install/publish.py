@@ -18,8 +18,9 @@ from modelboot._install import target as _places
 from modelboot._install.installed import DistInfo, Found
 from modelboot._install.inventory import Item
 from modelboot._install.target import Place
+from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
-from modelboot._settings import Deadline, Settings
+from modelboot._settings import Settings
 from modelboot.errors import InstallError
 
 RACES = 20

@@ -93,7 +93,7 @@ class Client:
     def _ask(self, url: str, asked_url: str, asked: dict[str, str]) -> urllib3.BaseHTTPResponse:
         """Send one request. Identity encoding: the hash is over the file as it lies on the server."""
         headers = {"Accept-Encoding": "identity", "User-Agent": "modelboot", **asked}
-        login = login_for(url, asked_url, self.settings.netrc)
+        login = login_for(url, asked_url, self.settings.trust_env.netrc)
         if login is not None:
             headers["Authorization"] = _basic(login)
         parts = urlsplit(url)

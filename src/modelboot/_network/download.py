@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from modelboot._limits import Deadline
 from modelboot._network import local as _local
 from modelboot._network.partial import Part
 from modelboot._network.response import Body, HttpError
 from modelboot._network.retry import Tries
 from modelboot._pin import ModelPin
 from modelboot._progress import Progress
-from modelboot._settings import Deadline, Settings
+from modelboot._settings import Settings
 from modelboot._sources.source import failure
 from modelboot.errors import Attempt, DownloadError, Kind, without_secrets
 

@@ -112,10 +112,10 @@ def trusted(settings: Settings) -> ssl.SSLContext:
     Raises:
         SettingsError: The bundle cannot be read.
     """
-    if settings.ca_bundle is None:
+    if settings.trust_env.ca_bundle is None:
         context = ssl.create_default_context()
         return context if _system_has_any(context) else _with_certifi(context)
-    variable, bundle = settings.ca_bundle
+    variable, bundle = settings.trust_env.ca_bundle
     try:
         if bundle.is_dir():
             return ssl.create_default_context(capath=str(bundle))

@@ -13,10 +13,11 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from modelboot._files import sha256_of
+from modelboot._limits import Deadline
 from modelboot._network.download import Job, fetch
 from modelboot._pin import ModelPin
 from modelboot._progress import Progress
-from modelboot._settings import Deadline, Settings
+from modelboot._settings import Settings
 from modelboot._sources.pip import pip_download
 from modelboot._sources.source import failure
 from modelboot.errors import Attempt, DownloadError, OfflineError, without_secrets

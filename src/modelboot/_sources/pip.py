@@ -11,8 +11,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
-from modelboot._settings import Deadline, Settings
+from modelboot._settings import Settings
 from modelboot._sources.source import failure
 from modelboot.errors import Attempt, DownloadError, Kind
 

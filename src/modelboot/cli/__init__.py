@@ -18,7 +18,7 @@ from modelboot._install.ensure import ensure_model
 from modelboot._install.inventory import Item, audit, installed, inventory
 from modelboot._install.provision import provision
 from modelboot._install.publish import uninstall
-from modelboot._settings import as_folder, read_settings
+from modelboot._settings import directory, read_settings
 from modelboot.cli import commands as _report
 from modelboot.cli.output import log_to_stderr, make_stdout_forgiving, one_line
 from modelboot.errors import ModelbootError
@@ -209,7 +209,7 @@ def _installed(model: str) -> list[Item]:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    settings, dest = read_settings(), as_folder(options.dest)
+    settings, dest = read_settings(), directory(options.dest)
     wheels = []
     for model in options.models:
         wheels.append(provision(resolve(model), dest, settings))

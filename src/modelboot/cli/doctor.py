@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from modelboot._install import target as _places
+from modelboot._limits import Deadline
 from modelboot._network.client import Client
 from modelboot._network.response import Body, HttpError
 from modelboot._network.trust_env import proxy_for
 from modelboot._pin import ModelPin
-from modelboot._settings import Deadline, Settings, origins
+from modelboot._settings import Settings, origins
 from modelboot._sources import fetch as _sources
 from modelboot._sources import pip as _index
 from modelboot.errors import ModelbootError, without_secrets

@@ -14,9 +14,10 @@ from urllib.request import Request, urlopen
 import pytest
 
 from modelboot import DownloadError, ModelPin, ensure_model
+from modelboot._limits import Deadline
 from modelboot._network.download import Job, fetch
 from modelboot._progress import make_progress
-from modelboot._settings import Deadline, read_settings
+from modelboot._settings import read_settings
 from modelboot.cli import main
 from support.peers import MIRROR_LOGIN as LOGIN
 from support.peers import Authority, Peer, Site, make_authority, nginx

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from modelboot import InstallError, ModelPin
 from modelboot._install import lock as _lock
-from modelboot._settings import Deadline
+from modelboot._limits import Deadline
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
 
 PIN = ModelPin("en_acme_sm", "1.2.0", "0" * 64)
@@ -29,7 +29,7 @@ import sys
 from pathlib import Path
 from modelboot import ModelPin
 from modelboot._install import lock as _lock
-from modelboot._settings import Deadline
+from modelboot._limits import Deadline
 pin = ModelPin("en_acme_sm", "1.2.0", "0" * 64)
 with _lock.held(Path(sys.argv[1]), str(pin), Deadline.after(60)) as is_held:
     print(is_held, flush=True)

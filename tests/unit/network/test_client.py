@@ -22,7 +22,7 @@ from modelboot._network import hosts as _hosts
 from modelboot._network import response as _answer
 from modelboot._network.client import Client
 from modelboot._network.response import HttpError
-from modelboot._settings import Settings
+from modelboot._settings import Settings, TrustEnv
 from support.server import ModelServer, Reply
 
 BODY = bytes(range(256)) * 1024
@@ -572,6 +572,9 @@ def test_opened_netrc_login_of_each_host(
     server.serve("/x.whl", Reply(302, {"Location": f"http://localhost:{other_server.port}/y.whl"}))
     other_server.serve("/y.whl", Reply(302, {"Location": f"{other_server.url}/z.whl"}))
     other_server.serve("/z.whl", Reply(body=BODY))
-    read(f"{server.url.replace('//', '//user:secret@')}/x.whl", replace(settings, netrc=tmp_path / "netrc"))
+    read(
+        f"{server.url.replace('//', '//user:secret@')}/x.whl",
+        replace(settings, trust_env=TrustEnv(netrc=tmp_path / "netrc")),
+    )
     sent = [request.headers.get("Authorization") for request in [*server.requests, *other_server.requests]]
     assert sent == [login("user:secret"), login("me:local"), None]

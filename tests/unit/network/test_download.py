@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from modelboot import ModelPin
+from modelboot._limits import Deadline
 from modelboot._network import download as _download
 from modelboot._network import retry as _retry
 from modelboot._network.download import Job, fetch
-from modelboot._settings import Deadline, Settings
+from modelboot._settings import Settings, TrustEnv
 from modelboot.errors import DownloadError, HashMismatchError, InstallError, SettingsError
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
 from support.server import ModelServer, Reply
@@ -420,7 +421,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from modelboot import ModelPin
-from modelboot._settings import Deadline
+from modelboot._limits import Deadline
 from modelboot._network.download import Job, fetch
 from modelboot._progress import make_progress
 from modelboot._settings import read_settings
@@ -546,7 +547,7 @@ def test_fetch_file_that_shrinks(tmp_path: Path, scene: Scene) -> None:
 
 def test_fetch_certificates_that_cannot_be_read(server: ModelServer, scene: Scene, tmp_path: Path) -> None:
     """A setting that cannot be used is the caller's to correct, not the source's failure."""
-    scene = scene.with_settings(ca_bundle=("CURL_CA_BUNDLE", tmp_path / "absent.pem"))
+    scene = scene.with_settings(trust_env=TrustEnv(ca_bundle=("CURL_CA_BUNDLE", tmp_path / "absent.pem")))
     with pytest.raises(SettingsError, match=r"^CURL_CA_BUNDLE='.*absent\.pem' is not a file or folder of PEM"):
         scene.fetch(server.url + PATH)
     scene.assert_nothing_left()

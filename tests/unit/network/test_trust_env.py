@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from modelboot._network.trust_env import login_for, proxy_for, trusted
-from modelboot._settings import Settings
+from modelboot._settings import Settings, TrustEnv
 from modelboot.errors import SettingsError
 from support.peers import Authority, make_authority
 
@@ -252,7 +252,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def plain(settings: Settings) -> Settings:
     """Return settings without a bundle."""
-    return replace(settings, ca_bundle=None)
+    return replace(settings, trust_env=TrustEnv())
 
 
 @pytest.fixture
@@ -309,13 +309,13 @@ def test_trusted_by_default(plain: Settings, authority: Authority) -> None:
 
 def test_trusted_bundle_file(plain: Settings, authority: Authority) -> None:
     """A bundle that is a file is trusted."""
-    handshake(trusted(replace(plain, ca_bundle=("CURL_CA_BUNDLE", authority.ca))), authority)
+    handshake(trusted(replace(plain, trust_env=TrustEnv(ca_bundle=("CURL_CA_BUNDLE", authority.ca)))), authority)
 
 
 def test_trusted_bundle_folder(plain: Settings, authority: Authority, tmp_path: Path) -> None:
     """A bundle that is a folder is trusted."""
     folder = hashed(authority, tmp_path / "folder")
-    handshake(trusted(replace(plain, ca_bundle=("REQUESTS_CA_BUNDLE", folder))), authority)
+    handshake(trusted(replace(plain, trust_env=TrustEnv(ca_bundle=("REQUESTS_CA_BUNDLE", folder)))), authority)
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
@@ -331,7 +331,9 @@ def test_trusted_by_openssls_variables(
 @pytest.mark.parametrize("bundle", ["private", "none"])
 def test_trusted_other_host(plain: Settings, authority: Authority, bundle: str) -> None:
     """A certificate of another host is refused, whoever vouches for it: nothing switches verification off."""
-    chosen = replace(plain, ca_bundle=("CURL_CA_BUNDLE", authority.ca)) if bundle == "private" else plain
+    chosen = (
+        replace(plain, trust_env=TrustEnv(ca_bundle=("CURL_CA_BUNDLE", authority.ca))) if bundle == "private" else plain
+    )
     context = trusted(chosen)
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert refused(context, authority, "other.test")
@@ -354,7 +356,7 @@ def test_trusted_bundle_of_no_use(plain: Settings, tmp_path: Path, variable: str
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(SettingsError, match=r"is not a file or folder of PEM certificates") as error:
-        trusted(replace(plain, ca_bundle=(variable, path)))
+        trusted(replace(plain, trust_env=TrustEnv(ca_bundle=(variable, path))))
     assert (error.value.variable, error.value.value) == (variable, str(path))
 
 

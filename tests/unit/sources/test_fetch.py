@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelboot import ModelPin
+from modelboot._limits import Deadline
 from modelboot._progress import make_progress
-from modelboot._settings import Deadline, Settings, read_settings
+from modelboot._settings import Settings, read_settings
 from modelboot._sources.fetch import Delivery, Order, get_wheel
 from modelboot.errors import DownloadError, HashMismatchError, InstallError, OfflineError
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
@@ -311,7 +312,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from modelboot import ModelPin
-from modelboot._settings import Deadline
+from modelboot._limits import Deadline
 from modelboot._progress import make_progress
 from modelboot._settings import read_settings
 from modelboot._sources.fetch import Order, get_wheel

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelboot import ModelPin
-from modelboot._settings import Deadline, Settings
+from modelboot._limits import Deadline
+from modelboot._settings import Settings
 from modelboot._sources.pip import pip_download
 from modelboot.errors import Attempt, DownloadError, HashMismatchError
 from support.hostile import NAME, VERSION, plain_wheel
