@@ -1,4 +1,4 @@
-"""ModelPin: one wheel of a spaCy pipeline, by its SHA-256, and where it is published; comparing versions (PEP 440)."""
+"""ModelPin: one wheel of a spaCy pipeline, by its SHA-256, and where it is published; comparing names and versions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from modelboot.errors import SettingsError, without_secrets
@@ -136,6 +137,11 @@ def is_requirement(text: str) -> bool:
         return bool(Requirement(text).name)
     except InvalidRequirement:
         return False
+
+
+def same_name(one: str, other: str) -> bool:
+    """Tell whether two spellings mean one distribution, as package indexes judge it (PEP 503)."""
+    return canonicalize_name(one) == canonicalize_name(other)
 
 
 def same_version(one: str, other: str) -> bool:

@@ -9,7 +9,15 @@ import pytest
 
 from modelboot import ModelPin, SettingsError
 from modelboot._catalog import installed_version, unmet_requirement
-from modelboot._pin import accepts_version, is_older_than_range, is_requirement, is_version, same_version, version_key
+from modelboot._pin import (
+    accepts_version,
+    is_older_than_range,
+    is_requirement,
+    is_version,
+    same_name,
+    same_version,
+    version_key,
+)
 
 NAME, VERSION, SHA = "en_acme_sm", "1.2.0", "0123456789abcdef" * 4
 URL = "https://host/path/en_acme_sm-1.2.0-py3-none-any.whl"
@@ -241,6 +249,24 @@ def test_is_requirement_false(text: str) -> None:
 def test_same(one: str, other: str, *, is_same: bool) -> None:
     """Two spellings of one version are the same, and a text that is no version is only itself."""
     assert same_version(one, other) is is_same
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [
+        ("en_acme_sm", True),
+        ("en-acme-sm", True),
+        ("En.Acme_SM", True),
+        ("en--acme_.sm", True),
+        ("en_acme_md", False),
+        ("enacmesm", False),
+        ("", False),
+    ],
+)
+def test_same_name(other: str, *, is_same: bool) -> None:
+    """Names are one when only case and separators differ, however many separators stand together."""
+    assert same_name(NAME, other) is is_same
+    assert same_name(other, NAME) is is_same
 
 
 def test_ascending() -> None:

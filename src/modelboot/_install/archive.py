@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelboot._pin import ModelPin, same_version
+from modelboot._pin import ModelPin, same_name, same_version
 
 EXPANSION_FREE_BYTES = 100_000_000
 """Members may always be so large in all: the wheel of an untrained pipeline is small, but its tables are not."""
@@ -170,12 +170,12 @@ def _record_issues(members: list[zipfile.ZipInfo], rows: dict[str, tuple[str, st
 def _metadata_issues(archive: zipfile.ZipFile, dist_info: str, pin: ModelPin) -> Iterator[str]:
     metadata = email.parser.Parser().parsestr(_read(archive, f"{dist_info}/METADATA"), headersonly=True)
     wheel = email.parser.Parser().parsestr(_read(archive, f"{dist_info}/WHEEL"), headersonly=True)
-    if _normal(str(metadata["Name"])) != _normal(pin.name):
+    if not same_name(str(metadata["Name"]), pin.name):
         yield f"METADATA names {metadata['Name']}, not {pin.name}"
     if not same_version(str(metadata["Version"]), pin.version):
         yield f"METADATA has version {metadata['Version']}, not {pin.version}"
     folder_name, _, folder_version = dist_info.removesuffix(".dist-info").rpartition("-")
-    if _normal(folder_name) != _normal(pin.name) or not same_version(folder_version, pin.version):
+    if not same_name(folder_name, pin.name) or not same_version(folder_version, pin.version):
         yield f"{dist_info} is not of {pin}"
     if str(wheel["Root-Is-Purelib"]).lower() != "true" or not str(wheel["Wheel-Version"]).startswith("1."):
         yield "WHEEL is not of a pure Python wheel, version 1"
@@ -204,7 +204,3 @@ def _read(archive: zipfile.ZipFile, path: str) -> str:
     if member.file_size > SMALL_BYTES:
         raise PolicyError([f"{path} has {member.file_size} bytes"])
     return archive.read(member).decode("utf-8")
-
-
-def _normal(name: str) -> str:
-    return name.replace("-", "_").replace(".", "_").lower()

@@ -10,7 +10,6 @@ import base64
 import csv
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Literal
 
 from modelboot._files import sha256_of
 from modelboot._install.target import INSTALLER
-from modelboot._pin import ModelPin, is_newer_version, same_version
+from modelboot._pin import ModelPin, is_newer_version, same_name, same_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,7 @@ def look(folder: Path, pin: ModelPin) -> Sighting:
 
 def _look(folder: Path, pin: ModelPin) -> Sighting:
     package = folder / pin.name
-    dist_infos = [info for info in dist_infos_in(folder) if _canonical(info.name) == _canonical(pin.name)]
+    dist_infos = [info for info in dist_infos_in(folder) if same_name(info.name, pin.name)]
     remains = (*(info.path for info in dist_infos), *([package] if os.path.lexists(package) else []))
     for info in dist_infos:
         if _is_pinned(info, pin) and missing(folder, info, package) is None:
@@ -210,7 +209,3 @@ def unrecorded(found: Found) -> list[str]:
     files = (path for top in (found.package, found.dist_info.path) for path in top.rglob("*") if not path.is_dir())
     names = (path.relative_to(found.folder).as_posix() for path in files if "__pycache__" not in path.parts)
     return sorted(name for name in names if name not in recorded)
-
-
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()  # PEP 503

@@ -253,6 +253,7 @@ def test_inspect_honest_wheel(tmp_path: Path) -> None:
         pytest.param(Tampering(omitted=[f"{INFO}/entry_points.txt"]), id="no-entry-points"),
         pytest.param(Tampering(entry_points="[console_scripts]\n[spacy_models]\na = b\n"), id="no-script-in-section"),
         pytest.param(Tampering(metadata_name="en-tiny.SM", metadata_version="1.0"), id="other-spelling"),
+        pytest.param(Tampering(metadata_name="en--tiny_-sm"), id="doubled-separators"),
         pytest.param(Tampering(extra={f"{NAME}/empty": b"", f"{NAME}/a b/ü.txt": b"x"}), id="odd-names"),
         pytest.param(Tampering(wheel_text="Wheel-Version: 1.9\nRoot-Is-Purelib: True\n"), id="wheel-1.9"),
     ],
