@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.parser
+import os
 import subprocess
 import sys
 import zipfile
@@ -15,7 +16,8 @@ from packaging.requirements import Requirement
 
 from modelboot import ModelPin
 from support import real
-from support.processes import ask_at_once
+from support.children import environment, pin_arguments
+from support.races import Answer, Race, run
 from support.wheels import Tampering, build_wheel
 
 BESIDE = ("installer<1.0", "filelock<4")
@@ -39,33 +41,41 @@ def libraries(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.mark.index
-def test_ensure_model_with_older_libraries(libraries: Path, tiny_pin: ModelPin, target: Path, tmp_path: Path) -> None:
-    """Two processes on one lock: one installs and one finds the result, with exactly those libraries at work."""
-    answers = ask_at_once(tiny_pin, processes=2, cwd=tmp_path, libraries=[libraries])
+def test_ensure_model_with_older_libraries(libraries: Path, tiny_pin: ModelPin, tmp_path: Path) -> None:
+    """Two programs on one lock: one installs and one finds the result, with exactly those libraries in use."""
+    target, answers = _ask(tiny_pin, tmp_path, libraries, programs=2)
     assert sorted(answer.get("source", str(answer)) for answer in answers) == ["present", "release"]
-    assert [_at_work(answer) for answer in answers] == [{str(libraries)}] * 2
+    assert [_in_use(answer) for answer in answers] == [{str(libraries)}] * 2
     assert (target / "en_tiny_sm" / "en_tiny_sm-1.0.0" / "config.cfg").is_file()
     assert sorted(path.name for path in target.iterdir()) == [".modelboot", "en_tiny_sm", "en_tiny_sm-1.0.0.dist-info"]
-    [warm] = ask_at_once(tiny_pin, processes=1, cwd=tmp_path, libraries=[libraries])
+    _, [warm] = _ask(tiny_pin, tmp_path, libraries)
     assert warm.get("source") == "present", warm
 
 
 @pytest.mark.index
 def test_ensure_model_with_older_libraries_refuses_a_wheel_that_leaves_its_folder(
-    libraries: Path, target: Path, tmp_path: Path
+    libraries: Path, tmp_path: Path
 ) -> None:
     """Where installer 0.7 would write `../x`, as with every version, the archive is refused and nothing is written."""
     wheel = build_wheel(tmp_path / "hostile", tampering=Tampering(extra={"../x": b"escaped"}))
     pin = ModelPin(wheel.name, wheel.version, wheel.sha256, url=wheel.url)
-    [answer] = ask_at_once(pin, processes=1, cwd=tmp_path, libraries=[libraries])
+    target, [answer] = _ask(pin, tmp_path, libraries)
     assert answer.get("error") == "InstallError", answer
     assert "path '../x' leaves its folder" in answer["message"]
-    assert _at_work(answer) == {str(libraries)}
+    assert _in_use(answer) == {str(libraries)}
     assert not target.exists()
     assert [*tmp_path.rglob("x")] == []
 
 
-def _at_work(answer: dict[str, dict[str, list[str]]]) -> set[str]:
+def _ask(pin: ModelPin, folder: Path, libraries: Path, *, programs: int = 1) -> tuple[Path, list[Answer]]:
+    """Ask for a model in programs that find these libraries first; return the target and the answers."""
+    race = Race(pin=pin_arguments(pin), folder=str(folder), programs=programs, processes=1)
+    path = f"{libraries}{os.pathsep}{environment({})['PYTHONPATH']}"
+    (answers,) = run(race, env={"PYTHONPATH": path})
+    return race.target_of(0), answers
+
+
+def _in_use(answer: Answer) -> set[str]:
     """Name the folders installer and filelock were imported from."""
     return {folder for _, folder in answer["libraries"].values()}
 

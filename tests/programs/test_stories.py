@@ -23,6 +23,7 @@ from support.children import (
     environment,
     make_env,
     owned,
+    pin_arguments,
     public_folder,
     python,
     skip_unless_other_user,
@@ -47,11 +48,6 @@ def served(wheel: BuiltWheel, server: ModelServer, *replies: Reply) -> ModelPin:
     path = f"/{wheel.path.name}"
     server.serve(path, *(replies or [Reply(body=wheel.path.read_bytes())]))
     return ModelPin(wheel.name, wheel.version, wheel.sha256, url=f"{server.url}{path}")
-
-
-def words(pin: ModelPin) -> list[str]:
-    """Return a pin as the arguments of a script."""
-    return [pin.name, pin.version, pin.sha256, str(pin.url)]
 
 
 def library(interpreter: Path) -> Path:
@@ -103,7 +99,9 @@ def test_story_1_parallel_test_suite(repeats: int, wheel: BuiltWheel, server: Mo
     (tmp_path / "test_app.py").write_text(SUITE, "utf-8")
     for number in range(1, repeats + 1):
         target = tmp_path / f"target{number}"
-        env = environment({"MODELBOOT_TARGET": str(target), "PIN": json.dumps(words(pin)), "PYTEST_ADDOPTS": None})
+        env = environment(
+            {"MODELBOOT_TARGET": str(target), "PIN": json.dumps(pin_arguments(pin)), "PYTEST_ADDOPTS": None}
+        )
         assert set(parallel_suites(tmp_path, env)) == {0}
         assert server.count(f"/{wheel.path.name}") == number
         assert names(target) == [".modelboot", "en_core_web_sm", "en_core_web_sm-3.8.0.dist-info"]
@@ -141,10 +139,10 @@ def test_story_2_image_baked_as_root_run_as_nobody(wheel: BuiltWheel) -> None:
         interpreter = make_env(folder / "env")
         unset = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "MODELBOOT_TARGET", "MODELBOOT_HOME"))
         env: dict[str, str | None] = {**unset, "TMPDIR": "/nonexistent"}
-        built = python(BUILD, *words(pin), executable=str(interpreter), env=unset, umask=0o022)
+        built = python(BUILD, *pin_arguments(pin), executable=str(interpreter), env=unset, umask=0o022)
         assert str(library(interpreter)) in built.stdout, built.stderr
         before = snapshot(library(interpreter))
-        as_nobody = command(USE, *words(pin)[:3], user=OTHER, executable=str(interpreter))
+        as_nobody = command(USE, *pin_arguments(pin)[:3], user=OTHER, executable=str(interpreter))
         sealed = ["unshare", "-m", "-n", "sh", "-c", SEALED, "sh", str(folder), *as_nobody]
         done = subprocess.run(sealed, env=environment(env), capture_output=True, text=True, check=False)
         assert (done.stdout, done.stderr) == ("3.8.0\n", "")
@@ -176,7 +174,7 @@ def test_story_3_uv_environment_without_pip(wheel: BuiltWheel, server: ModelServ
     before = snapshot(library(interpreter))
     env = in_env(interpreter, PATH="", MODELBOOT_INDEX="1")
     done = subprocess.run(
-        command(EMBEDDED, *words(pin), executable=str(interpreter)),
+        command(EMBEDDED, *pin_arguments(pin), executable=str(interpreter)),
         env=env,
         capture_output=True,
         text=True,
@@ -227,11 +225,11 @@ def test_story_5_killed_half_way(
     whole = Reply(body=wheel.path.read_bytes())
     in_transfer = moment == KILLS["transfer"]
     pin = served(wheel, server, Reply(body=whole.body, stall="body") if in_transfer else whole, whole)
-    victim = subprocess.Popen(command(KILLED, *words(pin), *moment), env=environment({}))
+    victim = subprocess.Popen(command(KILLED, *pin_arguments(pin), *moment), env=environment({}))
     sibling = None
     if in_transfer:
         assert server.wait_for(f"/{wheel.path.name}")
-        sibling = subprocess.Popen(command(BUILD, *words(pin)), env=environment({}), stdout=subprocess.PIPE)
+        sibling = subprocess.Popen(command(BUILD, *pin_arguments(pin)), env=environment({}), stdout=subprocess.PIPE)
         victim.kill()
     assert victim.wait(60) == -9
     nlp = get_nlp(pin)
@@ -300,7 +298,7 @@ def test_story_9_two_users_one_box(wheel: BuiltWheel, server: ModelServer) -> No
                 "HOME": str(folder / name),
                 "TMPDIR": str(folder / "tmp"),
             }
-            return subprocess.Popen(command(BUILD, *words(pin), user=user), env=environment(settings))
+            return subprocess.Popen(command(BUILD, *pin_arguments(pin), user=user), env=environment(settings))
 
         alice = run("alice", alice_id)
         assert server.wait_for("/alice/en_core_web_sm.whl")

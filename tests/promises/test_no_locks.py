@@ -16,9 +16,9 @@ import pytest
 
 from modelboot import InstallError, ModelPin, ensure_model
 from modelboot._install import lock as _lock
-from support.children import OTHER, command, environment, owned, public_folder, skip_unless_other_user
+from support.children import OTHER, command, environment, owned, pin_arguments, public_folder, skip_unless_other_user
 from support.folders import dist_infos, is_whole, leftovers, names
-from support.racers import FAULTS, Race, run
+from support.races import LOCK_FAULTS, Answer, Race, hung, run
 from support.scenes import DIST_INFO, NAME, NEW, OLD, pin_of, small_wheel
 from support.server import Reply
 
@@ -30,7 +30,7 @@ HOLD = """
 import sys, modelboot
 modelboot.ensure_model(modelboot.ModelPin(sys.argv[1], sys.argv[2], sys.argv[3], url=sys.argv[4]))
 """
-NO_LOCKS = [fault for fault in FAULTS if fault]
+NO_LOCKS = [fault for fault in LOCK_FAULTS if fault]
 
 
 @pytest.fixture
@@ -48,19 +48,19 @@ def old(tmp_path: Path) -> BuiltWheel:
 
 def race_for(wheel: BuiltWheel, folder: Path, **changes: object) -> Race:
     """Describe a race of eight for a wheel."""
-    pin = (wheel.name, wheel.version, wheel.sha256)
-    return Race(pin=pin, url=wheel.url, folder=str(folder), **changes)  # type: ignore[arg-type]  # of Race's own types
+    return Race(pin=pin_arguments(pin_of(wheel)), folder=str(folder), **changes)  # type: ignore[arg-type]  # of Race's own types
 
 
-def judge(race: Race, answers: list[list[str]], count: Callable[..., None], what: str) -> None:
-    """Demand of every round: each racer succeeded, one whole model remains and nothing else."""
-    everyone = [answer for of_round in answers for answer in of_round]
+def judge(race: Race, answers: list[list[Answer]], count: Callable[..., None], what: str) -> None:
+    """Demand of every round: each racer succeeded, one complete model remains and nothing else."""
+    everyone = [answer for answers_of_round in answers for answer in answers_of_round]
     targets = [(race.target_of(number), race.pin_of(number)) for number in range(race.rounds)]
     left = [name for target, pin in targets for name in leftovers(target, pin)]
     left += [home.name for home in map(race.home_of, range(race.rounds)) if home.exists()]
     torn = [target for target, pin in targets if not is_whole(target, pin) or len(dist_infos(target)) != 1]
-    count(what, count=len(everyone), torn=len(torn), wedged=everyone.count("wedged"), left=len(left))
-    assert set(everyone) == {f"ok {race.pin[1]}"}
+    count(what, count=len(everyone), torn=len(torn), wedged=hung(answers), left=len(left))
+    assert everyone
+    assert [answer for answer in everyone if answer.get("version") != race.pin[1]] == []
     assert (torn, left) == ([], [])
 
 
@@ -69,7 +69,7 @@ def test_race_without_locks_ends_with_one_whole_model(
     fault: str, wheel: BuiltWheel, tmp_path: Path, count: Callable[..., None]
 ) -> None:
     """Eight racers at once, where locks do nothing or are refused: all succeed, one whole model, nothing left."""
-    race = race_for(wheel, tmp_path, fault=fault, rounds=3)
+    race = race_for(wheel, tmp_path, locks=fault, rounds=3)
     judge(race, run(race), count, f"racers, locks: {fault}")
 
 
@@ -78,8 +78,8 @@ def test_race_without_locks_replaces_an_older_version(
     fault: str, wheel: BuiltWheel, old: BuiltWheel, tmp_path: Path, count: Callable[..., None]
 ) -> None:
     """Eight racers replace modelboot's own older version without locks: one dist-info remains, the new one."""
-    before = (old.name, old.version, old.sha256, old.url)
-    race = race_for(wheel, tmp_path, fault=fault, rounds=3, before=before)
+    before = pin_arguments(pin_of(old))
+    race = race_for(wheel, tmp_path, locks=fault, rounds=3, before=before)
     judge(race, run(race), count, f"racers replacing, locks: {fault}")
 
 
@@ -95,8 +95,8 @@ def test_race_without_locks_repeated_ends_whole(  # noqa: PLR0913, PLR0917 - mos
     count: Callable[..., None],
 ) -> None:
     """Sixty rounds of eight racers without locks, fresh and replacing: never torn, wedged or left over."""
-    before = (old.name, old.version, old.sha256, old.url) if replacing else None
-    race = race_for(wheel, tmp_path, fault=fault, rounds=60, before=before)
+    before = pin_arguments(pin_of(old)) if replacing else None
+    race = race_for(wheel, tmp_path, locks=fault, rounds=60, before=before)
     judge(race, run(race), count, f"racers, 60 rounds{', replacing' if replacing else ''}, locks: {fault}")
 
 

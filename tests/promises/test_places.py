@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelboot import ModelPin, ensure_model, get_nlp
-from support.children import OTHER, environment, libraries, owned, public_folder, python, skip_unless_other_user
+from support.children import (
+    OTHER,
+    environment,
+    libraries,
+    owned,
+    pin_arguments,
+    public_folder,
+    python,
+    skip_unless_other_user,
+)
 from support.folders import dist_infos, is_whole, leftovers, modes, snapshot
 from support.scenes import NEW, OLD, pin_of, small_wheel
 from support.server import Reply
@@ -48,16 +57,15 @@ def served(server: ModelServer, tmp_path: Path) -> ModelPin:
     return ModelPin(wheel.name, wheel.version, wheel.sha256, url=f"{server.url}/{wheel.path.name}")
 
 
-def words(pin: ModelPin) -> list[str]:
-    """Return a pin as the arguments of a script."""
-    return [pin.name, pin.version, pin.sha256, str(pin.url)]
-
-
 def ensure_as_other(pin: ModelPin, *, executable: str | None = None, **env: str | None) -> str:
     """Run ensure_model as another user with nothing of this user's, and return what it says."""
     settings = dict.fromkeys(("MODELBOOT_TARGET", "MODELBOOT_HOME", "HOME", "XDG_CACHE_HOME"))
     done = python(
-        ENSURE, *words(pin), user=OTHER, executable=executable, env={**settings, "TMPDIR": "/nonexistent", **env}
+        ENSURE,
+        *pin_arguments(pin),
+        user=OTHER,
+        executable=executable,
+        env={**settings, "TMPDIR": "/nonexistent", **env},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -139,7 +147,7 @@ def test_modes_are_those_pip_gives(umask: int, tmp_path: Path) -> None:
     options = ["--disable-pip-version-check", "--target", str(tmp_path / "pip"), str(wheel.path)]
     subprocess.run([*pip, *options], umask=umask, check=True, capture_output=True, env=environment({}))
     ours = tmp_path / "ours"
-    assert python(ENSURE, *words(pin), umask=umask, env={"MODELBOOT_TARGET": str(ours)}).returncode == 0
+    assert python(ENSURE, *pin_arguments(pin), umask=umask, env={"MODELBOOT_TARGET": str(ours)}).returncode == 0
     theirs = modes(tmp_path / "pip", wheel.name, name)
     assert theirs[f"{wheel.name}/meta.json"] == f"{0o666 & ~umask:o}"
     assert {path: mode for path, mode in modes(ours, wheel.name, name).items() if path in theirs} == theirs
@@ -150,7 +158,7 @@ def test_store_under_umask_022_can_be_read_by_all(tmp_path: Path) -> None:
     """What is published into the store in one rename has not the rights of a private temporary folder."""
     target, pin = tmp_path / "target", pin_of(small_wheel(tmp_path / "wheel", NEW))
     (target / f"{pin.name}-0.1.dist-info").mkdir(parents=True)  # nobody's: the place is taken
-    done = python(ENSURE, *words(pin), umask=0o022, env={"MODELBOOT_TARGET": str(target)})
+    done = python(ENSURE, *pin_arguments(pin), umask=0o022, env={"MODELBOOT_TARGET": str(target)})
     assert done.stdout.startswith(f"release {tmp_path / 'home'}")
     store = next((tmp_path / "home").glob(f"{pin.name}-*"))
     assert store.stat().st_mode & 0o777 == 0o755

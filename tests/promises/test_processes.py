@@ -12,9 +12,17 @@ import pytest
 
 from modelboot import ModelPin
 from support import interrupts
-from support.children import OTHER, command, environment, owned, public_folder, python, skip_unless_other_user
+from support.children import (
+    OTHER,
+    command,
+    environment,
+    owned,
+    public_folder,
+    python,
+    skip_unless_other_user,
+)
 from support.folders import dist_infos, is_whole, leftovers
-from support.racers import Race, run
+from support.races import Answer, Race, hung, run
 from support.scenes import NEW, OLD, pin_of, small_wheel
 from support.server import Reply
 
@@ -28,12 +36,11 @@ if TYPE_CHECKING:
 
 def race_on_slow_origin(
     wheel: BuiltWheel, server: ModelServer, folder: Path, *, wire_s: float, **size: object
-) -> tuple[Race, list[list[str]]]:
+) -> tuple[Race, list[list[Answer]]]:
     """Run a race for a wheel that takes so many seconds over the wire; each round has a URL of its own."""
     slow = Reply(body=wheel.path.read_bytes(), drip_bytes_per_s=int(wheel.size_bytes / wire_s))
     race = Race(
-        pin=(wheel.name, wheel.version, wheel.sha256),
-        url=f"{server.url}/round{{round}}/{wheel.path.name}",
+        pin=[wheel.name, wheel.version, wheel.sha256, f"{server.url}/round{{round}}/{wheel.path.name}"],
         folder=str(folder),
         **size,  # type: ignore[arg-type]  # of Race's own types
     )
@@ -42,34 +49,35 @@ def race_on_slow_origin(
     return race, run(race)
 
 
-def judge(race: Race, answers: list[list[str]], server: ModelServer, count: Callable[..., None], what: str) -> None:
-    """Demand of every round: one request, everyone served, one whole model and nothing else."""
-    everyone = [answer for of_round in answers for answer in of_round]
+def judge(race: Race, answers: list[list[Answer]], server: ModelServer, count: Callable[..., None], what: str) -> None:
+    """Demand of every round: one request, everyone served, one complete model and nothing else."""
+    everyone = [answer for answers_of_round in answers for answer in answers_of_round]
     targets = [(race.target_of(number), race.pin_of(number)) for number in range(race.rounds)]
     torn = [target for target, pin in targets if not is_whole(target, pin)]
     left = [name for target, pin in targets for name in leftovers(target, pin)]
     left += [home.name for home in map(race.home_of, range(race.rounds)) if home.exists()]
-    count(what, count=len(everyone), torn=len(torn), wedged=everyone.count("wedged"), left=len(left))
-    assert {answer for answer in everyone if answer != f"ok {race.pin[1]}"} == set()
-    assert [len(of_round) for of_round in answers] == [race.racers * race.threads] * race.rounds
+    count(what, count=len(everyone), torn=len(torn), wedged=hung(answers), left=len(left))
+    assert [answer for answer in everyone if answer.get("version") != race.pin[1]] == []
+    racers = race.programs * race.processes * race.threads
+    assert [len(answers_of_round) for answers_of_round in answers] == [racers] * race.rounds
     requested = [request.path.split("/")[1] for request in server.requests]
     assert requested == [f"round{number}" for number in range(race.rounds)]
     assert (torn, left) == ([], [])
 
 
 @pytest.mark.parametrize(
-    ("racers", "threads", "rounds"),
+    ("processes", "threads", "rounds"),
     [
         pytest.param(8, 4, 2, id="8 processes x 4 threads"),
         pytest.param(32, 8, 20, id="32 processes x 8 threads", marks=pytest.mark.exhaustive),
     ],
 )
 def test_many_at_once_cost_one_request(  # noqa: PLR0913, PLR0917 - three of them are the case
-    racers: int, threads: int, rounds: int, server: ModelServer, tmp_path: Path, count: Callable[..., None]
+    processes: int, threads: int, rounds: int, server: ModelServer, tmp_path: Path, count: Callable[..., None]
 ) -> None:
     """Processes and threads behind a barrier on a slow origin: one request a round, everyone has the model."""
     wheel = small_wheel(tmp_path / "wheel", NEW)
-    size = {"racers": racers, "threads": threads, "rounds": rounds}
+    size = {"processes": processes, "threads": threads, "rounds": rounds}
     race, answers = race_on_slow_origin(wheel, server, tmp_path, wire_s=0.3, **size)
     judge(race, answers, server, count, "racers on a slow origin")
 
@@ -78,7 +86,7 @@ def test_many_at_once_all_load(
     tiny: BuiltWheel, server: ModelServer, tmp_path: Path, count: Callable[..., None]
 ) -> None:
     """The same with get_nlp: everyone who asked has the pipeline, after one request a round."""
-    race, answers = race_on_slow_origin(tiny, server, tmp_path, wire_s=0.3, racers=4, threads=4, rounds=2, load=True)
+    race, answers = race_on_slow_origin(tiny, server, tmp_path, wire_s=0.3, processes=4, threads=4, rounds=2, load=True)
     judge(race, answers, server, count, "loading racers on a slow origin")
 
 
@@ -128,7 +136,7 @@ PRELOAD = """
 import json, os, sys, threading
 import modelboot
 from modelboot._spacy import cache as _load
-from support.racers import forked
+from support.children import forked
 
 pin = modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])
 nlp = modelboot.get_nlp(pin)

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelboot import ModelPin, ensure_model
-from support.children import OTHER, as_user, command, environment, public_folder, python, skip_unless_other_user
+from support.children import (
+    OTHER,
+    as_user,
+    command,
+    environment,
+    pin_arguments,
+    public_folder,
+    python,
+    skip_unless_other_user,
+)
 from support.folders import names, snapshot
 from support.scenes import pin_of
 from support.wheels import build_wheel
@@ -75,18 +84,13 @@ def installed(tiny: BuiltWheel) -> Iterator[tuple[Path, ModelPin]]:
         yield target, pin
 
 
-def words(pin: ModelPin) -> list[str]:
-    """Return a pin as the arguments of a script."""
-    return [pin.name, pin.version, pin.sha256, str(pin.url)]
-
-
 @pytest.mark.parametrize("script", [LOAD, ENSURE], ids=["get_nlp", "ensure_model"])
 def test_warm_start_has_no_event_but_reading(script: str, installed: tuple[Path, ModelPin]) -> None:
     """Under an audit hook: no socket, write, folder, removal, lock, temporary file or program."""
     target, pin = installed
     before = snapshot(target)
     env = {"MODELBOOT_TARGET": str(target), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = python(script, *words(pin), env=env)
+    done = python(script, *pin_arguments(pin), env=env)
     assert done.returncode == 0, done.stderr
     version, seen = json.loads(done.stdout)
     assert version == "1.0.0"
@@ -124,7 +128,7 @@ def test_warm_start_makes_no_system_call_but_reading(installed: tuple[Path, Mode
     # Python's own byte code of libraries that nobody has imported yet is not what this is about.
     env = {"MODELBOOT_TARGET": str(target), "PYTHONDONTWRITEBYTECODE": "1"}
     strace = ["strace", "-f", "-qq", "-e", f"trace={CALLS}", "-o", str(trace)]
-    done = python(TRACED, *words(pin), env=env, prefix=strace)
+    done = python(TRACED, *pin_arguments(pin), env=env, prefix=strace)
     assert done.returncode == 0, done.stderr
     before, mark, after = trace.read_text("utf-8", errors="replace").partition(BEGINS)
     assert mark
@@ -176,7 +180,7 @@ def test_warm_start_on_a_read_only_file_system_without_a_network(installed: tupl
     require_namespaces()
     target, pin = installed
     env = environment({**NOTHING_OF_HIS_OWN, "MODELBOOT_TARGET": str(target)})
-    words_ = read_only(target, command(USE, *words(pin)[:3], user=OTHER))
+    words_ = read_only(target, command(USE, *pin_arguments(pin)[:3], user=OTHER))
     done = subprocess.run(words_, env=env, capture_output=True, text=True, check=False)
     assert done.stdout == "1.0.0 2\n", done.stderr
     assert done.stderr == ""
@@ -188,7 +192,7 @@ def test_cold_start_on_a_read_only_file_system_says_so(installed: tuple[Path, Mo
     require_namespaces()
     target, pin = installed
     script = USE.replace("get_nlp", "ensure_model").replace('nlp.meta["version"], ', "")
-    other = command(script, "en_other_sm", *words(pin)[1:3], user=OTHER)
+    other = command(script, "en_other_sm", *pin_arguments(pin)[1:3], user=OTHER)
     env = environment({**NOTHING_OF_HIS_OWN, "MODELBOOT_TARGET": str(target)})
     done = subprocess.run(read_only(target, other), env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -202,7 +206,7 @@ def test_warm_start_of_root_on_a_read_only_file_system(installed: tuple[Path, Mo
     target, pin = installed
     script = "import sys, modelboot\nprint(modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4])).source)"
     env = environment({"MODELBOOT_TARGET": str(target), "MODELBOOT_OFFLINE": "1"})
-    words_ = read_only(target, [*as_user(None), sys.executable, "-c", script, *words(pin)[:3]])
+    words_ = read_only(target, [*as_user(None), sys.executable, "-c", script, *pin_arguments(pin)[:3]])
     done = subprocess.run(words_, env=env, capture_output=True, text=True, check=False)
     assert done.stdout == "present\n", done.stderr
     assert names(target / ".modelboot") == [f"{pin.name}.lock"]

@@ -14,8 +14,8 @@ a package index of my own                            -> package_index
 to tell what lies in a folder, and that it is whole  -> folders
 to watch a folder meanwhile                          -> folders, as a program
 to run a script, here or as another user             -> children
-several processes that ask, and their answers        -> processes.ask_at_once
-many racers, with locks that may be broken           -> racers.run
+work in forked children, all let go at once           -> children.forked
+many that ask for a model at once, locks broken too   -> races.run
 Ctrl-C at every moment                               -> interrupts.run
 to see that no thread is left                        -> interrupts.threads_left
 death, faults or loss of power at every moment       -> crash, traced, powerloss, on the scenes of scenes

@@ -1,18 +1,25 @@
-"""Programs that tests start: this interpreter on a script, as this user or another, and environments for them."""
+"""What tests start: this interpreter on a script, as this user or another; forked children; environments to run in."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import json
 import os
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from modelboot import ModelPin
 
 OTHER = 65534
 """Somebody without rights: "nobody" on most systems, but no account is needed."""
@@ -20,7 +27,11 @@ TESTS = Path(__file__).parents[1]
 _UNPREPARED = ("HOME", "XDG_CACHE_HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 """Variables that lead to folders another user may not write."""
 TIMEOUT_S = 120.0
-"""After so many seconds a child counts as hung."""
+"""After so many seconds a program counts as hung."""
+FORKED_TIMEOUT_S = 60.0
+"""After so many seconds a forked child counts as hung and is killed."""
+DIED, WEDGED = "died", "wedged"
+"""What `forked` returns for a child that ended without an answer, and for one that hung."""
 
 
 def skip_unless_other_user() -> None:
@@ -62,6 +73,11 @@ def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
 def command(script: str, *arguments: str, user: int | None = None, executable: str | None = None) -> list[str]:
     """Return the words that run a script."""
     return [*as_user(user), executable or sys.executable, "-c", script, *arguments]
+
+
+def pin_arguments(pin: ModelPin) -> list[str]:
+    """Return a pin as arguments of a script, which has it again as `ModelPin(*sys.argv[1:4], url=sys.argv[4])`."""
+    return [pin.name, pin.version, pin.sha256, str(pin.url)]
 
 
 def python(  # noqa: PLR0913 - all keyword-only with defaults; a test names the one or two it is about
@@ -124,6 +140,56 @@ def _modelboot() -> str:
     spec = importlib.util.find_spec("modelboot")
     assert spec is not None
     return str(spec.origin)
+
+
+def forked(works: Sequence[Callable[[], object]]) -> list[Any]:
+    """Do each work in a forked child, all let go at once.
+
+    Args:
+        works: What to do; each returns something that JSON can hold.
+
+    Returns:
+        What each returned, or `DIED` or `WEDGED`.
+    """
+    held, gate = os.pipe()
+    children = [_fork(work, held, gate) for work in works]
+    os.close(held)
+    os.close(gate)  # the barrier falls when the last end that could write is closed
+    return [_answer(pid, answers) for pid, answers in children]
+
+
+def _fork(work: Callable[[], object], held: int, gate: int) -> tuple[int, int]:
+    answers, own = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(gate)
+        _be_child(work, held, own)
+    os.close(own)
+    return pid, answers
+
+
+def _be_child(work: Callable[[], object], held: int, own: int) -> NoReturn:
+    try:
+        os.read(held, 1)
+        os.writev(own, [json.dumps(work()).encode()])  # not write(2), which a sweep may hit
+    finally:
+        os._exit(0)
+
+
+def _answer(pid: int, answers: int) -> Any:  # noqa: ANN401 - whatever the child returned
+    """Read all a child says; a hung one is killed."""
+    text, until = b"", time.monotonic() + FORKED_TIMEOUT_S
+    while select.select([answers], [], [], max(0.0, until - time.monotonic()))[0]:
+        chunk = os.read(answers, 1 << 16)
+        if not chunk:
+            break
+        text += chunk
+    else:
+        os.kill(pid, signal.SIGKILL)
+        text = json.dumps(WEDGED).encode()
+    os.close(answers)
+    os.waitpid(pid, 0)
+    return json.loads(text) if text else DIED
 
 
 @contextmanager

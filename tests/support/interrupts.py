@@ -13,9 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelboot import ModelPin, ensure_model
-from support.children import environment
+from support.children import environment, forked
 from support.folders import is_whole, leftovers
-from support.racers import forked
 
 WATCHED = ("fcntl.", "open", "os.", "shutil.", "socket.", "zipfile.")
 """Beginnings of the audit events that count as moments: files, folders, locks, connections."""
@@ -68,7 +67,7 @@ def _try(target: Path, moment: int, pins: list[ModelPin]) -> dict[str, object]:
     left = leftovers(target, *pins)
     whole = [pin.version for pin in pins if is_whole(target, pin)]
     there = [path.name for path in target.glob("*") if not path.name.startswith(".")]
-    ((again,),) = forked([lambda: [_ensured(pins[0], target)]])
+    (again,) = forked([lambda: _ensured(pins[0], target)])
     finally_left = leftovers(target, pins[0])
     return {
         "event": event,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from modelboot import ModelbootError, ModelPin, ensure_model
 from modelboot._install import unpack as _install  # noqa: F401
 from modelboot._sources import fetch as _sources  # noqa: F401
-from support import folders
+from support import children, folders
 from support.wheels import BuiltWheel, build_wheel
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Ending:
     """How a forked child ended."""
 
     kind: str
-    """installed, refused (a ModelbootError), raised (anything else), interrupted or killed."""
+    """installed, refused (a ModelbootError), raised (anything else), interrupted, killed, or wedged: it hung."""
     facts: dict[str, str] = field(default_factory=dict)
 
 
@@ -91,19 +91,8 @@ def forked(work: Callable[[], object]) -> Ending:
     Args:
         work: What to run; what it returns is told as text.
     """
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.close(reading)
-            os.writev(writing, [json.dumps(_told(work)).encode()])  # not write(2), which a sweep may hit
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as stream:
-        said = stream.read()
-    os.waitpid(pid, 0)
-    return Ending(**json.loads(said)) if said else Ending("killed")
+    (told,) = children.forked([lambda: _told(work)])
+    return Ending(**told) if isinstance(told, dict) else Ending("killed" if told == children.DIED else told)
 
 
 def _told(work: Callable[[], object]) -> dict[str, object]:

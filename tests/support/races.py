@@ -1,0 +1,235 @@
+"""Races: many processes and threads that ask for one model at the same moment.
+
+Started as a program, by `run`: it says on stdout that it is ready, waits for a line on stdin, lets its racers go, and
+prints their answers as JSON. Forked racers find imported what a cold call imports on its way; the racers of separate
+programs import it themselves, as those of a user do.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import functools
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from modelboot import ModelbootError, ModelPin, ensure_model, get_nlp
+from support.children import TIMEOUT_S, WEDGED, as_user, environment, forked
+
+Answer = dict[str, Any]
+"""What one racer returns: facts of its model, or "error" and "message"; which libraries it used in any case."""
+LIBRARIES = ("filelock", "installer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Race:
+    """What is asked for, by how many, and where."""
+
+    pin: Sequence[str]
+    """Name, version, hash and URL; {round} in the URL stands for the number of the round."""
+    folder: str
+    """Every round has a target of its own in it."""
+    programs: int = 1
+    """Interpreters started on their own; more than one run a single round."""
+    processes: int = 8
+    """Processes that each program forks; with 1 the program itself is the racer."""
+    threads: int = 1
+    """Threads of each process."""
+    rounds: int = 1
+    load: bool = False
+    """Whether racers call get_nlp, twice, in place of ensure_model."""
+    locks: str = ""
+    """What is wrong with locks: a key of `LOCK_FAULTS`."""
+    before: Sequence[str] | None = None
+    """Name, version, hash and URL of a model that is installed in each target first."""
+
+    def pin_of(self, number: int) -> ModelPin:
+        """Return the pin of one round."""
+        name, version, sha256, url = self.pin
+        return ModelPin(name, version, sha256, url=url.format(round=number))
+
+    def target_of(self, number: int) -> Path:
+        """Return the target of one round."""
+        return Path(self.folder, f"target{number}")
+
+    def home_of(self, number: int) -> Path:
+        """Return the store of one round: nothing should ever go there, and nothing be found there by the next."""
+        return Path(self.folder, f"home{number}")
+
+
+def run(race: Race, *, user: int | None = None, env: Mapping[str, str | None] | None = None) -> list[list[Answer]]:
+    """Run a race in programs of its own.
+
+    Args:
+        race: The race.
+        user: User and group id of the racers.
+        env: Changes to the environment.
+
+    Returns:
+        For each round the answers of all racers; a racer that died or hung has an "error" that says so.
+    """
+    words = [*as_user(user), sys.executable, "-m", "support.races", json.dumps(asdict(race))]
+    environ, pipe = environment(env or {}), subprocess.PIPE
+    started = [
+        subprocess.Popen(words, cwd=race.folder, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        for _ in range(race.programs)
+    ]
+    try:
+        outputs = list(_released(started, TIMEOUT_S * race.rounds))
+    finally:
+        for program in started:
+            with program:
+                program.kill()
+    return [[answer for output in outputs for answer in output[number]] for number in range(race.rounds)]
+
+
+def _released(programs: Sequence[subprocess.Popen[str]], timeout_s: float) -> Iterator[list[list[Answer]]]:
+    """Wait until all programs are ready, let them go, and yield what they print; anything else on stdout fails."""
+    for program in programs:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n", program.communicate(timeout=timeout_s)
+    for program in programs:
+        assert program.stdin is not None
+        program.stdin.write("go\n")
+        program.stdin.flush()
+    for program in programs:
+        output, complaint = program.communicate(timeout=timeout_s)
+        assert program.returncode == 0, complaint
+        yield json.loads(output)
+
+
+def main() -> None:
+    """Run the race that the command line describes, and print the answers."""
+    race = Race(**json.loads(sys.argv[1]))
+    LOCK_FAULTS[race.locks]()
+    _warm_up(race)
+    _say("ready")
+    sys.stdin.readline()
+    _say(json.dumps([_round(race, number) for number in range(race.rounds)]))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _warm_up(race: Race) -> None:
+    """Do before the start what is no part of the race, and import what each forked racer would import again."""
+    if race.load:
+        import spacy
+
+        spacy.blank("en")
+    if race.processes > 1:
+        from modelboot._install import unpack  # noqa: F401 - as above
+        from modelboot._sources import fetch  # noqa: F401 - as above
+
+        _libraries()
+    for number in range(race.rounds) if race.before else ():
+        name, version, sha256, url = race.before or ("", "", "", "")
+        ensure_model(ModelPin(name, version, sha256, url=url), target=race.target_of(number))
+
+
+def _round(race: Race, number: int) -> list[Answer]:
+    def work() -> list[Answer]:
+        os.environ["MODELBOOT_HOME"] = str(race.home_of(number))
+        os.environ["MODELBOOT_TARGET"] = str(race.target_of(number))
+        return _in_threads(race.threads, lambda: {**_take_part(race, number), "libraries": _libraries()})
+
+    answers = forked([work] * race.processes) if race.processes > 1 else [work()]
+    return [one for answer in answers for one in (answer if isinstance(answer, list) else [{"error": answer}])]
+
+
+def _take_part(race: Race, number: int) -> Answer:
+    pin = race.pin_of(number)
+    try:
+        if race.load:
+            first, second = get_nlp(pin), get_nlp(pin)
+            return {
+                "version": first.meta["version"],
+                "loads": get_nlp.cache_info().misses,
+                "same": first is second,
+            }
+        model = ensure_model(pin, target=race.target_of(number))
+    except ModelbootError as error:
+        return {"error": type(error).__name__, "message": error.message}
+    except BaseException as error:  # noqa: BLE001 - is reported as what must not happen
+        return {"error": f"raw {type(error).__name__}", "message": str(error)}
+    return {"version": model.version, "source": model.source, "path": str(model.path)}
+
+
+@functools.cache
+def _libraries() -> dict[str, list[str]]:
+    """Tell which version of each library is used, and from which folder."""
+    files = {name: Path(str(importlib.import_module(name).__file__)) for name in LIBRARIES}
+    return {name: [importlib.metadata.version(name), str(file.parents[1])] for name, file in files.items()}
+
+
+def _in_threads(threads: int, work: Callable[[], Answer]) -> list[Answer]:
+    answers: list[Answer] = []
+    barrier = threading.Barrier(threads)
+
+    def at_once() -> None:
+        barrier.wait()
+        answers.append(work())
+
+    started = [threading.Thread(target=at_once) for _ in range(threads)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+    return answers
+
+
+def hung(answers: list[list[Answer]]) -> int:
+    """Count the racers that hung."""
+    return sum(answer.get("error") == WEDGED for answers_of_round in answers for answer in answers_of_round)
+
+
+def _flock_does_nothing() -> None:
+    fcntl.flock = lambda *_: None
+
+
+def _flock_raises(number: int) -> Callable[[], None]:
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    def patch() -> None:
+        fcntl.flock = refuse
+
+    return patch
+
+
+def _lock_file_cannot_be_opened(number: int) -> Callable[[], None]:
+    really_open = os.open
+
+    def guarded(path: Any, *arguments: Any, **options: Any) -> int:  # noqa: ANN401 - as os.open
+        if str(path).endswith(".lock"):
+            raise OSError(number, os.strerror(number), str(path))
+        return really_open(path, *arguments, **options)
+
+    def patch() -> None:
+        os.open = guarded
+
+    return patch
+
+
+LOCK_FAULTS: dict[str, Callable[[], None]] = {
+    "": lambda: None,
+    "no-op": _flock_does_nothing,
+    "ENOLCK": _flock_raises(errno.ENOLCK),
+    "EOPNOTSUPP": _flock_raises(errno.EOPNOTSUPP),
+    "ENOSYS": _flock_raises(errno.ENOSYS),
+    "EROFS": _lock_file_cannot_be_opened(errno.EROFS),
+}
+"""What can be wrong with locks, and how it is brought about in this process and all it forks."""
+
+if __name__ == "__main__":
+    main()
