@@ -107,7 +107,7 @@ def test_check_prints_a_report(capsys: Capture, target: Path, wheel: BuiltWheel)
     assert lines[:2] == ["en_core_web_sm 3.8.0", "  pipeline  sentencizer"]
     assert lines[3].startswith("  source    release")
     assert lines[4:6] == [f"  sha256    {wheel.sha256}", f"  place     {target / 'en_core_web_sm'}"]
-    assert lines[6].startswith("  seconds   look 0.")
+    assert lines[6].startswith("  seconds   find 0.")
     assert lines[7:12] == ["", "  Apple is looking at buying U.K. startup for $1 billion", "", "  token", "  Apple"]
     assert err == "info: fetching en_core_web_sm 3.8.0 (0.0 MB)\n"
 
@@ -119,7 +119,7 @@ def test_check_json(capsys: Capture) -> None:
     facts = json.loads(capsys.readouterr().out)
     assert (set(facts), set(facts["tokens"][0])) == (TRIAL, TOKEN)
     assert (facts["name"], facts["pipeline"]) == ("en_tiny_sm", ["sentencizer"])
-    assert [*facts["seconds"]] == ["look", "wait", "get", "unpack", "publish", "load", "parse"]
+    assert [*facts["seconds"]] == ["find", "lock", "fetch", "unpack", "publish", "load", "parse"]
 
 
 def test_list_nothing(capsys: Capture) -> None:

@@ -190,10 +190,11 @@ def test_uninstall_removes_all_that_was_installed(
 
 @pytest.mark.usefixtures("pin")
 def test_uninstall_json_is_for_programs(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """--json: what was removed, and from where."""
+    """--json: what was removed, as it was before, and from where."""
     assert main(["uninstall", "--json", f"{NAME}=={NEW}"]) == 0
     (facts,) = json.loads(capsys.readouterr().out)
     assert (facts["name"], facts["version"], facts["folder"]) == (NAME, NEW, str(target))
+    assert (facts["installer"], facts["whole"], len(facts["sha256"])) == ("modelboot", True, 64)
     assert not (target / NAME).exists()
 
 

@@ -212,8 +212,8 @@ modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4]))
 """
 KILLS = {
     "transfer": ("", "", "0"),
-    "unpack": ("open", "built/en_core_web_sm/en_core_web_sm-3.8.0/tokenizer", "1"),
-    "between the two renames": ("os.rename", "built/", "2"),
+    "unpack": ("open", "unpacked/en_core_web_sm/en_core_web_sm-3.8.0/tokenizer", "1"),
+    "between the two renames": ("os.rename", "unpacked/", "2"),
 }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelboot import InstallError, ModelPin, ensure_model
-from modelboot._install import lock as _lock
+from modelboot._install import lock as model_lock
 from support.children import OTHER, command, environment, owned, pin_arguments, public_folder, skip_unless_other_user
 from support.folders import dist_infos, is_whole, leftovers, names
 from support.races import LOCK_FAULTS, Answer, Race, hung, run
@@ -161,7 +161,7 @@ def test_wait_for_a_live_holder_ends_at_the_deadline(
 ) -> None:
     """A holder that never lets go is waited for until the deadline, with a log line now and then, then reported."""
     monkeypatch.setenv("MODELBOOT_DEADLINE", "0.5")
-    monkeypatch.setattr(_lock, "REMIND_EVERY_S", 0.1)
+    monkeypatch.setattr(model_lock, "LOG_EVERY_S", 0.1)
     lock = target / ".modelboot" / f"{tiny_pin.name}.lock"
     lock.parent.mkdir(parents=True)
     with lock.open("w") as file, caplog.at_level(logging.INFO, "modelboot"):
@@ -193,7 +193,7 @@ def test_killed_holder_frees_the_others_at_once(
     tiny: BuiltWheel, target: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A holder is killed in the middle of its download: who waits for it goes on, and its stage is swept."""
-    monkeypatch.setattr(_lock, "REMIND_EVERY_S", 0.05)
+    monkeypatch.setattr(model_lock, "LOG_EVERY_S", 0.05)
     path = f"/{tiny.path.name}"
     server.serve(path, Reply(body=tiny.path.read_bytes(), stall="body"), Reply(body=tiny.path.read_bytes()))
     pin = ModelPin(tiny.name, tiny.version, tiny.sha256, url=f"{server.url}{path}")

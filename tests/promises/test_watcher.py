@@ -16,8 +16,10 @@ import pytest
 
 import support
 from modelboot import ModelPin, ensure_model
-from modelboot._install.inventory import installed
+from modelboot._install.installed import find_installed
 from modelboot._install.publish import uninstall
+from modelboot._install.target import targets_in_use
+from modelboot._limits import Deadline
 from modelboot._settings import read_settings
 from support.scenes import NAME, pin_of, small_wheel
 
@@ -39,7 +41,8 @@ def test_watcher_during_installs_and_removals(target: Path, pins: list[ModelPin]
     with _watched(target) as looks:
         for _ in range(ROUNDS):
             ensure_model(pins[0])
-            uninstall(installed(NAME, read_settings())[0], read_settings())
+            (installed,) = find_installed(NAME, targets_in_use(read_settings()))
+            uninstall(installed, Deadline.after(60))
     _count(count, f"looks during {ROUNDS} installs and as many removals", looks)
     assert looks["details"] == []
     assert looks["torn"] == 0

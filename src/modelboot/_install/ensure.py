@@ -8,19 +8,22 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from modelboot._catalog import DEFAULT_MODEL, check_requirements, resolve
-from modelboot._install import installed as _store
-from modelboot._install import lock as _lock
-from modelboot._install import stage as _stage
-from modelboot._install import target as _places
-from modelboot._install.installed import Found
+from modelboot._install import lock, stage
+from modelboot._install.installed import Installed, inspect
 from modelboot._install.publish import publish
-from modelboot._install.room import prepared
-from modelboot._install.target import Place
+from modelboot._install.target import (
+    Target,
+    prepared_target,
+    purelib,
+    targets_to_install_into,
+    targets_to_search,
+)
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
@@ -35,7 +38,7 @@ logging.getLogger("modelboot").addHandler(logging.NullHandler())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledModel:
-    """A model that is installed and whole, and what it took."""
+    """A model that is installed and intact, and what it took."""
 
     name: str
     version: str
@@ -50,28 +53,28 @@ class InstalledModel:
     seconds: float
     """Time this call took."""
     phases: tuple[tuple[str, float], ...]
-    """Name and seconds of each part of the call, in order: "look", "wait", "get", "unpack", "publish"."""
+    """Name and seconds of each part of the call, in order: "find", "lock", "fetch", "unpack", "publish"."""
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
 
 
 @dataclass(slots=True)
-class Clock:
+class Timings:
     """Seconds of each part of a call."""
 
     started_s: float = field(default_factory=time.perf_counter)
-    laps: list[tuple[str, float]] = field(default_factory=list)
+    phases: list[tuple[str, float]] = field(default_factory=list)
 
-    def lap(self, phase: str) -> None:
-        """Note what has passed since the last lap as the seconds of a phase."""
-        before = sum(seconds for _, seconds in self.laps)
-        self.laps.append((phase, time.perf_counter() - self.started_s - before))
+    def mark(self, phase: str) -> None:
+        """Note the time since the last mark as the seconds of a phase."""
+        before = sum(seconds for _, seconds in self.phases)
+        self.phases.append((phase, time.perf_counter() - self.started_s - before))
 
     def report(
         self,
         pin: ModelPin,
-        path: Path,
+        installed: Installed,
         source: Source,
         downloaded_bytes: int = 0,
     ) -> InstalledModel:
@@ -79,12 +82,12 @@ class Clock:
         return InstalledModel(
             name=pin.name,
             version=pin.version,
-            path=path,
+            path=installed.data_folder,
             sha256=pin.sha256,
             source=source,
             downloaded_bytes=downloaded_bytes,
             seconds=time.perf_counter() - self.started_s,
-            phases=tuple(self.laps),
+            phases=tuple(self.phases),
         )
 
 
@@ -107,80 +110,88 @@ def ensure_model(
     return ensure(resolve(model), settings)[0]
 
 
-def ensure(pin: ModelPin, settings: Settings, *, instead_of: Found | None = None) -> tuple[InstalledModel, Found]:
+def ensure(
+    pin: ModelPin, settings: Settings, *, replacing: Installed | None = None
+) -> tuple[InstalledModel, Installed]:
     """Install a pin unless it is there; `ensure_model` for callers inside modelboot.
 
     Args:
         pin: What to install.
         settings: The settings in force.
-        instead_of: A model that looks whole but was found to be altered: it does not count as there, and what is
-            installed takes its place.
+        replacing: A model that looks intact but has modified files: it does not count as there, and what is installed
+            takes its place.
 
     Returns:
         What the caller is told, and where the files are.
     """
     try:
-        return _ensure(pin, settings, instead_of)
+        return _ensure(pin, settings, replacing)
     except OSError as error:  # whatever the machine refused on the way
-        where = settings.target or _places.purelib()
+        where = settings.target or purelib()
         raise InstallError.from_os_error(error, model=str(pin), path=str(where)) from error
 
 
-def _ensure(pin: ModelPin, settings: Settings, instead_of: Found | None) -> tuple[InstalledModel, Found]:
-    clock = Clock()
-    found = None if instead_of else _present(pin, settings)
-    clock.lap("look")
-    if found is not None:
-        return clock.report(pin, found.data, "present"), found
+def _ensure(pin: ModelPin, settings: Settings, replacing: Installed | None) -> tuple[InstalledModel, Installed]:
+    timings = Timings()
+    installed = None if replacing else _find(pin, targets_to_search(pin, settings))
+    timings.mark("find")
+    if installed is not None:
+        stage.remove_stale(installed.target.work, pin.name)
+        return timings.report(pin, installed, "present"), installed
     check_requirements(pin)
     deadline = Deadline.after(settings.deadline_s)
     with (
-        prepared(pin, settings, instead_of=instead_of) as place,
-        _lock.held(place.work / f"{pin.name}.lock", str(pin), deadline),
+        _prepared(pin, settings, replacing) as target,
+        lock.locked(target.work / f"{pin.name}.lock", str(pin), deadline),
     ):
-        clock.lap("wait")
-        found = _store.look(place.folder, pin).found
-        if found is not None and not (instead_of and _store.altered(found)):
-            return clock.report(pin, found.data, "present"), found
-        return _install_into(place, pin, settings, deadline, clock)
+        timings.mark("lock")
+        installed = inspect(target, pin).installed
+        if installed is not None and not (replacing and installed.modified_files()):
+            return timings.report(pin, installed, "present"), installed
+        return _install_into(target, pin, settings, deadline, timings)
 
 
-def _present(pin: ModelPin, settings: Settings) -> Found | None:
-    """Look wherever it may lie, and sweep what a dead install left beside it."""
-    for place in _places.to_look_in(pin, settings):
-        found = _store.look(place.folder, pin).found
-        if found is not None:
-            _stage.sweep(place.work, pin.name)
-            return found
-    return None
+def _find(pin: ModelPin, targets: Iterable[Target]) -> Installed | None:
+    """Look at one target after another until one has the model."""
+    inspections = (inspect(target, pin) for target in targets)
+    return next((inspection.installed for inspection in inspections if inspection.installed), None)
+
+
+def _prepared(pin: ModelPin, settings: Settings, replacing: Installed | None) -> AbstractContextManager[Target]:
+    """Look at every target a model may go to, and prepare the first that may be used."""
+    targets = [replacing.target] if replacing else [*targets_to_install_into(pin, settings)]
+    foreign = [target for target in targets if inspect(target, pin).state == "foreign"]
+    if settings.target is not None and targets[0] not in foreign:
+        targets = targets[:1]  # "here and nowhere else"
+    return prepared_target(pin, targets, foreign=foreign, has_home=settings.home is not None)
 
 
 def _install_into(
-    place: Place, pin: ModelPin, settings: Settings, deadline: Deadline, clock: Clock
-) -> tuple[InstalledModel, Found]:
+    target: Target, pin: ModelPin, settings: Settings, deadline: Deadline, timings: Timings
+) -> tuple[InstalledModel, Installed]:
     # urllib3 opens a socket when it is imported, to see whether there is IPv6: not in a warm start.
-    from modelboot._install import unpack as _install
+    from modelboot._install.unpack import unpack
     from modelboot._sources.fetch import Order, get_wheel
 
-    with _stage.staged(place.work, pin.name) as stage:
-        _stage.sweep(place.work, pin.name, heir=stage)
-        order = Order(pin=pin, folder=stage, settings=settings, deadline=deadline, progress=make_progress(settings))
+    with stage.staged(target.work, pin.name) as staging:
+        stage.remove_stale(target.work, pin.name, inherit_into=staging)
+        order = Order(pin=pin, folder=staging, settings=settings, deadline=deadline, progress=make_progress(settings))
         delivery = get_wheel(order)
-        clock.lap("get")
-        _install.unpack(delivery.path, pin, stage / "built")
-        clock.lap("unpack")
-        found = publish(stage, stage / "built", place, pin)
-        clock.lap("publish")
-    _forget_imports(pin, place)
-    _log.debug("installed %s from %s into %s", pin, delivery.source, place.folder)
-    return clock.report(pin, found.data, delivery.source, delivery.received_bytes), found
+        timings.mark("fetch")
+        unpack(delivery.path, pin, staging / "unpacked")
+        timings.mark("unpack")
+        installed = publish(staging, staging / "unpacked", target, pin)
+        timings.mark("publish")
+    _invalidate_imports(pin, target)
+    _log.debug("installed %s from %s into %s", pin, delivery.source, target.folder)
+    return timings.report(pin, installed, delivery.source, delivery.received_bytes), installed
 
 
-def _forget_imports(pin: ModelPin, place: Place) -> None:
+def _invalidate_imports(pin: ModelPin, target: Target) -> None:
     """Make Python see what is there now: not what it listed before, and not an older module of that name."""
     importlib.invalidate_caches()
     module = sys.modules.get(pin.name)
-    package = str(place.folder / pin.name)
+    package = str(target.folder / pin.name)
     if module is not None and package in {*getattr(module, "__path__", ())}:
         for name in [name for name in sys.modules if name == pin.name or name.startswith(f"{pin.name}.")]:
             del sys.modules[name]

@@ -1,7 +1,7 @@
-"""What lies in a folder: is the pinned model there, and is it whole. Nothing here writes.
+"""What is installed: dist-info, RECORD, damage, and who put it there. Nothing here writes.
 
-"Whole" is decided by evidence, not by trying to import: a dist-info of the pinned version, a RECORD, every recorded
-file there with its recorded size, and no direct_url.json that names another hash.
+Whether a model is intact is decided by evidence, not by trying to import it: a dist-info of the pinned version, a
+RECORD, every recorded file there with its recorded size, and no direct_url.json that names another hash.
 """
 
 from __future__ import annotations
@@ -10,32 +10,52 @@ import base64
 import csv
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from modelboot import _catalog
 from modelboot._files import sha256_of
-from modelboot._install.target import INSTALLER
+from modelboot._install.target import INSTALLER, Target
 from modelboot._pin import ModelPin, is_newer_version, same_name, same_version
 
 
 @dataclass(frozen=True, slots=True)
-class DistInfo:
-    """The dist-info folder of one installed distribution."""
+class Installed:
+    """One model that has a dist-info in a target, intact or not. Its properties read the disk."""
 
-    path: Path
+    name: str
+    """Name of its package."""
+    target: Target
+    dist_info: Path
 
-    @property
-    def name(self) -> str:
-        """Name of the distribution as its folder spells it."""
-        return self.path.name.removesuffix(".dist-info").rpartition("-")[0]
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
 
     @property
     def version(self) -> str:
-        """Version of the distribution, from its folder's name."""
-        return self.path.name.removesuffix(".dist-info").rpartition("-")[2]
+        """Version, from the name of its dist-info."""
+        return _split(self.dist_info.name)[1]
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the target."""
+        return self.target.folder
+
+    @property
+    def package(self) -> Path:
+        """Folder of the package."""
+        return self.folder / self.name
+
+    @property
+    def data_folder(self) -> Path:
+        """Folder `spacy.load` takes: the one with config.cfg, named by the package's own meta.json."""
+        with suppress(OSError, ValueError, KeyError):
+            meta = json.loads((self.package / "meta.json").read_text("utf-8"))
+            return self.package / f"{meta['lang']}_{meta['name']}-{meta['version']}"
+        return self.package / f"{self.name}-{self.version}"
 
     @property
     def installer(self) -> str:
@@ -44,7 +64,7 @@ class DistInfo:
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of the wheel as direct_url.json (PEP 610) names it; None when it names none."""
+        """SHA-256 of the wheel it came from, where the installer recorded it in direct_url.json (PEP 610)."""
         try:
             archive = json.loads(self._text("direct_url.json"))["archive_info"]
             return str(archive.get("hashes", {}).get("sha256") or archive["hash"].removeprefix("sha256="))
@@ -53,10 +73,58 @@ class DistInfo:
 
     @property
     def is_pipeline(self) -> bool:
-        """Whether it says of itself that it is a spaCy pipeline."""
-        return "[spacy_models]" in self._text("entry_points.txt")
+        """Whether modelboot installed it, or it says of itself that it is a spaCy pipeline."""
+        return self.installer == INSTALLER or "[spacy_models]" in self._text("entry_points.txt")
 
-    def rows(self) -> list[tuple[str, str, str]]:
+    @property
+    def first_problem(self) -> str | None:
+        """The first thing that keeps it from being intact; None when every recorded file is there with its size."""
+        sizes = {path: size for path, _, size in self._record()}
+        for needed in (f"{self.dist_info.name}/RECORD", f"{self.name}/__init__.py"):
+            if needed not in sizes:
+                return f"RECORD does not list {needed}"
+        for path, size in sizes.items():
+            if not size:  # RECORD itself, and bytecode, which comes and goes
+                continue
+            try:
+                found = os.stat(os.path.join(self.folder, path)).st_size
+            except (FileNotFoundError, NotADirectoryError):
+                return f"{path} is missing"
+            if str(found) != size:
+                return f"{path} has {found} bytes, recorded {size}"
+        return None
+
+    def modified_files(self) -> list[str]:
+        """Hash every recorded file.
+
+        Returns:
+            A sentence for each file that is missing or does not have its recorded SHA-256; empty when all do.
+
+        Raises:
+            OSError: A file could not be read, which says nothing about its bytes.
+        """
+        issues = []
+        for path, recorded, _ in self._record():
+            if not recorded.startswith("sha256="):
+                continue
+            try:
+                # As RECORD writes digests: URL-safe base64 without padding.
+                digest = base64.urlsafe_b64encode(sha256_of(self.folder / path)).decode().rstrip("=")
+            except (FileNotFoundError, NotADirectoryError):
+                issues.append(f"{path} is missing")
+                continue
+            if digest != recorded.removeprefix("sha256="):
+                issues.append(f"{path} was altered")
+        return issues
+
+    def unexpected_files(self) -> list[str]:
+        """List the files in its folders that RECORD does not name, relative to the target; bytecode does not count."""
+        recorded = {path for path, _, _ in self._record()}
+        files = (path for top in (self.package, self.dist_info) for path in top.rglob("*") if not path.is_dir())
+        names = (path.relative_to(self.folder).as_posix() for path in files if "__pycache__" not in path.parts)
+        return sorted(name for name in names if name not in recorded)
+
+    def _record(self) -> list[tuple[str, str, str]]:
         """Read RECORD: path, hash and size of each file; empty when there is no RECORD to read."""
         text = self._text("RECORD")
         lines = csv.reader(text.splitlines() if text.endswith("\n") else ())  # without, it was cut short
@@ -64,148 +132,119 @@ class DistInfo:
 
     def _text(self, filename: str) -> str:
         try:
-            return (self.path / filename).read_text("utf-8", errors="replace")
+            return (self.dist_info / filename).read_text("utf-8", errors="replace")
         except (FileNotFoundError, NotADirectoryError):
             return ""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A whole model of the pinned version."""
+class Inspection:
+    """What one look at one target found of one model."""
 
-    folder: Path
-    dist_info: DistInfo
-    package: Path
-
-    @property
-    def data(self) -> Path:
-        """Folder `spacy.load` takes: the one with config.cfg, named by the package's own meta.json."""
-        with suppress(OSError, ValueError, KeyError):
-            meta = json.loads((self.package / "meta.json").read_text("utf-8"))
-            return self.package / f"{meta['lang']}_{meta['name']}-{meta['version']}"
-        return self.package / f"{self.package.name}-{self.dist_info.version}"
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """What a look at one folder found of one model."""
-
-    state: Literal["absent", "whole", "taken", "replaceable"]
-    """`taken` is a version or wheel that stays: any that modelboot did not put there, and a newer one that it did.
+    state: Literal["absent", "intact", "foreign", "replaceable"]
+    """`foreign` is a version or wheel that stays: any that modelboot did not install, and a newer one that it did.
     `replaceable` is modelboot's own older one, or a damaged one."""
-    found: Found | None = None
-    remains: tuple[Path, ...] = ()
-    """Everything of that name in the folder, dist-infos first: what a new install takes the place of."""
+    existing: tuple[Path, ...] = ()
+    """Everything of that name in the target, dist-infos first: what a new install takes the place of."""
+    installed: Installed | None = None
+    """The pinned model, when it is intact."""
 
 
-def look(folder: Path, pin: ModelPin) -> Sighting:
-    """Judge what a folder holds of a model, in about a millisecond and without writing or locking.
+def inspect(target: Target, pin: ModelPin) -> Inspection:
+    """Judge what a target holds of a model, in about a millisecond and without writing or locking.
 
     Args:
-        folder: The folder; it need not exist.
+        target: The target; its folder need not exist.
         pin: The model.
 
     Returns:
-        What is there, judged against the pin. What this user may not read is taken by somebody else.
+        What is there, compared with the pin. What this user may not read is foreign.
 
     Raises:
         OSError: It cannot be judged: too many open files, no memory, a broken disk.
     """
     try:
-        return _look(folder, pin)
+        return _inspect(target, pin)
     except PermissionError:
-        return Sighting("taken")
+        return Inspection("foreign")
 
 
-def _look(folder: Path, pin: ModelPin) -> Sighting:
-    package = folder / pin.name
-    dist_infos = [info for info in dist_infos_in(folder) if same_name(info.name, pin.name)]
-    remains = (*(info.path for info in dist_infos), *([package] if os.path.lexists(package) else []))
-    for info in dist_infos:
-        if _is_pinned(info, pin) and missing(folder, info, package) is None:
-            return Sighting("whole", Found(folder, info, package), remains)
-    if any(_stays(info, folder, pin) for info in dist_infos):
-        return Sighting("taken", None, remains)
-    return Sighting("replaceable" if remains else "absent", None, remains)
+def _inspect(target: Target, pin: ModelPin) -> Inspection:
+    named = [replace(other, name=pin.name) for other in _all_in(target) if same_name(other.name, pin.name)]
+    package = target.folder / pin.name
+    existing = (*(other.dist_info for other in named), *([package] if os.path.lexists(package) else []))
+    for installed in named:
+        if _is_pinned(installed, pin) and installed.first_problem is None:
+            return Inspection("intact", existing, installed)
+    if any(_must_stay(other, pin) for other in named):
+        return Inspection("foreign", existing)
+    return Inspection("replaceable" if existing else "absent", existing)
 
 
-def _stays(info: DistInfo, folder: Path, pin: ModelPin) -> bool:
-    """Tell whether a distribution is not modelboot's to replace by this pin."""
-    if _is_pinned(info, pin):
+def _is_pinned(installed: Installed, pin: ModelPin) -> bool:
+    return same_version(installed.version, pin.version) and installed.sha256 in {None, pin.sha256}
+
+
+def _must_stay(installed: Installed, pin: ModelPin) -> bool:
+    """Tell whether what is installed is not modelboot's to replace by this pin."""
+    if _is_pinned(installed, pin):
         return False  # it is the pinned one, and damaged
-    if info.installer != INSTALLER:
-        return os.path.lexists(info.path)  # else a racer has just taken it away
+    if installed.installer != INSTALLER:
+        return os.path.lexists(installed.dist_info)  # else another process has just taken it away
     # A newer one of our own is somebody's pin too: replacing it would have two programs take turns for ever.
-    return is_newer_version(info.version, pin.version) and missing(folder, info, folder / info.name) is None
+    return is_newer_version(installed.version, pin.version) and installed.first_problem is None
 
 
-def dist_infos_in(folder: Path) -> Iterator[DistInfo]:
-    """Yield the dist-info folders in a folder; none when there is no such folder or this user may not read it."""
-    with suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(folder) as entries:
+def _all_in(target: Target) -> Iterator[Installed]:
+    """Yield every distribution in a target; none when there is no such folder or this user may not read it."""
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(target.folder) as entries:
         for entry in entries:
             if entry.name.endswith(".dist-info"):
-                yield DistInfo(Path(entry.path))
+                yield Installed(_split(entry.name)[0], target, Path(entry.path))
 
 
-def _is_pinned(info: DistInfo, pin: ModelPin) -> bool:
-    return same_version(info.version, pin.version) and info.sha256 in {None, pin.sha256}
+def _split(dist_info: str) -> tuple[str, str]:
+    """Split the name of a dist-info folder into the distribution's name and its version."""
+    name, _, version = dist_info.removesuffix(".dist-info").rpartition("-")
+    return name, version
 
 
-def missing(folder: Path, info: DistInfo, package: Path) -> str | None:
-    """Name the first thing that keeps an install from being whole; None when nothing does."""
-    rows = {path: size for path, _, size in info.rows()}
-    for needed in (f"{info.path.name}/RECORD", f"{package.name}/__init__.py"):
-        if needed not in rows:
-            return f"RECORD does not list {needed}"
-    for path, size in rows.items():
-        if not size:  # RECORD itself, and byte code, which comes and goes
-            continue
-        try:
-            found = os.stat(os.path.join(folder, path)).st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return f"{path} is missing"
-        if str(found) != size:
-            return f"{path} has {found} bytes, recorded {size}"
-    return None
+def list_installed(targets: Iterable[Target]) -> list[Installed]:
+    """List the pipelines in some targets, whoever installed them, by name, version and folder.
+
+    A name can be there twice, in two targets or versions.
+    """
+    found = [installed for target in targets for installed in _all_in(target) if installed.is_pipeline]
+    return sorted(found, key=lambda installed: (installed.name, installed.version, installed.folder))
 
 
-def altered(found: Found) -> list[str]:
-    """Hash every recorded file.
+def find_installed(model: str, targets: Iterable[Target]) -> list[Installed]:
+    """List the installed pipelines a user means by a name or by name==version, which need not be in the catalog."""
+    name, _, version = (part.strip() for part in model.partition("=="))
+    return [
+        installed
+        for installed in list_installed(targets)
+        if installed.name == name and (not version or same_version(installed.version, version))
+    ]
+
+
+def verify(installed: Installed) -> list[str]:
+    """Hash every file of an installed pipeline against its RECORD, and compare its wheel's hash with the catalog.
 
     Args:
-        found: The model to check.
+        installed: The pipeline.
 
     Returns:
-        A sentence for each file that is missing or does not have its recorded SHA-256; empty when all are intact.
+        A phrase for each file that is altered, missing or extra; empty when all is as it was installed.
 
     Raises:
-        OSError: A file could not be read, which says nothing about its bytes.
+        OSError: A file could not be read.
     """
-    issues = []
-    for path, recorded, _ in found.dist_info.rows():
-        if not recorded.startswith("sha256="):
-            continue
-        try:
-            # As RECORD writes digests: URL-safe base64 without padding.
-            digest = base64.urlsafe_b64encode(sha256_of(found.folder / path)).decode().rstrip("=")
-        except (FileNotFoundError, NotADirectoryError):
-            issues.append(f"{path} is missing")
-            continue
-        if digest != recorded.removeprefix("sha256="):
-            issues.append(f"{path} was altered")
+    first = installed.first_problem
+    issues = [] if first is None else [first]
+    issues += [issue for issue in installed.modified_files() if issue not in issues]
+    issues += [f"{path} is not in RECORD" for path in installed.unexpected_files()]
+    pins = [entry.pin.sha256 for entry in _catalog.entries(installed.name) if entry.pin.version == installed.version]
+    if pins and installed.sha256 not in {None, *pins}:
+        issues.append(f"it came from a wheel with sha256 {installed.sha256}, the catalog pins {pins[0]}")
     return issues
-
-
-def unrecorded(found: Found) -> list[str]:
-    """List the files in a model's folders that its RECORD does not name; byte code does not count.
-
-    Args:
-        found: The model.
-
-    Returns:
-        Their paths, relative to the folder the model lies in.
-    """
-    recorded = {path for path, _, _ in found.dist_info.rows()}
-    files = (path for top in (found.package, found.dist_info.path) for path in top.rglob("*") if not path.is_dir())
-    names = (path.relative_to(found.folder).as_posix() for path in files if "__pycache__" not in path.parts)
-    return sorted(name for name in names if name not in recorded)

@@ -21,13 +21,14 @@ from modelboot.errors import InstallError
 if sys.platform != "win32":
     import fcntl
 
-REMIND_EVERY_S = 10.0
+LOG_EVERY_S = 10.0
+"""How often somebody who waits says so in the log."""
 
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def held(path: Path, model: str, deadline: Deadline) -> Iterator[bool]:
+def locked(path: Path, model: str, deadline: Deadline) -> Iterator[bool]:
     """Hold the lock of one model, waiting for another process no longer than the deadline.
 
     Args:
@@ -83,7 +84,7 @@ _HELD_BY_ANOTHER = frozenset({errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK})
 def _acquire(lock: FileLock, path: Path, model: str, deadline: Deadline) -> None:
     while True:
         try:
-            lock.acquire(timeout=min(REMIND_EVERY_S, deadline.remaining_s))
+            lock.acquire(timeout=min(LOG_EVERY_S, deadline.remaining_s))
         except Timeout:
             if deadline.remaining_s == 0:
                 reason = f"another process has been installing it for {deadline.total_s:g} s"

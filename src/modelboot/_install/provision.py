@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from modelboot._files import fsync_folder, fsync_tree, sha256_of
-from modelboot._install import stage as _stage
+from modelboot._install import stage
 from modelboot._install.target import WORK
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
@@ -25,7 +25,7 @@ from modelboot.errors import InstallError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provisioned:
+class ProvisionedWheel:
     """A verified wheel in a wheelhouse."""
 
     pin: ModelPin
@@ -35,7 +35,7 @@ class Provisioned:
     downloaded_bytes: int
 
 
-def provision(pin: ModelPin, dest: Path, settings: Settings) -> Provisioned:
+def provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWheel:
     """Put a pinned wheel into a wheelhouse unless it is there.
 
     Args:
@@ -59,22 +59,22 @@ def provision(pin: ModelPin, dest: Path, settings: Settings) -> Provisioned:
         raise InstallError.from_os_error(error, model=str(pin), path=str(dest), action="fetch") from error
 
 
-def _provision(pin: ModelPin, dest: Path, settings: Settings) -> Provisioned:
+def _provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWheel:
     path = dest / pin.release_path
     if _is_pinned(path, pin):
         _link_at_top(path, dest, pin)
-        return Provisioned(pin=pin, path=path, source="present", downloaded_bytes=0)
+        return ProvisionedWheel(pin=pin, path=path, source="present", downloaded_bytes=0)
     deadline = Deadline.after(settings.deadline_s)
-    with _leaving_no_empty_folder(dest), _stage.staged(dest / WORK, pin.name) as stage:
-        _stage.sweep(dest / WORK, pin.name, heir=stage)
-        order = Order(pin=pin, folder=stage, settings=settings, deadline=deadline, progress=make_progress(settings))
+    with _leaving_no_empty_folder(dest), stage.staged(dest / WORK, pin.name) as staging:
+        stage.remove_stale(dest / WORK, pin.name, inherit_into=staging)
+        order = Order(pin=pin, folder=staging, settings=settings, deadline=deadline, progress=make_progress(settings))
         delivery = get_wheel(order)
-        fsync_tree(stage)
+        fsync_tree(staging)
         path.parent.mkdir(exist_ok=True)
         delivery.path.replace(path)
         fsync_folder(path.parent)
         _link_at_top(path, dest, pin)
-    return Provisioned(pin=pin, path=path, source=delivery.source, downloaded_bytes=delivery.received_bytes)
+    return ProvisionedWheel(pin=pin, path=path, source=delivery.source, downloaded_bytes=delivery.received_bytes)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Stages: private folders in which one install is prepared, who owns them, and the sweeping of dead ones.
+"""Staging directories: private folders in which one install is prepared, their owners, and removal of stale ones.
 
 A stage lies in `.modelboot/` on the target's own file system, so that everything leaves it by rename. Its name says
 whose it is: model, host, process, the process's start time and a random token.
@@ -22,10 +22,10 @@ _own: set[str] = set()
 
 SUFFIX = ".stage"
 _OWNER = re.compile(r"[^.]+\.([0-9a-f]{8})\.(\d{1,9})\.(\w+)\.[0-9a-f]+\.stage")
-WORTH_RESUMING_BYTES = 1 << 20
-"""A smaller part of a wheel is fetched again sooner than it is looked after."""
-STRANGER_IDLE_S = 3600.0
-"""A stage of another host (or container) is dead once nothing in it has been touched for so many seconds."""
+MIN_RESUMABLE_BYTES = 1 << 20
+"""A smaller part of a wheel is not worth keeping: it is fetched again."""
+OTHER_HOST_STALE_S = 3600.0
+"""A stage of another host (or container) is stale once nothing in it was changed for so many seconds."""
 
 
 @contextmanager
@@ -40,9 +40,9 @@ def staged(work: Path, name: str) -> Iterator[Path]:
         The new, empty folder. Its mode follows the umask, as what is published from it must.
 
     Raises:
-        OSError: It cannot be made: rights, room.
+        OSError: It cannot be made: permissions, disk space.
     """
-    stage = work / f"{name}.{_host()}.{os.getpid()}.{_birth(os.getpid())}.{secrets.token_hex(4)}{SUFFIX}"
+    stage = work / f"{name}.{_host()}.{os.getpid()}.{_process_start_time(os.getpid())}.{secrets.token_hex(4)}{SUFFIX}"
     try:  # from before it is there: Ctrl-C may come right after
         _own.add(stage.name)
         work.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def staged(work: Path, name: str) -> Iterator[Path]:
         _remove(stage)
         raise
     except BaseException:  # Ctrl-C: what has come of a large wheel is worth keeping
-        _remove(stage, but=parts_in(stage))
+        _remove(stage, but=resumable_parts(stage))
         raise
     else:
         _remove(stage)
@@ -60,7 +60,7 @@ def staged(work: Path, name: str) -> Iterator[Path]:
 
 def _remove(stage: Path, but: tuple[Path, ...] = ()) -> None:
     """Remove a stage, or all of it but some files; a Ctrl-C in the middle of that is heard when it is done."""
-    # No longer counted as alive first: what is left all the same, the next call of this process sweeps.
+    # First it no longer counts as alive: what is left all the same, the next call of this process removes.
     _own.discard(stage.name)
     try:
         _clear(stage, but)
@@ -80,38 +80,38 @@ def _clear(stage: Path, but: tuple[Path, ...]) -> None:
             path.unlink(missing_ok=True)
 
 
-def parts_in(stage: Path) -> tuple[Path, ...]:
+def resumable_parts(stage: Path) -> tuple[Path, ...]:
     """List the part files of a stage that are worth resuming, and the notes beside them."""
-    parts = [part for part in stage.glob("*.part") if part.stat().st_size >= WORTH_RESUMING_BYTES]
+    parts = [part for part in stage.glob("*.part") if part.stat().st_size >= MIN_RESUMABLE_BYTES]
     notes = [note for part in parts if (note := part.with_name(f"{part.name}.json")).exists()]
     return (*parts, *notes)
 
 
-def rivals(stage: Path) -> list[Path]:
-    """List the stages in which others, threads of this process among them, prepare the same model right now."""
+def concurrent(stage: Path) -> list[Path]:
+    """List the stages in which other processes, or other threads of this one, prepare the same model right now."""
     name = stage.name.partition(".")[0]
     others = [other for other in _stages(stage.parent) if other.name.partition(".")[0] == name]
     return [other for other in others if other.name != stage.name and _is_alive(other)]
 
 
-def dead(work: Path) -> list[Path]:
+def stale(work: Path) -> list[Path]:
     """List the stages whose owner is gone, of any model; one folder read where there is none."""
     return [stage for stage in _stages(work) if not _is_alive(stage)]
 
 
-def sweep(work: Path, name: str, *, heir: Path | None = None) -> None:
-    """Remove the dead stages of one model. What cannot be removed stays for somebody who may.
+def remove_stale(work: Path, name: str, *, inherit_into: Path | None = None) -> None:
+    """Remove the stale stages of one model. What this user may not remove stays for somebody who may.
 
     Args:
         work: The `.modelboot` folder.
         name: Name of the model.
-        heir: A stage of the same model, which inherits the part files worth resuming.
+        inherit_into: A stage of the same model, to which the part files worth resuming are moved.
     """
-    for stage in dead(work):
+    for stage in stale(work):
         if stage.name.partition(".")[0] == name:
             with suppress(OSError):
-                for path in parts_in(stage):
-                    path.rename((heir or stage) / path.name)
+                for path in resumable_parts(stage):
+                    path.rename((inherit_into or stage) / path.name)
             shutil.rmtree(stage, ignore_errors=True)
 
 
@@ -127,18 +127,19 @@ def _is_alive(stage: Path) -> bool:
     owner = _OWNER.match(stage.name)
     if owner is None:  # not one of ours, so not ours to remove
         return True
-    host, pid, birth = owner.groups()
-    if (host, pid, birth) == (_host(), str(os.getpid()), _birth(os.getpid())):
+    host, pid, started = owner.groups()
+    if (host, pid, started) == (_host(), str(os.getpid()), _process_start_time(os.getpid())):
         return stage.name in _own  # another thread's, or what an interrupted call of this process left
     if host != _host():
-        return time.time() - _last_touched(stage) < STRANGER_IDLE_S
+        return time.time() - _last_touched(stage) < OTHER_HOST_STALE_S
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass  # it lives, as another user
-    return _birth(int(pid)) in {birth, "0"}  # something lives under that number; "0": whose it is cannot be seen
+    # A process has that id; "0": whether it is the owner cannot be seen.
+    return _process_start_time(int(pid)) in {started, "0"}
 
 
 def _last_touched(stage: Path) -> float:
@@ -161,14 +162,14 @@ def _host() -> str:
     return hashlib.sha256(f"{platform.node()} {namespace}".encode()).hexdigest()[:8]
 
 
-def _birth(pid: int) -> str:
+def _process_start_time(pid: int) -> str:
     """Return when a process started, in clock ticks since boot: it tells a live owner from a reused process id.
 
-    "0" where the kernel does not say; "dead" for a process that has ended but was not waited for.
+    "0" where the kernel does not say; "ended" for a process that has ended but was not waited for.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
     except OSError:
         return "0"
     after_name = stat.rpartition(")")[2].split()  # proc(5): the name may hold spaces and brackets; state follows it
-    return "dead" if after_name[0] in {"Z", "X"} else after_name[19]
+    return "ended" if after_name[0] in {"Z", "X"} else after_name[19]

@@ -1,7 +1,7 @@
-"""Where a model may lie: the folders to look in, and the one to install into.
+"""Where models may be installed, and which target a new one goes to.
 
-A place is a folder that holds `<name>/` and its dist-info, with `.modelboot/` (locks and stages) on the same file
-system. The store is different in one way: each wheel has a folder of its own there, which is published in one rename
+A target is a folder that holds `<name>/` and its dist-info, with `.modelboot/` (locks and stages) on the same file
+system. The store is different in one way: there each wheel has a folder of its own, which is published in one rename
 and loaded by path.
 """
 
@@ -11,35 +11,86 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings
+from modelboot.errors import InstallError
 
 WORK = ".modelboot"
 """Folder beside what is installed, for locks and stages."""
 INSTALLER = "modelboot"
 """What the file INSTALLER (PEP 376) of a model says that modelboot put in place."""
 
+Rename = tuple[Path, Path]
+"""Source and destination."""
+
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A folder models can be installed into."""
+class Target:
+    """A folder that many packages share; a model in it is a package and a dist-info."""
 
     label: str
-    """What a person calls it: "MODELBOOT_TARGET", "environment", "user site", "store"."""
+    """What a person calls it: "MODELBOOT_TARGET", "environment", "user site", "sys.path", "store"."""
     folder: Path
     """Where the package and its dist-info lie."""
-    work: Path
-    """Where locks and stages lie, on the same file system."""
+
+    def __str__(self) -> str:
+        return f"{self.folder} ({self.label})"
 
     @property
-    def is_store(self) -> bool:
-        """Whether the folder is this one wheel's own, published as a whole."""
-        return self.work.parent != self.folder
+    def work(self) -> Path:
+        """Where locks and stages lie, on the same file system."""
+        return self.folder / WORK
+
+    @property
+    def renamed_in(self) -> Path:
+        """Folder whose list of names changes when a model comes or goes: it has to be flushed afterwards."""
+        return self.folder
+
+    def renames_out(self, existing: Iterable[Path], backup: Path) -> list[Rename]:
+        """List the renames that move a model out of the target.
+
+        Args:
+            existing: Its dist-infos and its package, in this order: without a dist-info it counts as absent.
+            backup: Folder they go to.
+        """
+        return [(path, backup / path.name) for path in existing]
+
+    def renames_in(self, unpacked: Path, names: Iterable[str]) -> list[Rename]:
+        """List the renames that move an unpacked model into the target.
+
+        Args:
+            unpacked: Folder that holds the package and its dist-info.
+            names: Their names, the dist-info's last: with it the model counts as installed.
+        """
+        return [(unpacked / name, self.folder / name) for name in names]
+
+
+@dataclass(frozen=True, slots=True)
+class Store(Target):
+    """A folder of the store, which is one wheel's own: it comes and goes as a whole."""
+
+    @property
+    def work(self) -> Path:
+        """Where locks and stages lie, for all wheels of the store."""
+        return self.folder.parent / WORK
+
+    @property
+    def renamed_in(self) -> Path:
+        """The store itself."""
+        return self.folder.parent
+
+    def renames_out(self, existing: Iterable[Path], backup: Path) -> list[Rename]:  # noqa: ARG002 - all that is there
+        """List the one rename that moves the folder out, if it exists."""
+        return [(self.folder, backup / self.folder.name)] if os.path.lexists(self.folder) else []
+
+    def renames_in(self, unpacked: Path, names: Iterable[str]) -> list[Rename]:  # noqa: ARG002 - all that is there
+        """List the one rename that makes what is unpacked the folder."""
+        return [(unpacked, self.folder)]
 
 
 def purelib() -> Path:
@@ -47,26 +98,75 @@ def purelib() -> Path:
     return Path(sysconfig.get_path("purelib"))
 
 
-def to_look_in(pin: ModelPin, settings: Settings) -> Iterator[Place]:
-    """Yield the places a pinned model may already lie in, the likeliest first.
+def targets_to_search(pin: ModelPin, settings: Settings) -> Iterator[Target]:
+    """Yield the targets a pinned model may already lie in, the likeliest first.
 
     Args:
         pin: The model.
         settings: The settings in force.
 
     Yields:
-        Places whose folders need not exist.
+        Targets whose folders need not exist.
     """
     yield from _shared(settings)
     if settings.home is not None:
         yield _store(pin, settings.home)
 
 
-def in_use(settings: Settings) -> Iterator[Path]:
-    """Yield every folder any model may lie in, the store's among them."""
-    yield from (place.folder for place in _shared(settings))
+def targets_in_use(settings: Settings) -> Iterator[Target]:
+    """Yield every target any model may lie in, each wheel's folder of the store among them."""
+    yield from _shared(settings)
     if settings.home is not None:
-        yield from sorted(_folders_in(settings.home))
+        yield from (Store("store", folder) for folder in sorted(_folders_in(settings.home)))
+
+
+def targets_to_install_into(pin: ModelPin, settings: Settings) -> Iterator[Target]:
+    """Yield the targets a model may be installed into, the first choice first.
+
+    Args:
+        pin: The model.
+        settings: The settings in force.
+
+    Yields:
+        The target that was set, else the environment and the user site; then the store.
+    """
+    if settings.target is not None:
+        yield Target("MODELBOOT_TARGET", settings.target)
+    else:
+        yield from _own()
+    if settings.home is not None:
+        yield _store(pin, settings.home)
+
+
+def _shared(settings: Settings) -> Iterator[Target]:
+    """Yield the targets many models may lie in.
+
+    When a target is set, only that one. Otherwise every folder on sys.path but the working directory, whose files are
+    whatever somebody left there.
+    """
+    if settings.target is not None:
+        yield Target("MODELBOOT_TARGET", settings.target)
+        return
+    working = _working_directory()
+    # Links are not resolved in what is yielded: the folder is shown to people, and named by links on purpose.
+    others = [Path(os.path.normpath(os.path.join(working, folder))) for folder in sys.path if folder]
+    seen = {working}
+    for target in (*_own(), *(Target("sys.path", folder) for folder in others if folder.is_absolute())):
+        real = os.path.realpath(target.folder)
+        if real not in seen:
+            seen.add(real)
+            yield target
+
+
+def _own() -> Iterator[Target]:
+    """Yield the environment's folder, and the user's own where Python uses it: not in a virtual environment."""
+    yield Target("environment", purelib())
+    if site.ENABLE_USER_SITE:
+        yield Target("user site", Path(site.getusersitepackages()))
+
+
+def _store(pin: ModelPin, home: Path) -> Store:
+    return Store("store", home / f"{pin.name}-{pin.version}-{pin.sha256[:12]}")
 
 
 def _folders_in(home: Path) -> Iterator[Path]:
@@ -77,7 +177,7 @@ def _folders_in(home: Path) -> Iterator[Path]:
                 yield Path(entry.path)
 
 
-def _working_folder() -> str:
+def _working_directory() -> str:
     """Return the working directory with links resolved; nothing when it was deleted."""
     try:
         return os.path.realpath(os.getcwd())
@@ -85,79 +185,85 @@ def _working_folder() -> str:
         return ""
 
 
-def to_install_into(pin: ModelPin, settings: Settings) -> Iterator[Place]:
-    """Yield the places a model may be installed into, the first choice first.
-
-    Args:
-        pin: The model.
-        settings: The settings in force.
-
-    Yields:
-        The target when one is set, else the environment and the user site; then the store.
-    """
-    if settings.target is not None:
-        yield _target(settings.target)
-    else:
-        yield from _own()
-    if settings.home is not None:
-        yield _store(pin, settings.home)
-
-
-def at(folder: Path) -> Place:
-    """Return the place a folder is in which a model was found: its own, even if it is not one of those to choose from.
-
-    A folder of the store is recognised by its neighbour `.modelboot`.
-    """
-    if (folder.parent / WORK).is_dir() and not (folder / WORK).is_dir():
-        return Place("store", folder, folder.parent / WORK)
-    return _site("where it lies", folder)
-
-
-def _shared(settings: Settings) -> Iterator[Place]:
-    """Yield the places many models may lie in.
-
-    With a target set that is the target alone. Otherwise it is every folder on sys.path but the working directory,
-    whose files are whatever somebody left there.
-    """
-    if settings.target is not None:
-        yield _target(settings.target)
-        return
-    working = _working_folder()
-    # Links are not resolved in what is yielded: the folder is shown to people, and named by links on purpose.
-    others = [Path(os.path.normpath(os.path.join(working, folder))) for folder in sys.path if folder]
-    seen = {working}
-    for place in (*_own(), *(_site("sys.path", folder) for folder in others if folder.is_absolute())):
-        real = os.path.realpath(place.folder)
-        if real not in seen:
-            seen.add(real)
-            yield place
-
-
-def _own() -> Iterator[Place]:
-    """Yield the environment's folder, and the user's own where Python uses it: not in a virtual environment."""
-    yield _site("environment", purelib())
-    if site.ENABLE_USER_SITE:
-        yield _site("user site", Path(site.getusersitepackages()))
-
-
-def _target(folder: Path) -> Place:
-    return _site("MODELBOOT_TARGET", folder)
-
-
-def is_writable(place: Place) -> bool:
+def is_writable(target: Target) -> bool:
     """Tell whether this user could install there, without changing anything."""
-    existing = place.work
+    existing = target.work
     # Not Path.exists: that raises below a folder this user may not enter (HOME=/root in a container run as another).
     while not os.path.exists(existing) and existing != existing.parent:
         existing = existing.parent
     # Also the folder itself: the work folder may have been made while it was still writable.
-    probes = {existing, place.folder} if os.path.exists(place.folder) else {existing}
+    probes = {existing, target.folder} if os.path.exists(target.folder) else {existing}
     return all(os.path.isdir(probe) and os.access(probe, os.W_OK | os.X_OK) for probe in probes)
 
 
-def _site(label: str, folder: Path) -> Place:
-    return Place(label, folder, folder / WORK)
+@contextmanager
+def prepared_target(
+    pin: ModelPin, targets: Sequence[Target], *, foreign: Container[Target], has_home: bool
+) -> Iterator[Target]:
+    """Choose a target and make its folders, before a byte is fetched.
+
+    Args:
+        pin: The model.
+        targets: Where it may go, the first choice first.
+        foreign: Those of them that hold what is not modelboot's to replace or to read.
+        has_home: Whether there is a folder for the store; for the message of the error.
+
+    Yields:
+        The first target that can be written. When the block fails, the folders made for it are removed, so that the
+        target is as it was.
+
+    Raises:
+        InstallError: There is no such target; each that was refused is named with its reason.
+    """
+    made: list[Path] = []
+    try:
+        target = _choose(pin, targets, foreign, made, has_home=has_home)
+        lock = target.work / f"{pin.name}.lock"
+        if not lock.exists():
+            made.append(lock)  # the block is about to make it
+        yield target
+    except BaseException:
+        _remove(made)
+        raise
 
 
-def _store(pin: ModelPin, home: Path) -> Place:
-    return Place("store", home / f"{pin.name}-{pin.version}-{pin.sha256[:12]}", home / WORK)
+def _choose(
+    pin: ModelPin, targets: Sequence[Target], foreign: Container[Target], made: list[Path], *, has_home: bool
+) -> Target:
+    refused = []
+    for target in targets:
+        if target in foreign:
+            refused.append(f"{target} holds one that is not modelboot's to replace or to read")
+        elif (reason := _make(target, made)) is None:
+            return target
+        else:
+            refused.append(f"{target}: {reason}")
+    if not has_home:
+        refused.append("MODELBOOT_HOME is not set and this user has no home folder")
+    raise InstallError(model=str(pin), path=str(targets[0].folder), fault="rights", reason="; ".join(refused))
+
+
+def _make(target: Target, made: list[Path]) -> str | None:
+    """Make a target's folders; return why that cannot be done."""
+    if not is_writable(target):
+        return f"user {os.getuid()} may not write there" if hasattr(os, "getuid") else "it may not be written"
+    try:
+        for folder in reversed([target.work, *target.work.parents]):
+            if not folder.exists():
+                made.append(folder)  # before it exists: Ctrl-C may come in between
+                folder.mkdir(exist_ok=True)
+    except OSError as error:  # the permissions of a network file system show only when they are used
+        _remove(made)
+        made.clear()
+        return error.strerror or str(error)
+    return None
+
+
+def _remove(made: list[Path]) -> None:
+    """Remove what this call made, the last first, but for folders in which somebody else is at work by now."""
+    for path in reversed(made):
+        with suppress(OSError):
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink()

@@ -12,9 +12,8 @@ from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ExtensionFi
 from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict
 
-from modelboot._install import installed as _store
 from modelboot._install.ensure import ensure
-from modelboot._install.installed import Found
+from modelboot._install.installed import Installed
 from modelboot._pin import ModelPin, same_version
 from modelboot._settings import Settings
 from modelboot.errors import LoadError
@@ -49,40 +48,40 @@ def load(pin: ModelPin, settings: Settings, options: Options) -> Language:
         LoadError: spaCy cannot load it, and its files are intact.
         ModelbootError: It could not be installed, as for `ensure`.
     """
-    _, found = ensure(pin, settings)
+    _, installed = ensure(pin, settings)
     try:
-        return _load_found(found, pin, options)
+        return _load_installed(installed, pin, options)
     except Exception as error:
-        issues = _altered(found, pin, error)
+        issues = _modified_files(installed, pin, error)
         if not issues:
-            raise _failed(found, pin, error) from error
+            raise _failed(installed, pin, error) from error
         _log.warning("%s is damaged and is installed again: %s", pin, "; ".join(issues))
-    _, found = ensure(pin, settings, instead_of=found)
+    _, installed = ensure(pin, settings, replacing=installed)
     try:
-        return _load_found(found, pin, options)
+        return _load_installed(installed, pin, options)
     except Exception as error:
-        raise _failed(found, pin, error) from error
+        raise _failed(installed, pin, error) from error
 
 
-def _altered(found: Found, pin: ModelPin, error: Exception) -> list[str]:
+def _modified_files(installed: Installed, pin: ModelPin, error: Exception) -> list[str]:
     """Hash what could not be loaded. Files that cannot even be read (EMFILE, EACCES) prove no damage."""
     try:
-        return _store.altered(found)
+        return installed.modified_files()
     except OSError:
-        raise _failed(found, pin, error) from error
+        raise _failed(installed, pin, error) from error
 
 
-def _failed(found: Found, pin: ModelPin, error: Exception) -> LoadError:
+def _failed(installed: Installed, pin: ModelPin, error: Exception) -> LoadError:
     reason = " ".join(str(error).split()) or "no reason given"
-    return LoadError(model=str(pin), path=str(found.data), reason=f"{type(error).__name__}: {reason}")
+    return LoadError(model=str(pin), path=str(installed.data_folder), reason=f"{type(error).__name__}: {reason}")
 
 
-def _load_found(found: Found, pin: ModelPin, options: Options) -> Language:
+def _load_installed(installed: Installed, pin: ModelPin, options: Options) -> Language:
     """Load exactly these files: by their path, so that nothing of that name elsewhere can stand in for them."""
     import spacy
 
-    _import_package(found)
-    nlp = spacy.load(found.data, **options)
+    _import_package(installed)
+    nlp = spacy.load(installed.data_folder, **options)
     version = str(nlp.meta.get("version"))
     if not same_version(version, pin.version):
         message = f"its meta.json says version {version}"
@@ -90,13 +89,13 @@ def _load_found(found: Found, pin: ModelPin, options: Options) -> Language:
     return nlp
 
 
-def _import_package(found: Found) -> None:
+def _import_package(installed: Installed) -> None:
     """Import the pipeline's package from where it was found, for the components its code may register.
 
     A module of that name from elsewhere (another version, a file of the working directory) gives way: the program
     asked for the pin.
     """
-    name, init = found.package.name, str(found.package / "__init__.py")
+    name, init = installed.name, str(installed.package / "__init__.py")
     if getattr(sys.modules.get(name), "__file__", None) == init:
         return
     before = {key: sys.modules.pop(key) for key in [*sys.modules] if key == name or key.startswith(f"{name}.")}

@@ -15,9 +15,12 @@ from collections.abc import Callable, Sequence
 
 from modelboot._catalog import DEFAULT_MODEL, catalog, resolve
 from modelboot._install.ensure import ensure_model
-from modelboot._install.inventory import Item, audit, installed, inventory
+from modelboot._install.installed import Installed, find_installed, list_installed
+from modelboot._install.installed import verify as verify_installed
 from modelboot._install.provision import provision
 from modelboot._install.publish import uninstall
+from modelboot._install.target import targets_in_use
+from modelboot._limits import Deadline
 from modelboot._settings import directory, read_settings
 from modelboot.cli import commands as _report
 from modelboot.cli.output import log_to_stderr, make_stdout_forgiving, one_line
@@ -169,13 +172,13 @@ def _list(options: argparse.Namespace) -> None:
         entries = catalog()
         _print(options, [_report.entry_facts(entry) for entry in entries], _report.catalog_text(entries))
     else:
-        items = inventory(read_settings())
+        items = list_installed(targets_in_use(read_settings()))
         _print(options, [_report.item_facts(item) for item in items], _report.inventory_text(items))
 
 
 def _verify(options: argparse.Namespace) -> None:
-    items = _named(options.models) or inventory(read_settings())
-    audits = [(item, audit(item)) for item in items]
+    items = _named(options.models) or list_installed(targets_in_use(read_settings()))
+    audits = [(item, verify_installed(item)) for item in items]
     lines = [line for item, issues in audits for line in _report.audit_lines(item, issues)]
     facts = [{**_report.item_facts(item), "issues": issues} for item, issues in audits]
     _print(options, facts, "\n".join(lines) or _report.inventory_text([]))
@@ -186,23 +189,24 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _uninstall(options: argparse.Namespace) -> None:
-    settings = read_settings()
+    deadline_s = read_settings().deadline_s
     items = _named(options.models)
+    facts = [_report.item_facts(item) for item in items]  # afterwards there is nothing left to read
     for item in items:
-        uninstall(item, settings)
+        uninstall(item, Deadline.after(deadline_s))
         if not options.json:
             _print(options, None, f"{item}  removed  {item.folder}")
     if options.json:
-        _print(options, [_report.item_facts(item) for item in items], "")
+        _print(options, facts, "")
 
 
-def _named(models: Sequence[str]) -> list[Item]:
+def _named(models: Sequence[str]) -> list[Installed]:
     """List what a user has named, each once."""
     return [*dict.fromkeys(item for model in models for item in _installed(model))]
 
 
-def _installed(model: str) -> list[Item]:
-    items = installed(model, read_settings())
+def _installed(model: str) -> list[Installed]:
+    items = find_installed(model, targets_in_use(read_settings()))
     if not items:
         raise _CommandError(f"{model} is not installed", "`modelboot list` shows what is, and where it was looked for")
     return items

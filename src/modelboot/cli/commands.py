@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from modelboot._catalog import CatalogEntry
 from modelboot._install.ensure import InstalledModel
-from modelboot._install.inventory import Item
-from modelboot._install.provision import Provisioned
+from modelboot._install.installed import Installed
+from modelboot._install.provision import ProvisionedWheel
 from modelboot._pin import ModelPin
 from modelboot.cli.output import aligned, table
 from modelboot.errors import without_secrets
@@ -103,37 +103,38 @@ def catalog_text(entries: Iterable[CatalogEntry]) -> str:
     return "\n".join(table(("name", "version", "spaCy", "size", "license", "sha256"), rows))
 
 
-def item_facts(item: Item) -> Facts:
+def item_facts(item: Installed) -> Facts:
     """Return what `list --json` says of one installed pipeline."""
+    problem = item.first_problem
     return {
         "name": item.name,
         "version": item.version,
         "installer": item.installer,
         "folder": str(item.folder),
         "sha256": item.sha256,
-        "damage": item.damage,
-        "whole": item.damage is None,
+        "damage": problem,
+        "whole": problem is None,
     }
 
 
-def audit_lines(item: Item, issues: Sequence[str]) -> list[str]:
+def audit_lines(item: Installed, issues: Sequence[str]) -> list[str]:
     """Return what `verify` says of one pipeline: a line, and one more for each issue."""
     state = "intact" if not issues else f"{len(issues)} {'issue' if len(issues) == 1 else 'issues'}"
     return [f"{item}  {state}  {item.folder}", *(f"  {issue}" for issue in issues)]
 
 
-def inventory_text(items: Sequence[Item]) -> str:
+def inventory_text(items: Sequence[Installed]) -> str:
     """Return what is installed as a table."""
     if not items:
         return "no pipelines are installed; `modelboot list --available` shows which there are"
     rows = [
-        (item.name, item.version, item.damage or "whole", item.installer or "unknown", str(item.folder))
+        (item.name, item.version, item.first_problem or "whole", item.installer or "unknown", str(item.folder))
         for item in items
     ]
     return "\n".join(table(("name", "version", "state", "installer", "folder"), rows))
 
 
-def wheel_facts(wheel: Provisioned) -> Facts:
+def wheel_facts(wheel: ProvisionedWheel) -> Facts:
     """Return what `fetch --json` says of one wheel."""
     return {
         "name": wheel.pin.name,
@@ -145,7 +146,7 @@ def wheel_facts(wheel: Provisioned) -> Facts:
     }
 
 
-def wheel_line(wheel: Provisioned) -> str:
+def wheel_line(wheel: ProvisionedWheel) -> str:
     """Return what `fetch` says of one wheel."""
     size = f", {wheel.downloaded_bytes / 1e6:.1f} MB" if wheel.downloaded_bytes else ""
     return f"{wheel.pin}  {wheel.source}{size}  {wheel.path}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from modelboot._install import target as _places
+from modelboot._install.target import Target, is_writable, targets_to_install_into
 from modelboot._limits import Deadline
 from modelboot._network.client import Client
 from modelboot._network.response import Body, HttpError
@@ -89,7 +89,7 @@ def diagnose(pin: ModelPin, settings: Settings) -> Diagnosis:
     return Diagnosis(
         model=str(pin),
         settings=tuple(_settings(settings)),
-        places=tuple(_place(place) for place in _places.to_install_into(pin, settings)),
+        places=tuple(_place(target) for target in targets_to_install_into(pin, settings)),
         sources=tuple(_source_findings(pin, settings)),
     )
 
@@ -101,10 +101,10 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(subject=variable, value=value, ok=not missing, found=found, origin=origin)
 
 
-def _place(place: _places.Place) -> Finding:
-    writable = _places.is_writable(place)
-    found = f"{'writable' if writable else 'not writable'}, {_lock_support(place.folder)}"
-    return Finding(subject=place.label, value=str(place.folder), ok=writable, found=found)
+def _place(target: Target) -> Finding:
+    writable = is_writable(target)
+    found = f"{'writable' if writable else 'not writable'}, {_lock_support(target.folder)}"
+    return Finding(subject=target.label, value=str(target.folder), ok=writable, found=found)
 
 
 def _lock_support(folder: Path) -> str:

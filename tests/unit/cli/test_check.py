@@ -38,7 +38,7 @@ def test_example_sentence_unknown_language() -> None:
 def test_trial_cold(tiny_pin: ModelPin, target: Path) -> None:
     """A trial of a model that is not there names every phase and every token."""
     result = trial(tiny_pin)
-    assert [phase for phase, _ in result.phases] == ["look", "wait", "get", "unpack", "publish", "load", "parse"]
+    assert [phase for phase, _ in result.phases] == ["find", "lock", "fetch", "unpack", "publish", "load", "parse"]
     assert min(seconds for _, seconds in result.phases) >= 0
     assert (result.installed.source, result.installed.path.parent) == ("release", target / "en_tiny_sm")
     assert (result.spacy, result.pipeline) == (spacy_version, ("sentencizer",))
@@ -51,7 +51,7 @@ def test_trial_warm(tiny_pin: ModelPin) -> None:
     """A trial of a model that is there skips the phases of the install and uses the object of `get_nlp`."""
     trial(tiny_pin)
     result = trial(tiny_pin)
-    assert [phase for phase, _ in result.phases] == ["look", "load", "parse"]
+    assert [phase for phase, _ in result.phases] == ["find", "load", "parse"]
     assert result.installed.source == "present"
     get_nlp(tiny_pin)
     assert get_nlp.cache_info().misses == 1

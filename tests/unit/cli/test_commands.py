@@ -9,7 +9,8 @@ import pytest
 
 from modelboot import InstalledModel, ModelPin
 from modelboot._catalog import CatalogEntry
-from modelboot._install.inventory import Item
+from modelboot._install.installed import Installed
+from modelboot._install.target import Target
 from modelboot.cli import commands as _report
 from modelboot.cli.check import Token, Trial
 from modelboot.cli.output import table
@@ -27,7 +28,7 @@ FETCHED = InstalledModel(
     source="release",
     downloaded_bytes=16_271_721,
     seconds=1.23456,
-    phases=(("look", 0.001), ("wait", 0.0), ("get", 1.0), ("unpack", 0.2), ("publish", 0.034)),
+    phases=(("find", 0.001), ("lock", 0.0), ("fetch", 1.0), ("unpack", 0.2), ("publish", 0.034)),
 )
 PRESENT = InstalledModel(
     name="en_tiny_sm",
@@ -37,7 +38,7 @@ PRESENT = InstalledModel(
     source="present",
     downloaded_bytes=0,
     seconds=0.001,
-    phases=(("look", 0.001),),
+    phases=(("find", 0.001),),
 )
 TRIAL = Trial(
     installed=FETCHED,
@@ -57,7 +58,7 @@ fr_tiny_sm 1.2.0
   source    release, 16.3 MB
   sha256    0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
   place     /env/fr_tiny_sm
-  seconds   look 0.00, wait 0.00, get 1.00, unpack 0.20, publish 0.03, load 0.50, parse 0.01
+  seconds   find 0.00, lock 0.00, fetch 1.00, unpack 0.20, publish 0.03, load 0.50, parse 0.01
 
   Apple cherche
 
@@ -88,9 +89,9 @@ def test_trial_facts() -> None:
         "path": "/env/fr_tiny_sm/fr_tiny_sm-1.2.0",
         "downloaded_bytes": 16_271_721,
         "seconds": {
-            "look": 0.001,
-            "wait": 0.0,
-            "get": 1.0,
+            "find": 0.001,
+            "lock": 0.0,
+            "fetch": 1.0,
             "unpack": 0.2,
             "publish": 0.034,
             "load": 0.5,
@@ -187,16 +188,16 @@ def test_entry_facts() -> None:
     }
 
 
-def test_inventory_text() -> None:
+def test_inventory_text(tmp_path: Path) -> None:
     """What is installed is a table, with what is wrong in the place of "whole"."""
     items = [
-        _item("en_tiny_sm", "1.0.0", installer="modelboot", damage=None),
-        _item("fr_tiny_sm", "1.0.0", installer="", damage="fr_tiny_sm/meta.json is missing"),
+        _installed(tmp_path, "en_tiny_sm", installer="modelboot"),
+        _installed(tmp_path, "fr_tiny_sm", installer="", is_damaged=True),
     ]
     assert _report.inventory_text(items).splitlines() == [
         "name        version  state                            installer  folder",
-        "en_tiny_sm  1.0.0    whole                            modelboot  /env",
-        "fr_tiny_sm  1.0.0    fr_tiny_sm/meta.json is missing  unknown    /env",
+        f"en_tiny_sm  1.0.0    whole                            modelboot  {tmp_path}",
+        f"fr_tiny_sm  1.0.0    fr_tiny_sm/meta.json is missing  unknown    {tmp_path}",
     ]
 
 
@@ -207,15 +208,15 @@ def test_inventory_text_nothing() -> None:
     )
 
 
-@pytest.mark.parametrize("damage", [None, "RECORD does not list x"], ids=["whole", "damaged"])
-def test_item_facts(damage: str | None) -> None:
+@pytest.mark.parametrize("damage", [None, "en_tiny_sm/meta.json is missing"], ids=["whole", "damaged"])
+def test_item_facts(tmp_path: Path, damage: str | None) -> None:
     """The JSON of `list` says whether it is whole, and if not, why."""
-    facts = _report.item_facts(_item("en_tiny_sm", "1.0.0", installer="pip", damage=damage))
+    facts = _report.item_facts(_installed(tmp_path, "en_tiny_sm", installer="pip", is_damaged=damage is not None))
     assert json.loads(json.dumps(facts)) == {
         "name": "en_tiny_sm",
         "version": "1.0.0",
         "installer": "pip",
-        "folder": "/env",
+        "folder": str(tmp_path),
         "sha256": SHA256,
         "damage": damage,
         "whole": damage is None,
@@ -243,12 +244,15 @@ def test_pin_facts_without_secrets() -> None:
     assert "secret" not in json.dumps(facts)
 
 
-def _item(name: str, version: str, *, installer: str, damage: str | None) -> Item:
-    return Item(
-        name=name,
-        version=version,
-        installer=installer,
-        folder=Path("/env"),
-        sha256=SHA256,
-        damage=damage,
-    )
+def _installed(folder: Path, name: str, *, installer: str, is_damaged: bool = False) -> Installed:
+    """Install the least that counts as a model, of version 1.0.0, and lose a file of it if it is to be damaged."""
+    dist_info = folder / f"{name}-1.0.0.dist-info"
+    dist_info.mkdir()
+    (dist_info / "INSTALLER").write_text(installer)
+    (dist_info / "direct_url.json").write_text(json.dumps({"archive_info": {"hashes": {"sha256": SHA256}}}))
+    (dist_info / "RECORD").write_text(f"{name}/__init__.py,,\n{name}/meta.json,,2\n{dist_info.name}/RECORD,,\n")
+    (folder / name).mkdir()
+    (folder / name / "meta.json").write_text("{}")
+    if is_damaged:
+        (folder / name / "meta.json").unlink()
+    return Installed(name, Target("environment", folder), dist_info)

@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from modelboot import InstallError, ModelPin
-from modelboot._install import lock as _lock
+from modelboot._install import lock
 from modelboot._limits import Deadline
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
 
@@ -28,10 +28,10 @@ HOLDER = """
 import sys
 from pathlib import Path
 from modelboot import ModelPin
-from modelboot._install import lock as _lock
+from modelboot._install import lock
 from modelboot._limits import Deadline
 pin = ModelPin("en_acme_sm", "1.2.0", "0" * 64)
-with _lock.held(Path(sys.argv[1]), str(pin), Deadline.after(60)) as is_held:
+with lock.locked(Path(sys.argv[1]), str(pin), Deadline.after(60)) as is_held:
     print(is_held, flush=True)
     if len(sys.argv) == 2:
         sys.stdin.read()
@@ -92,54 +92,54 @@ def _kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
         kept.append(FileLock(path))
         return kept[-1]
 
-    monkeypatch.setattr(_lock, "FileLock", make)
+    monkeypatch.setattr(lock, "FileLock", make)
 
 
 @pytest.mark.usefixtures("_kept_alive")
-def test_held(path: Path) -> None:
+def test_locked(path: Path) -> None:
     """The lock is held within the block and free after it; the file stays, or two could get in at once."""
-    with _lock.held(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
+    with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
         inside = is_held, is_free(path)
     assert (inside, is_free(path), path.exists()) == ((True, False), True, True)
 
 
 @pytest.mark.usefixtures("_kept_alive")
-def test_held_until_an_error(path: Path) -> None:
+def test_locked_until_an_error(path: Path) -> None:
     """An error within the block goes through, and the lock is free after it."""
     message = "unpacking failed"
-    with pytest.raises(RuntimeError, match=message), _lock.held(path, str(PIN), Deadline.after(ENOUGH_S)):
+    with pytest.raises(RuntimeError, match=message), lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)):
         raise RuntimeError(message)
     assert is_free(path)
 
 
-def test_held_again(path: Path) -> None:
+def test_locked_again(path: Path) -> None:
     """A lock file that was left behind is used again."""
     inodes = []
     for _ in range(2):
-        with _lock.held(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
+        with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
             inodes.append((is_held, path.stat().st_ino))
     assert inodes[0] == inodes[1] == (True, path.stat().st_ino)
 
 
-def test_held_after_the_first_is_killed(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+def test_locked_after_the_first_is_killed(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """Who waits says so, and goes on with the lock as soon as the process before it was killed."""
-    monkeypatch.setattr(_lock, "REMIND_EVERY_S", 0.05)
+    monkeypatch.setattr(lock, "LOG_EVERY_S", 0.05)
     with holder(path) as process:
         waiting = OnRecord(process.kill)
         logger = logging.getLogger("modelboot")
         logger.addHandler(waiting)
         logger.setLevel(logging.INFO)
-        with _lock.held(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
+        with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
             assert is_held
     assert waiting.messages[0] == f"waiting for another process that is installing en_acme_sm 1.2.0 ({path})"
 
 
 def test_busy_at_the_deadline(monkeypatch: pytest.MonkeyPatch, path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A lock that is not free by the deadline is an error that names the file; until then there are reminders."""
-    monkeypatch.setattr(_lock, "REMIND_EVERY_S", 0.01)
+    """A lock that is not free by the deadline is an error that names the file; until then the log says who waits."""
+    monkeypatch.setattr(lock, "LOG_EVERY_S", 0.01)
     caplog.set_level(logging.INFO, "modelboot")
     with holder(path):
-        waiting = _lock.held(path, str(PIN), Deadline.after(0.5))
+        waiting = lock.locked(path, str(PIN), Deadline.after(0.5))
         with pytest.raises(InstallError, match=r"^could not install en_acme_sm 1\.2\.0") as caught, waiting:
             pass
     busy = caught.value
@@ -150,9 +150,9 @@ def test_busy_at_the_deadline(monkeypatch: pytest.MonkeyPatch, path: Path, caplo
 
 def test_busy_after_the_deadline(path: Path) -> None:
     """A deadline that has passed leaves one try: enough for a free lock, an error for a held one."""
-    with _lock.held(path, str(PIN), Deadline(30.0, 0.0)) as is_held:
+    with lock.locked(path, str(PIN), Deadline(30.0, 0.0)) as is_held:
         assert is_held
-    late = _lock.held(path, str(PIN), Deadline(30.0, 0.0))
+    late = lock.locked(path, str(PIN), Deadline(30.0, 0.0))
     with holder(path), pytest.raises(InstallError, match="for 30 s"), late:
         pass
 
@@ -168,7 +168,7 @@ def test_no_locks_on_this_file_system(
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     caplog.set_level(logging.DEBUG, "modelboot")
-    with _lock.held(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
+    with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
         assert not is_held
     said = [
         (record.levelname, record.getMessage()) for record in caplog.records if record.name == "modelboot._install.lock"
@@ -188,7 +188,7 @@ def test_lock_file_on_a_read_only_file_system(monkeypatch: pytest.MonkeyPatch, p
         return open_(name, *args, **options)
 
     monkeypatch.setattr(os, "open", read_only)
-    with _lock.held(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
+    with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
         assert (is_held, path.exists()) == (False, False)
 
 

@@ -1,4 +1,4 @@
-"""A stage is dead when its process is, and only dead ones of the same model are swept."""
+"""A stage is stale when its process is gone, and only stale ones of the same model are removed."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from typing import Any
 
 import pytest
 
-from modelboot._install import stage as _stage
+from modelboot._install.stage import concurrent, remove_stale, staged, stale
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
 
 # Makes a stage, says which, and lives until its input ends.
 OWNER = """
 import sys
 from pathlib import Path
-from modelboot._install import stage as _stage
-stages = _stage.staged(Path(sys.argv[1]), "en_acme_sm")
+from modelboot._install.stage import staged
+stages = staged(Path(sys.argv[1]), "en_acme_sm")
 print(stages.__enter__(), flush=True)
 sys.stdin.read()
 """
-DEAD = """
+REMOVE_STALE = """
 import sys
 from pathlib import Path
-from modelboot._install import stage as _stage
+from modelboot._install.stage import remove_stale, stale
 work = Path(sys.argv[1])
-print(*(stage.name for stage in _stage.dead(work)))
-_stage.sweep(work, "en_acme_sm")
+print(*(stage.name for stage in stale(work)))
+remove_stale(work, "en_acme_sm")
 """
 
 
@@ -41,7 +41,7 @@ HELD: list[AbstractContextManager[Path]] = []
 
 def made(work: Path, name: str) -> Path:
     """Make a stage that nothing removes."""
-    HELD.append(_stage.staged(work, name))
+    HELD.append(staged(work, name))
     return HELD[-1].__enter__()
 
 
@@ -75,13 +75,13 @@ def owner(work: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
             process.kill()
 
 
-def owned_by(stage: Path, *, host: str | None = None, pid: str | None = None, birth: str | None = None) -> Path:
+def owned_by(stage: Path, *, host: str | None = None, pid: str | None = None, started: str | None = None) -> Path:
     """Rename a stage to one of another owner, with a file inside."""
-    model, own_host, own_pid, own_birth, token, suffix = stage.name.split(".")
-    parts = (model, host or own_host, pid or own_pid, birth or own_birth, token, suffix)
+    model, own_host, own_pid, own_start, token, suffix = stage.name.split(".")
+    parts = (model, host or own_host, pid or own_pid, started or own_start, token, suffix)
     other = stage.rename(stage.with_name(".".join(parts)))
-    (other / "built").mkdir()
-    (other / "built" / "file").touch()
+    (other / "unpacked").mkdir()
+    (other / "unpacked" / "file").touch()
     return other
 
 
@@ -115,61 +115,61 @@ def test_create_without_a_work_folder(tmp_path: Path) -> None:
     assert made(tmp_path / "missing", "en_acme_sm").parent == tmp_path / "missing"
 
 
-def test_dead_own_given_up(work: Path) -> None:
-    """What an interrupted call of this very process left behind is dead, though the process lives."""
-    with _stage.staged(work, "en_acme_sm") as stage:
-        assert _stage.dead(work) == []
+def test_stale_own_given_up(work: Path) -> None:
+    """What an interrupted call of this very process left behind is stale, though the process lives."""
+    with staged(work, "en_acme_sm") as stage:
+        assert stale(work) == []
     stage.mkdir()
-    assert _stage.dead(work) == [stage]
+    assert stale(work) == [stage]
 
 
 def test_staged(work: Path) -> None:
     """A stage is gone with all in it on the way out, whatever happened inside."""
-    stages = _stage.staged(work, "en_acme_sm")
+    stages = staged(work, "en_acme_sm")
     (stages.__enter__() / "file").touch()
     swallowed = stages.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert (swallowed, list(work.iterdir())) == (False, [])
 
 
-def test_rivals(work: Path) -> None:
-    """Rivals are the living stages of the same model, other threads' too, but not one's own."""
+def test_concurrent(work: Path) -> None:
+    """The living stages of the same model are at work at the same time, other threads' too, but not one's own."""
     own, other = made(work, "en_acme_sm"), made(work, "en_acme_sm")
     made(work, "fr_acme_sm")
-    assert _stage.rivals(own) == [other]
+    assert concurrent(own) == [other]
 
 
-def test_dead_own(work: Path) -> None:
+def test_stale_own(work: Path) -> None:
     """A stage of this very process is alive, however old."""
     left_alone(made(work, "en_acme_sm"), seconds=1e6)
-    assert _stage.dead(work) == []
+    assert stale(work) == []
 
 
-def test_dead_child(work: Path) -> None:
-    """A stage is alive as long as its process, and dead once that was killed."""
+def test_stale_child(work: Path) -> None:
+    """A stage is alive as long as its process, and stale once that was killed."""
     with owner(work) as (process, stage):
-        while_alive = _stage.dead(work)
+        while_alive = stale(work)
         process.kill()
         process.wait()
-        assert (while_alive, _stage.dead(work)) == ([], [stage])
+        assert (while_alive, stale(work)) == ([], [stage])
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="without /proc an unreaped process looks alive")
-def test_dead_zombie(work: Path) -> None:
+def test_stale_zombie(work: Path) -> None:
     """A process that has ended but was not waited for owns nothing any more."""
     with owner(work) as (process, stage):
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert _stage.dead(work) == [stage]
+        assert stale(work) == [stage]
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="without /proc a reused process id looks alive")
-def test_dead_reused_pid(work: Path) -> None:
+def test_stale_reused_pid(work: Path) -> None:
     """A living process that started at another time is not the owner: its number was given out again."""
-    stage = owned_by(made(work, "en_acme_sm"), birth="1")
-    assert _stage.dead(work) == [stage]
+    stage = owned_by(made(work, "en_acme_sm"), started="1")
+    assert stale(work) == [stage]
 
 
-def test_dead_name_of_a_process_with_brackets(work: Path) -> None:
+def test_stale_name_of_a_process_with_brackets(work: Path) -> None:
     """A process may have any name: its start time is found all the same."""
     comm = Path("/proc/self/comm")
     if not comm.exists():
@@ -178,7 +178,7 @@ def test_dead_name_of_a_process_with_brackets(work: Path) -> None:
     stage = made(work, "en_acme_sm")
     try:
         comm.write_text("a) Z (b 1 2")
-        assert (_stage.dead(work), made(work, "x").name.split(".")[3]) == ([], stage.name.split(".")[3])
+        assert (stale(work), made(work, "x").name.split(".")[3]) == ([], stage.name.split(".")[3])
     finally:
         comm.write_text(before)
 
@@ -195,49 +195,49 @@ def hide_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", hidden)
 
 
-def test_dead_start_hidden_later(monkeypatch: pytest.MonkeyPatch, work: Path) -> None:
+def test_stale_start_hidden_later(monkeypatch: pytest.MonkeyPatch, work: Path) -> None:
     """A living process whose start time cannot be seen (hidepid) may be the owner, so its stage is alive."""
     made(work, "en_acme_sm")
     hide_processes(monkeypatch)
-    assert _stage.dead(work) == []
+    assert stale(work) == []
 
 
-def test_dead_start_never_told(monkeypatch: pytest.MonkeyPatch, work: Path) -> None:
+def test_stale_start_never_told(monkeypatch: pytest.MonkeyPatch, work: Path) -> None:
     """Where start times are never told the process id alone decides."""
     hide_processes(monkeypatch)
     with owner(work) as (process, stage):
-        alive = owned_by(stage, birth="0")
-        while_alive = _stage.dead(work)
+        alive = owned_by(stage, started="0")
+        while_alive = stale(work)
         process.kill()
         process.wait()
-        assert (while_alive, _stage.dead(work)) == ([], [alive])
+        assert (while_alive, stale(work)) == ([], [alive])
 
 
 @pytest.mark.parametrize(
-    ("seconds", "is_dead"),
+    ("seconds", "is_stale"),
     [(0, False), (3590, False), (3610, True), (1e7, True), (-1000, False)],
     ids=["now", "almost-an-hour", "over-an-hour", "months", "clock-ahead"],
 )
-def test_dead_stranger(work: Path, seconds: float, *, is_dead: bool) -> None:
-    """A stage of another host, whose processes cannot be seen, is dead once idle for an hour."""
+def test_stale_other_host(work: Path, seconds: float, *, is_stale: bool) -> None:
+    """A stage of another host, whose processes cannot be seen, is stale once idle for an hour."""
     stage = left_alone(owned_by(made(work, "en_acme_sm"), host="0" * 8), seconds=seconds)
-    assert _stage.dead(work) == ([stage] if is_dead else [])
+    assert stale(work) == ([stage] if is_stale else [])
 
 
-@pytest.mark.parametrize("touched", [".", "built", "built/file"], ids=["stage", "folder", "file"])
-def test_dead_stranger_at_work(work: Path, touched: str) -> None:
+@pytest.mark.parametrize("touched", [".", "unpacked", "unpacked/file"], ids=["stage", "folder", "file"])
+def test_stale_other_host_at_work(work: Path, touched: str) -> None:
     """A stage of another host is alive as long as anything in it changes."""
     stage = left_alone(owned_by(made(work, "en_acme_sm"), host="0" * 8), seconds=1e6)
     os.utime(stage / touched)
-    assert _stage.dead(work) == []
+    assert stale(work) == []
 
 
-def test_dead_empty_stranger(work: Path) -> None:
+def test_stale_other_host_empty(work: Path) -> None:
     """A stage of another host that is still empty is judged by its own time."""
     stage = made(work, "en_acme_sm")
-    stranger = stage.rename(stage.with_name(stage.name.replace(stage.name.split(".")[1], "0" * 8)))
-    while_fresh = _stage.dead(work)
-    assert (while_fresh, _stage.dead(left_alone(stranger, seconds=1e6).parent)) == ([], [stranger])
+    other = stage.rename(stage.with_name(stage.name.replace(stage.name.split(".")[1], "0" * 8)))
+    while_fresh = stale(work)
+    assert (while_fresh, stale(left_alone(other, seconds=1e6).parent)) == ([], [other])
 
 
 @pytest.mark.parametrize(
@@ -252,68 +252,68 @@ def test_dead_empty_stranger(work: Path) -> None:
         "en_acme_sm.lock",
     ],
 )
-def test_dead_other_names(work: Path, name: str) -> None:
+def test_stale_other_names(work: Path, name: str) -> None:
     """What does not bear a stage's name is none of modelboot's, however old it is, and stays."""
     (work / name).mkdir()
     left_alone(work / name, seconds=1e6)
-    dead = _stage.dead(work)
-    _stage.sweep(work, name.partition(".")[0])
-    assert (dead, (work / name).is_dir()) == ([], True)
+    found = stale(work)
+    remove_stale(work, name.partition(".")[0])
+    assert (found, (work / name).is_dir()) == ([], True)
 
 
-def test_dead_without_a_work_folder(tmp_path: Path) -> None:
+def test_stale_without_a_work_folder(tmp_path: Path) -> None:
     """Where there is no work folder there are no stages, and none is made."""
-    assert _stage.dead(tmp_path / "missing") == []
+    assert stale(tmp_path / "missing") == []
     assert not (tmp_path / "missing").exists()
 
 
-def test_sweep_this_model_only(work: Path) -> None:
-    """Dead stages of one model go with all that is in them; those of others stay, alike names among them."""
+def test_remove_stale_this_model_only(work: Path) -> None:
+    """Stale stages of one model go with all that is in them; those of others stay, alike names among them."""
     for model in ("en_acme_sm", "en_acme", "en_acme_sm_v2"):
         left_alone(owned_by(made(work, model), host="0" * 8), seconds=1e6)
-    _stage.sweep(work, "en_acme_sm")
+    remove_stale(work, "en_acme_sm")
     assert sorted(stage.name.partition(".")[0] for stage in work.iterdir()) == ["en_acme", "en_acme_sm_v2"]
 
 
-def test_sweep_living(work: Path) -> None:
+def test_remove_stale_living(work: Path) -> None:
     """A living stage of the same model stays, and so does all in it."""
     stage = owned_by(made(work, "en_acme_sm"))
-    _stage.sweep(work, "en_acme_sm")
-    assert (stage / "built" / "file").exists()
+    remove_stale(work, "en_acme_sm")
+    assert (stage / "unpacked" / "file").exists()
 
 
-def test_sweep_without_a_work_folder(tmp_path: Path) -> None:
-    """Sweeping where nothing is makes nothing."""
-    _stage.sweep(tmp_path, "en_acme_sm")
+def test_remove_stale_without_a_work_folder(tmp_path: Path) -> None:
+    """Removing where nothing is makes nothing."""
+    remove_stale(tmp_path, "en_acme_sm")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_unreadable_work_folder(shared_work: Path) -> None:
-    """In a work folder this user may not read there is nothing to sweep, and that is no error."""
+    """In a work folder this user may not read there is nothing to remove, and that is no error."""
     stage = left_alone(owned_by(made(shared_work, "en_acme_sm"), host="0" * 8), seconds=1e6)
     shared_work.chmod(0o711)
-    assert run_as_other_user(DEAD, shared_work) == ""
+    assert run_as_other_user(REMOVE_STALE, shared_work) == ""
     assert stage.exists()
 
 
 def test_living_stage_of_another_user(shared_work: Path) -> None:
     """A process that this user may not signal lives: its stage is left alone."""
     stage = made(shared_work, "en_acme_sm")
-    assert run_as_other_user(DEAD, shared_work) == ""
+    assert run_as_other_user(REMOVE_STALE, shared_work) == ""
     assert stage.exists()
 
 
-def test_dead_stage_of_another_user(shared_work: Path) -> None:
-    """A dead stage that this user may not remove stays for somebody who may, and that is no error."""
+def test_stale_stage_of_another_user(shared_work: Path) -> None:
+    """A stale stage that this user may not remove stays for somebody who may, and that is no error."""
     with owner(shared_work) as (process, stage):
-        (stage / "built").mkdir()
+        (stage / "unpacked").mkdir()
         process.kill()
-    assert run_as_other_user(DEAD, shared_work) == stage.name
-    assert (stage / "built").exists()
+    assert run_as_other_user(REMOVE_STALE, shared_work) == stage.name
+    assert (stage / "unpacked").exists()
 
 
-def test_closed_stage_of_a_stranger(shared_work: Path) -> None:
+def test_closed_stage_of_another_host(shared_work: Path) -> None:
     """A stage of another host that this user may not look into cannot be called idle."""
     stage = left_alone(owned_by(made(shared_work, "en_acme_sm"), host="0" * 8), seconds=1e6)
     stage.chmod(0o744)
-    assert run_as_other_user(DEAD, shared_work) == ""
+    assert run_as_other_user(REMOVE_STALE, shared_work) == ""
