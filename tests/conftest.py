@@ -13,7 +13,7 @@ import pytest
 import modelboot
 from modelboot._settings import Settings, read_settings
 from support.server import ModelServer
-from support.wheels import BuiltWheel, build_wheel
+from support.wheels import BuiltWheel, build_wheel, small_wheel
 
 NETWORK_VARIABLES = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
@@ -77,13 +77,25 @@ def server() -> Iterator[ModelServer]:
         yield running
 
 
+@pytest.fixture
+def wheel(tmp_path: Path) -> BuiltWheel:
+    """Return a small wheel of en_tiny_sm 1.0.0, built for this test; it installs at once, but does not load."""
+    return small_wheel(tmp_path / "built")
+
+
+@pytest.fixture
+def pin(wheel: BuiltWheel) -> modelboot.ModelPin:
+    """Return the pin of `wheel`, at its file URL."""
+    return wheel.pin
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
-    """Return the wheel of a tiny real pipeline, en_tiny_sm 1.0.0."""
+    """Return a wheel of a tiny pipeline that loads, en_tiny_sm 1.0.0; it is not to be changed."""
     return build_wheel(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture
 def tiny_pin(tiny: BuiltWheel) -> modelboot.ModelPin:
-    """Return the pin of the tiny pipeline, published at a file URL."""
-    return modelboot.ModelPin(tiny.name, tiny.version, tiny.sha256, url=tiny.url)
+    """Return the pin of `tiny`, at its file URL."""
+    return tiny.pin

@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from modelboot import DownloadError, HashMismatchError, ModelPin, __version__, ensure_model
 from modelboot._catalog import resolve
 from modelboot.cli import main
-from support.offers import offer
+from support.sources import publish
 from support.wheels import BuiltWheel, altered, build_wheel
 
 MODEL = {"name", "version", "sha256", "source", "path", "downloaded_bytes", "seconds"}
@@ -40,7 +40,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: BuiltWheel, tiny: BuiltWheel) -> Path:
     """Offer two tiny pipelines, one of them the default, and return the folder of their mirror."""
     folder = tmp_path / "mirror"
-    offer(monkeypatch, folder, wheel, tiny)
+    publish(monkeypatch, folder, wheel, tiny)
     return folder
 
 
@@ -419,7 +419,7 @@ def test_library_is_silent(
     assert ensure_model(tiny_pin).source == "present"
     bad = altered(tiny, tmp_path / "bad").as_uri()
     with pytest.raises(HashMismatchError, match="not the pinned bytes"):
-        ensure_model(ModelPin(tiny.name, tiny.version, tiny.sha256, url=bad), target=tmp_path / "other")
+        ensure_model(tiny.pin_at(bad), target=tmp_path / "other")
     with pytest.raises(DownloadError, match="could not get"):
         ensure_model(ModelPin("en_none", "1.0.0", "0" * 64, url=f"{bad}.whl"))
     assert capfd.readouterr() == ("", "")

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -22,13 +22,10 @@ from modelboot.cli import commands as _report
 from modelboot.cli import doctor as _doctor
 from modelboot.cli import main
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
-from support.hostile import plain_wheel
-from support.offers import offer
 from support.peers import forget_network_settings
 from support.server import ModelServer, Reply
-
-if TYPE_CHECKING:
-    from support.wheels import BuiltWheel
+from support.sources import publish
+from support.wheels import BuiltWheel, small_wheel
 
 Capture = pytest.CaptureFixture[str]
 NAME = "en_tiny_sm"
@@ -47,8 +44,8 @@ def _bare_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltWheel:
     """Return a small wheel, which is all the catalog knows; it has no mirror."""
-    built = plain_wheel(tmp_path / "built")
-    offer(monkeypatch, tmp_path / "mirror", built)
+    built = small_wheel(tmp_path / "built")
+    publish(monkeypatch, tmp_path / "mirror", built)
     monkeypatch.setenv("MODELBOOT_BASE_URL", "")
     monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
     return built

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,13 +19,9 @@ from modelboot._catalog import resolve
 from modelboot._install.target import WORK
 from modelboot.cli import main
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
-from support.hostile import plain_wheel
-from support.offers import offer
 from support.server import ModelServer, Reply
-from support.wheels import Tampering, altered
-
-if TYPE_CHECKING:
-    from support.wheels import BuiltWheel
+from support.sources import publish
+from support.wheels import BuiltWheel, Tampering, altered, small_wheel
 
 Capture = pytest.CaptureFixture[str]
 NAME = "en_tiny_sm"
@@ -35,15 +30,9 @@ KEYS = {"name", "version", "sha256", "source", "path", "downloaded_bytes"}
 
 
 @pytest.fixture
-def wheel(tmp_path: Path) -> BuiltWheel:
-    """Return a small wheel."""
-    return plain_wheel(tmp_path / "built")
-
-
-@pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: BuiltWheel) -> Path:
     """Offer the wheel, and return the folder of its mirror."""
-    offer(monkeypatch, tmp_path / "mirror", wheel)
+    publish(monkeypatch, tmp_path / "mirror", wheel)
     return tmp_path / "mirror"
 
 
@@ -267,8 +256,8 @@ def test_fetch_sweeps_after_a_kill(mirror: Path, tmp_path: Path) -> None:
 def test_fetch_resumes_after_a_kill(server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large part that a killed fetch left in DIR is completed, not fetched again."""
     filler = {f"{NAME}/filler": os.urandom(3 << 20)}
-    wheel = plain_wheel(tmp_path / "built", tampering=Tampering(extra=filler))
-    offer(monkeypatch, tmp_path / "mirror", wheel, size_mb=4)
+    wheel = small_wheel(tmp_path / "built", tampering=Tampering(extra=filler))
+    publish(monkeypatch, tmp_path / "mirror", wheel, size_mb=4)
     monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
     path, body = f"/{NAME}-1.0.0/{FILE}", wheel.path.read_bytes()
     server.serve(

@@ -13,18 +13,15 @@ from modelboot import ModelPin, ensure_model
 from modelboot.cli import main
 from support.children import OTHER, owned, public_folder, python, skip_unless_other_user
 from support.folders import names, snapshot
-from support.scenes import NEW, OLD, pin_of, small_wheel
-from support.wheels import build_wheel
+from support.wheels import DIST_INFO, NAME, OLDER, VERSION, build_wheel, small_wheel
 
-NAME = "en_tiny_sm"
-DIST_INFO = f"{NAME}-{NEW}.dist-info"
-DATA = f"{NAME}/{NAME}-{NEW}"
+DATA = f"{NAME}/{NAME}-{VERSION}"
 
 
 @pytest.fixture
 def pin(tmp_path: Path, target: Path) -> ModelPin:
     """Install a small model and return its pin."""
-    small = pin_of(small_wheel(tmp_path / "wheel", NEW))
+    small = small_wheel(tmp_path / "wheel").pin
     ensure_model(small, target=target)
     return small
 
@@ -88,9 +85,9 @@ def test_verify_names_each_file_that_is_not_as_installed(
     before = snapshot(target)
     assert main(["verify", NAME]) == 1
     out, err = capsys.readouterr()
-    assert out.startswith(f"{NAME} {NEW}  ")
+    assert out.startswith(f"{NAME} {VERSION}  ")
     assert f"\n  {issue}" in out
-    assert err.startswith(f"error: not as it was installed: {NAME} {NEW}\nhint: ")
+    assert err.startswith(f"error: not as it was installed: {NAME} {VERSION}\nhint: ")
     assert snapshot(target) == before
 
 
@@ -101,7 +98,7 @@ def test_verify_names_all_issues_at_once(target: Path, capsys: pytest.CaptureFix
         damage(target)
     assert main(["verify"]) == 1
     title, *issues = capsys.readouterr().out.splitlines()
-    assert title == f"{NAME} {NEW}  3 issues  {target}"
+    assert title == f"{NAME} {VERSION}  3 issues  {target}"
     assert sorted(issues) == sorted(f"  {ISSUES[kind][1]}" for kind in ("altered", "missing", "extra"))
 
 
@@ -112,7 +109,7 @@ def test_verify_json_is_for_programs(target: Path, capsys: pytest.CaptureFixture
     assert main(["verify", "--json", NAME]) == 1
     (facts,) = json.loads(capsys.readouterr().out)
     assert facts["issues"] == [f"{DATA}/vocab/strings.json is missing"]
-    assert (facts["name"], facts["version"], facts["whole"]) == (NAME, NEW, False)
+    assert (facts["name"], facts["version"], facts["whole"]) == (NAME, VERSION, False)
     assert (facts["installer"], facts["folder"]) == ("modelboot", str(target))
 
 
@@ -120,16 +117,16 @@ def test_verify_without_a_name_checks_all_that_is_installed(
     pin: ModelPin, tmp_path: Path, target: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All models by default, those of the store too; one damaged one is enough for status 1."""
-    other = small_wheel(tmp_path / "old", OLD)
-    ensure_model(pin_of(other))  # the newer one stays: it goes to the store
+    other = small_wheel(tmp_path / "old", OLDER)
+    ensure_model(other.pin)  # the newer one stays: it goes to the store
     assert main(["verify"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines == [f"{NAME} {OLD}  intact  {_store(tmp_path)}", f"{pin}  intact  {target}"]
+    assert lines == [f"{NAME} {OLDER}  intact  {_store(tmp_path)}", f"{pin}  intact  {target}"]
     (_store(tmp_path) / NAME / "meta.json").unlink()
     assert main(["verify"]) == 1
     out, err = capsys.readouterr()
     assert f"{pin}  intact  {target}" in out
-    assert f"error: not as it was installed: {NAME} {OLD}\n" in err
+    assert f"error: not as it was installed: {NAME} {OLDER}\n" in err
 
 
 def _store(tmp_path: Path) -> Path:
@@ -138,7 +135,7 @@ def _store(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "status"), [(f"{NAME}=={NEW}", 0), (f"{NAME}=={OLD}", 1), ("en_nothing_sm", 1)], ids=str
+    ("name", "status"), [(f"{NAME}=={VERSION}", 0), (f"{NAME}=={OLDER}", 1), ("en_nothing_sm", 1)], ids=str
 )
 @pytest.mark.usefixtures("pin")
 def test_verify_of_a_name_and_version(name: str, status: int, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +154,7 @@ def test_verify_of_a_file_that_may_not_be_read_is_no_alteration() -> None:
     """A file that another user may not read: status 1, and an error that names it instead of calling it altered."""
     skip_unless_other_user()
     with public_folder() as folder:
-        pin = pin_of(small_wheel(folder / "wheel", NEW))
+        pin = small_wheel(folder / "wheel").pin
         ensure_model(pin, target=folder / "target")
         file = folder / "target" / DATA / "config.cfg"
         file.chmod(0o600)
@@ -191,9 +188,9 @@ def test_uninstall_removes_all_that_was_installed(
 @pytest.mark.usefixtures("pin")
 def test_uninstall_json_is_for_programs(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--json: what was removed, as it was before, and from where."""
-    assert main(["uninstall", "--json", f"{NAME}=={NEW}"]) == 0
+    assert main(["uninstall", "--json", f"{NAME}=={VERSION}"]) == 0
     (facts,) = json.loads(capsys.readouterr().out)
-    assert (facts["name"], facts["version"], facts["folder"]) == (NAME, NEW, str(target))
+    assert (facts["name"], facts["version"], facts["folder"]) == (NAME, VERSION, str(target))
     assert (facts["installer"], facts["whole"], len(facts["sha256"])) == ("modelboot", True, 64)
     assert not (target / NAME).exists()
 
@@ -201,8 +198,8 @@ def test_uninstall_json_is_for_programs(target: Path, capsys: pytest.CaptureFixt
 @pytest.mark.usefixtures("pin")
 def test_uninstall_of_a_name_given_twice_removes_it_once(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same model named twice is one model."""
-    assert main(["uninstall", NAME, f"{NAME}=={NEW}"]) == 0
-    assert capsys.readouterr().out == f"{NAME} {NEW}  removed  {target}\n"
+    assert main(["uninstall", NAME, f"{NAME}=={VERSION}"]) == 0
+    assert capsys.readouterr().out == f"{NAME} {VERSION}  removed  {target}\n"
 
 
 @pytest.mark.usefixtures("pin")
@@ -216,9 +213,9 @@ def test_uninstall_of_a_damaged_model_removes_what_is_left(target: Path) -> None
 
 def test_uninstall_removes_store_copies(pin: ModelPin, tmp_path: Path, target: Path) -> None:
     """A copy in the store goes with its folder; the target's other version stays."""
-    ensure_model(pin_of(small_wheel(tmp_path / "old", OLD)))
+    ensure_model(small_wheel(tmp_path / "old", OLDER).pin)
     before = snapshot(target / NAME)
-    assert main(["uninstall", f"{NAME}=={OLD}"]) == 0
+    assert main(["uninstall", f"{NAME}=={OLDER}"]) == 0
     assert names(tmp_path / "home") == [".modelboot"]
     assert snapshot(target / NAME) == before
     assert main(["verify", f"{NAME}=={pin.version}"]) == 0
@@ -226,7 +223,7 @@ def test_uninstall_removes_store_copies(pin: ModelPin, tmp_path: Path, target: P
 
 def test_uninstall_by_name_removes_every_copy(pin: ModelPin, tmp_path: Path, target: Path) -> None:
     """Without a version both copies go: the target's and the store's."""
-    ensure_model(pin_of(small_wheel(tmp_path / "old", OLD)))
+    ensure_model(small_wheel(tmp_path / "old", OLDER).pin)
     assert main(["uninstall", pin.name]) == 0
     assert names(target) == names(tmp_path / "home") == [".modelboot"]
 
@@ -275,11 +272,11 @@ def test_uninstall_refuses_what_is_not_modelboot_s(
     assert main(["uninstall", NAME]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f"error: could not uninstall {NAME} {NEW}: {target}: {reason}\nhint: ")
+    assert err.startswith(f"error: could not uninstall {NAME} {VERSION}: {target}: {reason}\nhint: ")
     assert snapshot(target) == before
 
 
-@pytest.mark.parametrize("name", ["en_nothing_sm", f"{NAME}=={OLD}"])
+@pytest.mark.parametrize("name", ["en_nothing_sm", f"{NAME}=={OLDER}"])
 @pytest.mark.usefixtures("pin")
 def test_uninstall_of_what_is_not_installed_fails(name: str, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing of that name or version: status 1, and nothing is removed, not even what was named before it."""
@@ -293,7 +290,7 @@ def test_uninstall_without_the_right_says_so() -> None:
     """A target of root's, another user: status 1, an error that names the folder, and the model is still whole."""
     skip_unless_other_user()
     with public_folder() as folder:
-        pin = pin_of(build_wheel(folder / "wheel", version=NEW))
+        pin = build_wheel(folder / "wheel", version=VERSION).pin
         target, home = folder / "target", owned(folder / "home", OTHER)
         ensure_model(pin, target=target)
         before = snapshot(target)
@@ -301,7 +298,7 @@ def test_uninstall_without_the_right_says_so() -> None:
         env = {"MODELBOOT_TARGET": str(target), "MODELBOOT_HOME": str(home)}
         done = python(script, NAME, user=OTHER, env=env)
         assert done.returncode == 1
-        assert done.stderr.startswith(f"error: could not uninstall {NAME} {NEW}: {target}")
+        assert done.stderr.startswith(f"error: could not uninstall {NAME} {VERSION}: {target}")
         assert "Permission denied" in done.stderr
         assert snapshot(target) == before
 

@@ -58,7 +58,7 @@ def test_ensure_model_with_older_libraries_refuses_a_wheel_that_leaves_its_folde
 ) -> None:
     """Where installer 0.7 would write `../x`, as with every version, the archive is refused and nothing is written."""
     wheel = build_wheel(tmp_path / "hostile", tampering=Tampering(extra={"../x": b"escaped"}))
-    pin = ModelPin(wheel.name, wheel.version, wheel.sha256, url=wheel.url)
+    pin = wheel.pin
     target, [answer] = _ask(pin, tmp_path, libraries)
     assert answer.get("error") == "InstallError", answer
     assert "path '../x' leaves its folder" in answer["message"]

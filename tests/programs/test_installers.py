@@ -73,10 +73,6 @@ def environment(fresh: Path, tmp_path: Path) -> Environment:
     return Environment(python, purelib)
 
 
-def _pin(wheel: BuiltWheel) -> ModelPin:
-    return ModelPin(wheel.name, wheel.version, wheel.sha256, url=wheel.url)
-
-
 @with_both
 def test_list_after_ensure_model(tool: Tool, environment: Environment, tiny_pin: ModelPin) -> None:
     """The pipeline is listed once, with its version."""
@@ -100,7 +96,7 @@ def test_check_when_the_pipeline_lacks_a_requirement(tool: Tool, environment: En
     """What the pipeline's own metadata require is looked at, as of any other package."""
     metadata = b"Metadata-Version: 2.1\nName: en_tiny_sm\nVersion: 1.0.0\nRequires-Dist: not-there>=1\n"
     tampering = Tampering(extra={"en_tiny_sm-1.0.0.dist-info/METADATA": metadata})
-    ensure_model(_pin(build_wheel(tmp_path, tampering=tampering)), target=environment.purelib)
+    ensure_model(build_wheel(tmp_path, tampering=tampering).pin, target=environment.purelib)
     done = tool(environment, "check")
     assert done.returncode == 1
     assert "not-there" in done.stdout + done.stderr
@@ -181,7 +177,7 @@ def test_ensure_model_replaces_its_own_older_version(
     """An older version that modelboot itself installed gives way, with every file of it."""
     newer = build_wheel(tmp_path / "newer", version="1.1.0")
     ensure_model(tiny_pin, target=environment.purelib)
-    ensure_model(_pin(newer), target=environment.purelib)
+    ensure_model(newer.pin, target=environment.purelib)
     assert environment.dist_infos() == ["en_tiny_sm-1.1.0.dist-info"]
     assert [path.name for path in (environment.purelib / "en_tiny_sm").glob("en_tiny_sm-*")] == ["en_tiny_sm-1.1.0"]
     assert [*(tmp_path / "home").glob("*")] == []

@@ -10,16 +10,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import modelboot
-from modelboot import DownloadError, HashMismatchError, ModelPin, OfflineError, ensure_model, get_nlp
+from modelboot import DownloadError, HashMismatchError, OfflineError, ensure_model, get_nlp
 from modelboot.cli import main
-from support.offers import offer
 from support.peers import MIRROR_NAMES, Site, forget_network_settings, make_authority, nginx, squid
 from support.server import ModelServer, Reply
+from support.sources import publish
 from support.wheels import BuiltWheel, altered
 
 
@@ -42,7 +43,7 @@ def test_story_4_air_gapped_operator_forgot_the_model(  # noqa: PLR0913, PLR0917
     The error comes at once, asks nobody, and gives a command; run where there is a network, it makes the folder that
     mends the fault. An altered copy in that folder is refused.
     """
-    offer(monkeypatch, tmp_path / "mirror", tiny)
+    publish(monkeypatch, tmp_path / "mirror", tiny)
     monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
     monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
     try:
@@ -77,16 +78,14 @@ def test_story_4_air_gapped_operator_forgot_the_model(  # noqa: PLR0913, PLR0917
     assert server.requests == []
 
 
-def test_story_4_file_copied_by_hand(
-    tiny: BuiltWheel, tiny_pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_story_4_file_copied_by_hand(tiny: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Story 4, the other way: a wheel copied by hand into a folder, under whatever name, is enough."""
     folder = tmp_path / "usb"
     folder.mkdir()
     shutil.copy(tiny.path, folder / "from-the-stick.whl")
     monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
     monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(folder))
-    pin = ModelPin(tiny_pin.name, tiny_pin.version, tiny_pin.sha256)
+    pin = tiny.pin_at(None)
     assert ensure_model(pin).source == "wheelhouse"
     assert get_nlp(pin).meta["version"] == tiny.version
 
@@ -137,7 +136,7 @@ def test_story_7_broken_server(
     monkeypatch.setenv("MODELBOOT_RETRIES", "1")
     (target / "neighbour").mkdir(parents=True)
     with pytest.raises(DownloadError, match=message) as caught:
-        ensure_model(ModelPin(tiny.name, tiny.version, tiny.sha256, size_mb=1))
+        ensure_model(replace(tiny.pin_at(None), size_mb=1))
     assert isinstance(caught.value, HashMismatchError) == (fault == "flipped byte")
     assert {path.name for path in target.iterdir()} - {".modelboot"} == {"neighbour"}
     assert not [*target.rglob("*.stage")]
@@ -153,7 +152,7 @@ def test_story_7_the_first_three_are_told_apart(
     for fault in ("flipped byte", "short body", "login page"):
         _serve(server, tiny, BROKEN[fault][0](tiny.path.read_bytes()))
         with pytest.raises(DownloadError, match=BROKEN[fault][1]) as caught:
-            ensure_model(ModelPin(tiny.name, tiny.version, tiny.sha256))
+            ensure_model(tiny.pin_at(None))
         hints.add(caught.value.hint)
     assert len(hints) == 3
 
@@ -168,7 +167,7 @@ def test_story_7_redirect_to_a_stalled_port(
         monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
         monkeypatch.setenv("MODELBOOT_DEADLINE", "1")
         with pytest.raises(DownloadError, match="deadline of 1 s passed"):
-            ensure_model(ModelPin(tiny.name, tiny.version, tiny.sha256))
+            ensure_model(tiny.pin_at(None))
         assert stalled.count("/") == 1
 
 
@@ -183,7 +182,7 @@ def test_story_7_server_recovers(
     """Story 7: a server that is busy and says so is waited for, and then serves."""
     _serve(server, tiny, [*before, Reply(body=tiny.path.read_bytes())])
     monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
-    model = ensure_model(ModelPin(tiny.name, tiny.version, tiny.sha256))
+    model = ensure_model(tiny.pin_at(None))
     assert model.source == "release"
     assert len(server.requests) == len(before) + 1
     if before[0].status == 429:

@@ -12,10 +12,10 @@ import pytest
 from support.folders import names
 from support.races import Race, run
 from support.server import Reply
+from support.wheels import BuiltWheel
 
 if TYPE_CHECKING:
     from support.server import ModelServer
-    from support.wheels import BuiltWheel
 
 
 @pytest.fixture

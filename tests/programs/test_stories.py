@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -29,12 +28,8 @@ from support.children import (
     skip_unless_other_user,
 )
 from support.folders import dist_infos, is_whole, leftovers, names, snapshot
-from support.scenes import pin_of
 from support.server import ModelServer, Reply
-from support.wheels import build_wheel
-
-if TYPE_CHECKING:
-    from support.wheels import BuiltWheel
+from support.wheels import BuiltWheel, build_wheel
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +42,7 @@ def served(wheel: BuiltWheel, server: ModelServer, *replies: Reply) -> ModelPin:
     """Put a wheel on the server, at its pace or by these replies, and return its pin."""
     path = f"/{wheel.path.name}"
     server.serve(path, *(replies or [Reply(body=wheel.path.read_bytes())]))
-    return ModelPin(wheel.name, wheel.version, wheel.sha256, url=f"{server.url}{path}")
+    return wheel.pin_at(f"{server.url}{path}")
 
 
 def library(interpreter: Path) -> Path:
@@ -135,7 +130,7 @@ def test_story_2_image_baked_as_root_run_as_nobody(wheel: BuiltWheel) -> None:
     if subprocess.run(["unshare", "-m", "-n", "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("unshare may not make namespaces here")
     with public_folder() as folder:
-        pin = pin_of(build_wheel(folder, name=wheel.name, version=wheel.version))
+        pin = build_wheel(folder, name=wheel.name, version=wheel.version).pin
         interpreter = make_env(folder / "env")
         unset = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "MODELBOOT_TARGET", "MODELBOOT_HOME"))
         env: dict[str, str | None] = {**unset, "TMPDIR": "/nonexistent"}
@@ -255,7 +250,7 @@ def test_story_6_old_model_lying_around(  # noqa: PLR0913, PLR0917 - all are fix
 ) -> None:
     """Story 6, "Old model lying around": 3.7.1 is installed and imported, 3.8.0 is what is loaded and all there is."""
     monkeypatch.syspath_prepend(str(target))
-    old = pin_of(build_wheel(tmp_path / "old", name=wheel.name, version="3.7.1"))
+    old = build_wheel(tmp_path / "old", name=wheel.name, version="3.7.1").pin
     assert get_nlp(old).meta["version"] == "3.7.1"
     nlp = get_nlp(served(wheel, server))
     assert nlp.meta["version"] == "3.8.0"
@@ -291,7 +286,7 @@ def test_story_9_two_users_one_box(wheel: BuiltWheel, server: ModelServer) -> No
             planted.symlink_to(victim)
 
         def run(name: str, user: int) -> subprocess.Popen[bytes]:
-            pin = ModelPin(wheel.name, wheel.version, wheel.sha256, url=f"{server.url}/{name}/en_core_web_sm.whl")
+            pin = wheel.pin_at(f"{server.url}/{name}/en_core_web_sm.whl")
             settings = {
                 "MODELBOOT_TARGET": str(folder / name),
                 "MODELBOOT_HOME": None,

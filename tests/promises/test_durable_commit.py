@@ -8,34 +8,18 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from modelboot import ModelPin, ensure_model, get_nlp
 from modelboot.cli import main
 from support.folders import everything, is_whole, leftovers, snapshot
-from support.hostile import INFO, NAME, VERSION, plain_wheel
-
-if TYPE_CHECKING:
-    from support.wheels import BuiltWheel
-
-
-@pytest.fixture
-def wheel(tmp_path: Path) -> BuiltWheel:
-    """Return an honest wheel that needs no spaCy."""
-    return plain_wheel(tmp_path / "wheels")
-
-
-@pytest.fixture
-def pin(wheel: BuiltWheel) -> ModelPin:
-    """Return its pin, at its file URL."""
-    return ModelPin(NAME, VERSION, wheel.sha256, url=wheel.url)
+from support.wheels import DIST_INFO, NAME, BuiltWheel
 
 
 def committed(tmp_path: Path) -> list[Path]:
     """List the folders in which the model is seen by everybody, in the target or in the store."""
-    return [path.parent for top in ("target", "home") for path in (tmp_path / top).rglob(INFO) if _is_seen(path)]
+    return [path.parent for top in ("target", "home") for path in (tmp_path / top).rglob(DIST_INFO) if _is_seen(path)]
 
 
 def _is_seen(dist_info: Path) -> bool:

@@ -16,7 +16,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,13 +26,12 @@ import pytest
 from modelboot import DownloadError, HashMismatchError, ModelPin, ensure_model
 from modelboot._network import retry as _retry
 from support.folders import parts_below, snapshot
-from support.hostile import NAME, VERSION, large_wheel
 from support.interrupts import threads_left
 from support.server import ModelServer, Reply
+from support.wheels import NAME, VERSION, BuiltWheel, large_wheel
 
 if TYPE_CHECKING:
     from support.server import Request
-    from support.wheels import BuiltWheel
 
 PATH = "/w.whl"
 ETAG = '"one"'
@@ -303,7 +302,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
 @pytest.fixture
 def pin(built: BuiltWheel, server: ModelServer) -> ModelPin:
     """Return the pin, with its URL on the server."""
-    return ModelPin(NAME, VERSION, built.sha256, url=f"{server.url}{PATH}", size_mb=1)
+    return replace(built.pin_at(f"{server.url}{PATH}"), size_mb=1)
 
 
 @pytest.fixture
@@ -465,7 +464,7 @@ def closed_port() -> str:
 
 def test_network_fault_refused_port(built: BuiltWheel, target: Path) -> None:
     """A host that refuses connections is given up within 5 s after three tries, whatever the retries."""
-    pin = ModelPin(NAME, VERSION, built.sha256, url=f"{closed_port()}{PATH}")
+    pin = built.pin_at(f"{closed_port()}{PATH}")
     case = Case(answers(), "Connection refused, 3 tries", least_s=0.75)
     with timed(case), pytest.raises(DownloadError, match="Connection refused, 3 tries") as failed:
         ensure_model(pin, target=target)
@@ -546,7 +545,7 @@ def test_network_fault_slow_redirects(built: BuiltWheel, target: Path, monkeypat
     monkeypatch.setenv("MODELBOOT_TIMEOUT", "0.9")
     case = Case(answers(), "deadline of 1 s passed", within_s=4.0, least_s=1.0)
     with serving(ThreadingHTTPServer(("127.0.0.1", 0), SlowChain)) as port:
-        pin = ModelPin(NAME, VERSION, built.sha256, url=f"http://127.0.0.1:{port}/x.whl")
+        pin = built.pin_at(f"http://127.0.0.1:{port}/x.whl")
         with timed(case), pytest.raises(DownloadError, match=NAME) as failed:
             ensure_model(pin, target=target)
     assert_told(failed.value, case)
@@ -561,5 +560,5 @@ def test_network_ipv6(built: BuiltWheel, target: Path) -> None:
     except OSError:
         pytest.skip("this machine has no IPv6 loopback")
     with serving(server) as port:
-        pin = ModelPin(NAME, VERSION, built.sha256, url=f"http://[::1]:{port}/{built.path.name}")
+        pin = built.pin_at(f"http://[::1]:{port}/{built.path.name}")
         assert ensure_model(pin, target=target).source == "release"

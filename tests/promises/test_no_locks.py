@@ -19,16 +19,15 @@ from modelboot._install import lock as model_lock
 from support.children import OTHER, command, environment, owned, pin_arguments, public_folder, skip_unless_other_user
 from support.folders import dist_infos, is_whole, leftovers, names
 from support.races import LOCK_FAULTS, Answer, Race, hung, run
-from support.scenes import DIST_INFO, NAME, NEW, OLD, pin_of, small_wheel
 from support.server import Reply
+from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, small_wheel
 
 if TYPE_CHECKING:
     from support.server import ModelServer
-    from support.wheels import BuiltWheel
 
 HOLD = """
 import sys, modelboot
-modelboot.ensure_model(modelboot.ModelPin(sys.argv[1], sys.argv[2], sys.argv[3], url=sys.argv[4]))
+modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4]))
 """
 NO_LOCKS = [fault for fault in LOCK_FAULTS if fault]
 
@@ -37,18 +36,18 @@ NO_LOCKS = [fault for fault in LOCK_FAULTS if fault]
 def wheel() -> Iterator[BuiltWheel]:
     """Return a small wheel where every user can read it."""
     with public_folder() as folder:
-        yield small_wheel(folder, NEW)
+        yield small_wheel(folder)
 
 
 @pytest.fixture
 def old(tmp_path: Path) -> BuiltWheel:
     """Return an older version of that wheel."""
-    return small_wheel(tmp_path / "old", OLD)
+    return small_wheel(tmp_path / "old", OLDER)
 
 
 def race_for(wheel: BuiltWheel, folder: Path, **changes: object) -> Race:
     """Describe a race of eight for a wheel."""
-    return Race(pin=pin_arguments(pin_of(wheel)), folder=str(folder), **changes)  # type: ignore[arg-type]  # of Race's own types
+    return Race(pin=pin_arguments(wheel.pin), folder=str(folder), **changes)  # type: ignore[arg-type]  # of Race's own types
 
 
 def judge(race: Race, answers: list[list[Answer]], count: Callable[..., None], what: str) -> None:
@@ -78,7 +77,7 @@ def test_race_without_locks_replaces_an_older_version(
     fault: str, wheel: BuiltWheel, old: BuiltWheel, tmp_path: Path, count: Callable[..., None]
 ) -> None:
     """Eight racers replace modelboot's own older version without locks: one dist-info remains, the new one."""
-    before = pin_arguments(pin_of(old))
+    before = pin_arguments(old.pin)
     race = race_for(wheel, tmp_path, locks=fault, rounds=3, before=before)
     judge(race, run(race), count, f"racers replacing, locks: {fault}")
 
@@ -95,7 +94,7 @@ def test_race_without_locks_repeated_ends_whole(  # noqa: PLR0913, PLR0917 - mos
     count: Callable[..., None],
 ) -> None:
     """Sixty rounds of eight racers without locks, fresh and replacing: never torn, wedged or left over."""
-    before = pin_arguments(pin_of(old)) if replacing else None
+    before = pin_arguments(old.pin) if replacing else None
     race = race_for(wheel, tmp_path, locks=fault, rounds=60, before=before)
     judge(race, run(race), count, f"racers, 60 rounds{', replacing' if replacing else ''}, locks: {fault}")
 
@@ -105,7 +104,7 @@ def test_rival_that_publishes_first_is_no_failure(
     tops: list[str], wheel: BuiltWheel, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rival's install, whole or half, appears just before our first rename: success, one whole model."""
-    pin, rival, rename = pin_of(wheel), tmp_path / "rival", os.rename
+    pin, rival, rename = wheel.pin, tmp_path / "rival", os.rename
     ensure_model(pin, target=rival)
 
     def too_late(source: Path, destination: Path) -> None:
@@ -116,7 +115,7 @@ def test_rival_that_publishes_first_is_no_failure(
         rename(source, destination)
 
     monkeypatch.setattr(os, "rename", too_late)
-    assert ensure_model(pin).version == NEW
+    assert ensure_model(pin).version == VERSION
     assert not rival.exists()
     assert is_whole(target, pin)
     assert leftovers(target, pin) == []
@@ -196,12 +195,12 @@ def test_killed_holder_frees_the_others_at_once(
     monkeypatch.setattr(model_lock, "LOG_EVERY_S", 0.05)
     path = f"/{tiny.path.name}"
     server.serve(path, Reply(body=tiny.path.read_bytes(), stall="body"), Reply(body=tiny.path.read_bytes()))
-    pin = ModelPin(tiny.name, tiny.version, tiny.sha256, url=f"{server.url}{path}")
+    pin = tiny.pin_at(f"{server.url}{path}")
     waiting, logger, results = Waiting(), logging.getLogger("modelboot"), []
     logger.addHandler(waiting)
     logger.setLevel(logging.INFO)
     survivor = threading.Thread(target=lambda: results.append(ensure_model(pin)))
-    holder = subprocess.Popen(command(HOLD, pin.name, pin.version, pin.sha256, str(pin.url)), env=environment({}))
+    holder = subprocess.Popen(command(HOLD, *pin_arguments(pin)), env=environment({}))
     try:
         assert server.wait_for(path)
         survivor.start()

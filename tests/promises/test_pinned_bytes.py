@@ -17,20 +17,12 @@ import spacy
 from modelboot import HashMismatchError, InstallError, ModelPin, OfflineError, ensure_model, get_nlp
 from modelboot.cli import main
 from support.folders import is_whole, leftovers, snapshot
-from support.hostile import INFO, NAME, VERSION, plain_wheel
-from support.wheels import build_wheel
+from support.wheels import DIST_INFO, NAME, VERSION, BuiltWheel, build_wheel
 
 if TYPE_CHECKING:
     from support.server import ModelServer
-    from support.wheels import BuiltWheel
 
 DATA = f"{NAME}/{NAME}-{VERSION}"
-
-
-@pytest.fixture
-def wheel(tmp_path: Path) -> BuiltWheel:
-    """Return an honest wheel that needs no spaCy."""
-    return plain_wheel(tmp_path / "wheels")
 
 
 def with_digit_changed(sha256: str, position: int) -> str:
@@ -74,7 +66,7 @@ def test_renamed_wheel_whose_digest_differs_in_one_digit_is_not_found(
     with pytest.raises(OfflineError, match="no wheel of that hash"):
         ensure_model(pin, wheelhouse=house, offline=True)
     assert not target.exists()
-    assert ensure_model(ModelPin(NAME, VERSION, wheel.sha256), wheelhouse=house, offline=True).source == "wheelhouse"
+    assert ensure_model(wheel.pin_at(None), wheelhouse=house, offline=True).source == "wheelhouse"
 
 
 CARELESS_PIP = """
@@ -101,7 +93,7 @@ def test_wheel_of_a_pip_that_checks_no_hash_is_hashed(  # noqa: PLR0913, PLR0917
     monkeypatch.setenv("CARELESS_WHEEL", str(given.path))
     monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)  # has nothing
     monkeypatch.setenv("MODELBOOT_INDEX", "1")
-    pin = ModelPin(NAME, VERSION, wheel.sha256)
+    pin = wheel.pin_at(None)
     if other:
         with pytest.raises(HashMismatchError, match=f"got sha256 {given.sha256}") as refused:
             ensure_model(pin)
@@ -142,17 +134,17 @@ def installed_by_old_pip(wheel: BuiltWheel, target: Path, sha256: str) -> None:
     """Install as a pip did that knew only the first form of direct_url.json (PEP 610): one hash, no `hashes`."""
     shutil.unpack_archive(wheel.path, target, "zip")
     origin = {"url": wheel.url, "archive_info": {"hash": f"sha256={sha256}"}}
-    (target / INFO / "direct_url.json").write_text(json.dumps(origin), "utf-8")
-    (target / INFO / "INSTALLER").write_text("pip\n", "utf-8")
-    with (target / INFO / "RECORD").open("a", encoding="utf-8") as record:
-        record.write(f"{INFO}/direct_url.json,,\n{INFO}/INSTALLER,,\n")
+    (target / DIST_INFO / "direct_url.json").write_text(json.dumps(origin), "utf-8")
+    (target / DIST_INFO / "INSTALLER").write_text("pip\n", "utf-8")
+    with (target / DIST_INFO / "RECORD").open("a", encoding="utf-8") as record:
+        record.write(f"{DIST_INFO}/direct_url.json,,\n{DIST_INFO}/INSTALLER,,\n")
 
 
 def test_old_form_of_the_origin_proves_the_pinned_bytes(wheel: BuiltWheel, target: Path) -> None:
     """Where an older pip recorded the pinned hash in the old key, the model is there and nothing is written."""
     installed_by_old_pip(wheel, target, wheel.sha256)
     before = snapshot(target)
-    assert ensure_model(ModelPin(NAME, VERSION, wheel.sha256, url=wheel.url)).source == "present"
+    assert ensure_model(wheel.pin).source == "present"
     assert snapshot(target) == before
 
 
@@ -160,7 +152,7 @@ def test_old_form_of_the_origin_tells_of_other_bytes(wheel: BuiltWheel, target: 
     """Where it recorded another hash in the old key, that copy is not the pinned one: it stays, the store stands in."""
     installed_by_old_pip(wheel, target, "0" * 64)
     before = snapshot(target)
-    result = ensure_model(ModelPin(NAME, VERSION, wheel.sha256, url=wheel.url))
+    result = ensure_model(wheel.pin)
     assert result.source == "release"
     assert result.path.is_relative_to(tmp_path / "home")
     assert snapshot(target) == before
@@ -168,8 +160,8 @@ def test_old_form_of_the_origin_tells_of_other_bytes(wheel: BuiltWheel, target: 
 
 def test_verify_names_every_missing_file(wheel: BuiltWheel, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of several files that are gone each is named, not the first alone."""
-    ensure_model(ModelPin(NAME, VERSION, wheel.sha256, url=wheel.url))
-    gone = [f"{NAME}/meta.json", f"{DATA}/config.cfg", f"{INFO}/METADATA"]
+    ensure_model(wheel.pin)
+    gone = [f"{NAME}/meta.json", f"{DATA}/config.cfg", f"{DIST_INFO}/METADATA"]
     for path in gone:
         (target / path).unlink()
     capsys.readouterr()

@@ -23,13 +23,11 @@ from support.children import (
     skip_unless_other_user,
 )
 from support.folders import dist_infos, is_whole, leftovers, modes, snapshot
-from support.scenes import NEW, OLD, pin_of, small_wheel
 from support.server import Reply
-from support.wheels import build_wheel
+from support.wheels import OLDER, VERSION, BuiltWheel, build_wheel, small_wheel
 
 if TYPE_CHECKING:
     from support.server import ModelServer
-    from support.wheels import BuiltWheel
 
 ENSURE = """
 import sys, modelboot
@@ -52,9 +50,9 @@ def open_to_all() -> Iterator[Path]:
 @pytest.fixture
 def served(server: ModelServer, tmp_path: Path) -> ModelPin:
     """Return the pin of a small wheel that the server has."""
-    wheel = small_wheel(tmp_path / "served", NEW)
+    wheel = small_wheel(tmp_path / "served")
     server.serve(f"/{wheel.path.name}", Reply(body=wheel.path.read_bytes()))
-    return ModelPin(wheel.name, wheel.version, wheel.sha256, url=f"{server.url}/{wheel.path.name}")
+    return wheel.pin_at(f"{server.url}/{wheel.path.name}")
 
 
 def ensure_as_other(pin: ModelPin, *, executable: str | None = None, **env: str | None) -> str:
@@ -79,7 +77,7 @@ def test_target_that_may_not_be_written_is_refused_before_a_byte_is_fetched(
 ) -> None:
     """A target of root's: the error names folder and user, and the server has seen no request."""
     said = ensure_as_other(served, MODELBOOT_TARGET=str(open_to_all), MODELBOOT_HOME=str(open_to_all / "home"))
-    assert said.startswith("InstallError could not install en_tiny_sm 1.1.0")
+    assert said.startswith("InstallError could not install en_tiny_sm 1.0.0")
     assert str(open_to_all) in said
     assert f"user {OTHER} may not write there" in said
     assert server.requests == []
@@ -101,7 +99,7 @@ def test_user_without_any_folder_is_refused_before_a_byte_is_fetched(
     """An environment of root's and no home: every place is named with its reason, nothing was requested."""
     skip_unless_other_user()
     said = ensure_as_other(served, **env)
-    assert said.startswith("InstallError could not install en_tiny_sm 1.1.0")
+    assert said.startswith("InstallError could not install en_tiny_sm 1.0.0")
     assert "(environment): " in said
     assert f"user {OTHER} may not write there" in said
     assert "(store): " in said or "MODELBOOT_HOME is not set" in said
@@ -141,8 +139,8 @@ def test_environment_that_may_not_be_written_gives_way_to_the_user_site(served: 
 @pytest.mark.parametrize("umask", [0o022, 0o077], ids=["022", "077"])
 def test_modes_are_those_pip_gives(umask: int, tmp_path: Path) -> None:
     """Files and folders get the rights that pip gives them under the same umask, in a target and in the store."""
-    wheel = small_wheel(tmp_path / "wheel", NEW)
-    pin, name = pin_of(wheel), f"{wheel.name}-{wheel.version}.dist-info"
+    wheel = small_wheel(tmp_path / "wheel")
+    pin, name = wheel.pin, f"{wheel.name}-{wheel.version}.dist-info"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--no-index"]
     options = ["--disable-pip-version-check", "--target", str(tmp_path / "pip"), str(wheel.path)]
     subprocess.run([*pip, *options], umask=umask, check=True, capture_output=True, env=environment({}))
@@ -156,7 +154,7 @@ def test_modes_are_those_pip_gives(umask: int, tmp_path: Path) -> None:
 
 def test_store_under_umask_022_can_be_read_by_all(tmp_path: Path) -> None:
     """What is published into the store in one rename has not the rights of a private temporary folder."""
-    target, pin = tmp_path / "target", pin_of(small_wheel(tmp_path / "wheel", NEW))
+    target, pin = tmp_path / "target", small_wheel(tmp_path / "wheel").pin
     (target / f"{pin.name}-0.1.dist-info").mkdir(parents=True)  # nobody's: the place is taken
     done = python(ENSURE, *pin_arguments(pin), umask=0o022, env={"MODELBOOT_TARGET": str(target)})
     assert done.stdout.startswith(f"release {tmp_path / 'home'}")
@@ -211,7 +209,7 @@ def test_other_version_of_another_installer_stays_and_the_pin_is_loaded_from_the
 
 def test_own_older_version_is_replaced(old: BuiltWheel, tiny_pin: ModelPin, target: Path) -> None:
     """Our own 0.9.0 gives way to 1.0.0 in the same place, and one dist-info remains."""
-    ensure_model(pin_of(old))
+    ensure_model(old.pin)
     assert_pinned(tiny_pin, target)
     assert dist_infos(target) == ["en_tiny_sm-1.0.0.dist-info"]
     assert leftovers(target, tiny_pin) == []
@@ -223,7 +221,7 @@ def test_own_older_version_that_was_imported_is_replaced(
 ) -> None:
     """A process that has loaded 0.9.0 gets 1.0.0 when it asks for it, and then imports that, too."""
     monkeypatch.syspath_prepend(str(target))
-    assert get_nlp(pin_of(old)).meta["version"] == "0.9.0"
+    assert get_nlp(old.pin).meta["version"] == "0.9.0"
     assert sys.modules["en_tiny_sm"].__version__ == "0.9.0"
     assert_pinned(tiny_pin, target)
     assert sys.modules["en_tiny_sm"].__version__ == "1.0.0"
@@ -248,23 +246,23 @@ def test_own_newer_version_stays_and_the_older_pin_goes_to_the_store(
     """Two programs that pin two versions do not take turns: the newer one stays, the older one lives in the store."""
     ensure_model(tiny_pin)
     before = snapshot(target)
-    assert_pinned(pin_of(old), tmp_path / "home")
+    assert_pinned(old.pin, tmp_path / "home")
     assert snapshot(target) == before
     assert_pinned(tiny_pin, target)
-    assert ensure_model(pin_of(old)).source == "present"
+    assert ensure_model(old.pin).source == "present"
 
 
 def test_own_newer_version_that_is_damaged_gives_way(old: BuiltWheel, tiny_pin: ModelPin, target: Path) -> None:
     """A newer one that is no longer whole is nobody's to keep: the pin takes its place."""
     ensure_model(tiny_pin)
     (target / "en_tiny_sm" / "__init__.py").unlink()
-    assert_pinned(pin_of(old), target)
+    assert_pinned(old.pin, target)
     assert dist_infos(target) == ["en_tiny_sm-0.9.0.dist-info"]
 
 
 def test_same_version_of_another_wheel_is_not_used(tiny_pin: ModelPin, target: Path, tmp_path: Path) -> None:
     """A build of the same version with another hash in its direct_url.json is not the pinned one: replaced."""
-    other = pin_of(build_wheel(tmp_path / "other", marker="another build"))
+    other = build_wheel(tmp_path / "other", marker="another build").pin
     ensure_model(other)
     assert_pinned(tiny_pin, target)
     assert is_whole(target, tiny_pin)
@@ -273,7 +271,7 @@ def test_same_version_of_another_wheel_is_not_used(tiny_pin: ModelPin, target: P
 
 def test_versions_replace_one_another_upwards_only(target: Path, tmp_path: Path) -> None:
     """Old, new, old, new: one folder of the target, one of the store, and no further download."""
-    old, new = (pin_of(small_wheel(tmp_path / version, version)) for version in (OLD, NEW))
+    old, new = (small_wheel(tmp_path / version, version).pin for version in (OLDER, VERSION))
     sources = [ensure_model(pin).source for pin in (old, new, old, new, old)]
     assert sources == ["release", "release", "release", "present", "present"]
-    assert dist_infos(target) == [f"{new.name}-{NEW}.dist-info"]
+    assert dist_infos(target) == [f"{new.name}-{VERSION}.dist-info"]

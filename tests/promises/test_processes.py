@@ -17,18 +17,18 @@ from support.children import (
     command,
     environment,
     owned,
+    pin_arguments,
     public_folder,
     python,
     skip_unless_other_user,
 )
 from support.folders import dist_infos, is_whole, leftovers
 from support.races import Answer, Race, hung, run
-from support.scenes import NEW, OLD, pin_of, small_wheel
 from support.server import Reply
+from support.wheels import OLDER, VERSION, BuiltWheel, small_wheel
 
 if TYPE_CHECKING:
     from support.server import ModelServer
-    from support.wheels import BuiltWheel
 
 
 # --- at once
@@ -76,7 +76,7 @@ def test_many_at_once_cost_one_request(  # noqa: PLR0913, PLR0917 - three of the
     processes: int, threads: int, rounds: int, server: ModelServer, tmp_path: Path, count: Callable[..., None]
 ) -> None:
     """Processes and threads behind a barrier on a slow origin: one request a round, everyone has the model."""
-    wheel = small_wheel(tmp_path / "wheel", NEW)
+    wheel = small_wheel(tmp_path / "wheel")
     size = {"processes": processes, "threads": threads, "rounds": rounds}
     race, answers = race_on_slow_origin(wheel, server, tmp_path, wire_s=0.3, **size)
     judge(race, answers, server, count, "racers on a slow origin")
@@ -115,7 +115,7 @@ def test_workers_of_a_pool_all_load(method: str, tiny: BuiltWheel, server: Model
     script, path = tmp_path / "pool.py", f"/{tiny.path.name}"
     script.write_text(POOL, "utf-8")
     server.serve(path, Reply(body=tiny.path.read_bytes()))
-    pin = (tiny.name, tiny.version, tiny.sha256, f"{server.url}{path}")
+    pin = pin_arguments(tiny.pin_at(f"{server.url}{path}"))
     done = python("import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')", str(script), method, *pin)
     if method == "spawn":  # its workers import the main program by its path
         done = subprocess.run(
@@ -129,7 +129,7 @@ def test_workers_of_a_pool_all_load(method: str, tiny: BuiltWheel, server: Model
     answers = json.loads(done.stdout)
     assert [answer[:2] for answer in answers] == [["1.0.0", 2]] * 4
     assert server.count(path) == 1
-    assert leftovers(tmp_path / "target", ModelPin(*pin[:3])) == []
+    assert leftovers(tmp_path / "target", tiny.pin) == []
 
 
 PRELOAD = """
@@ -169,7 +169,7 @@ print(json.dumps([used, anew]))
 
 def test_model_loaded_before_a_fork_is_the_children_s_too(tiny_pin: ModelPin) -> None:
     """As gunicorn preloads: children use the parent's model, and are not held up by locks its threads held."""
-    done = python(PRELOAD, tiny_pin.name, tiny_pin.version, tiny_pin.sha256, str(tiny_pin.url))
+    done = python(PRELOAD, *pin_arguments(tiny_pin))
     assert done.returncode == 0, done.stderr
     used, anew = json.loads(done.stdout)
     assert used == [[True, 2, 1]] * 2
@@ -190,23 +190,23 @@ def test_interrupt_leaves_nothing_behind(
     count: Callable[..., None],
 ) -> None:
     """Ctrl-C at any moment: the old or the new model whole or none, no stage, and the next call succeeds."""
-    pin = pin_of(small_wheel(tmp_path / "new", NEW))
-    before = pin_of(small_wheel(tmp_path / "old", OLD)) if replacing else None
+    pin = small_wheel(tmp_path / "new").pin
+    before = small_wheel(tmp_path / "old", OLDER).pin if replacing else None
     *moments, last = interrupts.run(pin, every=every, before=before)
     count(
         "moments of Ctrl-C",
         count=len(moments),
         torn=sum(len(moment["there"]) not in {0, 2} for moment in moments),  # type: ignore[arg-type]  # a list
-        wedged=sum(moment["again"] != NEW for moment in moments),
+        wedged=sum(moment["again"] != VERSION for moment in moments),
         left=sum(bool(moment["left"]) for moment in moments),
     )
     assert len(moments) >= 70 // every  # or the hook has missed most of an install
-    assert last["ended"] == NEW  # it was over before its moment came
-    assert {moment["ended"] for moment in moments} <= {"interrupted", NEW}
+    assert last["ended"] == VERSION  # it was over before its moment came
+    assert {moment["ended"] for moment in moments} <= {"interrupted", VERSION}
     for moment in moments:
         # The one that is whole must be all there is.
         assert (len(moment["whole"]), len(moment["there"])) in {(0, 0), (1, 2)}, moment  # type: ignore[arg-type]
-        assert moment["again"] == NEW, moment
+        assert moment["again"] == VERSION, moment
         assert moment["finally"] == [], moment
     assert [moment for moment in moments if moment["left"]] == []
     assert not replacing or all(moment["whole"] for moment in moments)
@@ -224,7 +224,7 @@ def test_users_with_one_temporary_folder_do_not_wait_for_each_other(server: Mode
     """One user is stuck in a download and holds her lock; another, with a target of his own, is served meanwhile."""
     skip_unless_other_user()
     with public_folder() as folder:
-        wheel = small_wheel(folder / "wheel", NEW)
+        wheel = small_wheel(folder / "wheel")
         (folder / "tmp").mkdir()
         (folder / "tmp").chmod(0o1777)
         server.serve(f"/alice/{wheel.path.name}", Reply(body=wheel.path.read_bytes(), stall="body"))
@@ -235,7 +235,7 @@ def test_users_with_one_temporary_folder_do_not_wait_for_each_other(server: Mode
             return {"MODELBOOT_TARGET": str(target), "MODELBOOT_HOME": str(home), "TMPDIR": str(folder / "tmp")}
 
         def words(name: str) -> list[str]:
-            return [wheel.name, wheel.version, wheel.sha256, f"{server.url}/{name}/{wheel.path.name}"]
+            return pin_arguments(wheel.pin_at(f"{server.url}/{name}/{wheel.path.name}"))
 
         alice = subprocess.Popen(
             command(ENSURE, *words("alice"), user=OTHER), env=environment(settings("alice", OTHER))
@@ -248,5 +248,5 @@ def test_users_with_one_temporary_folder_do_not_wait_for_each_other(server: Mode
             alice.kill()
             alice.wait()
         assert done.stdout == "release\n", done.stderr
-        assert dist_infos(folder / "bob") == [f"{wheel.name}-{NEW}.dist-info"]
+        assert dist_infos(folder / "bob") == [f"{wheel.name}-{VERSION}.dist-info"]
         assert list((folder / "tmp").iterdir()) == []

@@ -14,23 +14,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from modelboot import ModelPin, ensure_model
-from support.children import TIMEOUT_S, command, environment
+from support.children import TIMEOUT_S, command, environment, pin_arguments
 from support.folders import dist_infos, is_whole, leftovers, snapshot
-from support.scenes import DIST_INFO, NAME, NEW, OLD, pin_of, small_wheel
 from support.server import Reply
+from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, small_wheel
 
 if TYPE_CHECKING:
     from support.server import ModelServer
-    from support.wheels import BuiltWheel
 
 PATIENCE_S = 60.0
 """After so many seconds a racer counts as hung."""
-
-
-@pytest.fixture
-def pin(tmp_path: Path) -> ModelPin:
-    """Return the pin of a small wheel."""
-    return pin_of(small_wheel(tmp_path / "wheels", NEW))
 
 
 def nothing() -> None:
@@ -114,7 +107,7 @@ def test_half_published_model_is_left_to_who_publishes_it(
     second.join(PATIENCE_S)
     first.join(PATIENCE_S)
     assert taken == []
-    assert results == [NEW, NEW]
+    assert results == [VERSION, VERSION]
     assert is_whole(target, pin)
     assert leftovers(target, pin) == []
 
@@ -135,7 +128,7 @@ def test_winner_of_a_lost_race_stays(
         rename(source, destination)
 
     monkeypatch.setattr(os, "rename", too_late)
-    assert ensure_model(pin).version == NEW
+    assert ensure_model(pin).version == VERSION
     assert len(won) > 5
     assert models(target) == won
     assert leftovers(target, pin) == []
@@ -150,9 +143,9 @@ def test_dist_info_that_vanishes_under_the_look_is_nobodys(
     pin: ModelPin, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A racer takes the older dist-info away between list and look: the target is not taken, and no store stands in."""
-    old = pin_of(small_wheel(tmp_path / "old", OLD))
+    old = small_wheel(tmp_path / "old", OLDER).pin
     ensure_model(old)
-    dist_info, away = target / f"{NAME}-{OLD}.dist-info", tmp_path / "away"
+    dist_info, away = target / f"{NAME}-{OLDER}.dist-info", tmp_path / "away"
     rename, flush = os.rename, os.fsync
     vanished: list[Path] = []
     over: list[int] = []
@@ -193,11 +186,11 @@ def test_racers_that_found_the_same_damage_repair_it_once(tiny: BuiltWheel, targ
     """Two processes find the same altered file, then get the lock one after the other: one fetches, both load."""
     path = f"/{tiny.path.name}"
     server.serve(path, Reply(body=tiny.path.read_bytes()))
-    pin = ModelPin(tiny.name, tiny.version, tiny.sha256, url=f"{server.url}{path}")
-    ensure_model(ModelPin(tiny.name, tiny.version, tiny.sha256, url=tiny.url))
+    pin = tiny.pin_at(f"{server.url}{path}")
+    ensure_model(tiny.pin)
     config = target / pin.name / f"{pin.name}-{pin.version}" / "config.cfg"
     config.write_bytes(b"\xc1" * config.stat().st_size)
-    words = command(REPAIRING, pin.name, pin.version, pin.sha256, str(pin.url))
+    words = command(REPAIRING, *pin_arguments(pin))
     with (target / ".modelboot" / f"{pin.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         racers = [subprocess.Popen(words, env=environment({}), stdout=subprocess.PIPE, text=True) for _ in range(2)]

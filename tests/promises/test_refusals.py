@@ -11,17 +11,23 @@ from typing import TYPE_CHECKING
 import installer
 import pytest
 
-from modelboot import HashMismatchError, InstallError, ModelPin, ensure_model
+from modelboot import HashMismatchError, InstallError, ensure_model
 from modelboot.cli import main
-from support import hostile
 from support.folders import snapshot
-from support.hostile import NAME, VERSION, plain_wheel
-from support.package_index import offer, point_pip_at
-from support.wheels import Tampering, altered, build_wheel
+from support.sources import point_pip_at, publish_to_index
+from support.wheels import (
+    BREACHES_TO_NAME,
+    NAME,
+    VERSION,
+    Breach,
+    Tampering,
+    altered,
+    build_wheel,
+    small_wheel,
+)
 
 if TYPE_CHECKING:
     from support.server import ModelServer
-    from support.wheels import BuiltWheel
 
 REAL_PIP = pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="needs pip in this environment")
 SOURCES = ["wheelhouse", "release", pytest.param("index", marks=REAL_PIP)]
@@ -44,15 +50,15 @@ def _strangers(target: Path) -> None:
 
 def _older(target: Path) -> None:
     """Install an older version of the same model, which a good wheel would replace."""
-    wheel = plain_wheel(target.with_name("older"), version="0.9")
-    ensure_model(ModelPin(NAME, "0.9", wheel.sha256, url=wheel.url), target=target)
+    wheel = small_wheel(target.with_name("older"), "0.9")
+    ensure_model(wheel.pin, target=target)
 
 
 def _neighbour(target: Path) -> None:
     """Install another model, so that there is a `.modelboot` already."""
     members = {"en_other_sm/__init__.py": b""}
     wheel = build_wheel(target.with_name("neighbour"), name="en_other_sm", members=members)
-    ensure_model(ModelPin("en_other_sm", "1.0.0", wheel.sha256, url=wheel.url), target=target)
+    ensure_model(wheel.pin, target=target)
 
 
 TARGETS = [_absent, _empty, _strangers, _older, _neighbour]
@@ -81,7 +87,7 @@ def give(source: str, path: Path, server: ModelServer, monkeypatch: pytest.Monke
     else:
         monkeypatch.setenv("MODELBOOT_INDEX", "1")
         point_pip_at(server.url, monkeypatch)
-        offer(server, path)
+        publish_to_index(server, path)
 
 
 def digest(path: Path) -> str:
@@ -109,12 +115,12 @@ def assert_altered_wheel_refused(
     source: str, target: Path, server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ask for a wheel of which a source has an altered copy."""
-    wheel = plain_wheel(tmp_path / "honest")
+    wheel = small_wheel(tmp_path / "honest")
     wrong = altered(wheel, tmp_path / "wrong")
     give(source, wrong, server, monkeypatch)
     before = snapshot(target, without=())
     with pytest.raises(HashMismatchError, match=f"expected sha256 {wheel.sha256}") as refused:
-        ensure_model(ModelPin(NAME, VERSION, wheel.sha256), target=target)
+        ensure_model(wheel.pin_at(None), target=target)
     assert digest(wrong) in refused.value.message
     (attempt,) = [attempt for attempt in refused.value.attempts if attempt.got_sha256]
     assert attempt.source == {"release": "mirror"}.get(source, source)
@@ -147,17 +153,12 @@ def test_command_line_altered_wheel(  # noqa: PLR0913, PLR0917 - fixtures
     assert not target.exists()
 
 
-def pinned(wheel: BuiltWheel) -> ModelPin:
-    """Pin a wheel for what it is: the hash is right, and only the policy stands in its way."""
-    return ModelPin(NAME, VERSION, wheel.sha256, url=wheel.url)
-
-
-@pytest.mark.parametrize("case", hostile.MUST_SHOW.values(), ids=hostile.MUST_SHOW.keys())
+@pytest.mark.parametrize("case", BREACHES_TO_NAME.values(), ids=BREACHES_TO_NAME.keys())
 def test_ensure_model_hostile_wheel(
-    case: hostile.Hostile, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: Breach, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each hostile wheel is refused with its own message before a member of it is written anywhere."""
-    wheel = plain_wheel(tmp_path / "hostile", tampering=case.tampering)
+    wheel = small_wheel(tmp_path / "hostile", tampering=case.tampering)
     before, outside = snapshot(filled, without=()), snapshot(tmp_path / "hostile", without=())
 
     def forbidden(*_: object) -> None:
@@ -165,7 +166,7 @@ def test_ensure_model_hostile_wheel(
 
     monkeypatch.setattr(installer, "install", forbidden)
     with pytest.raises(InstallError, match=r"could not install en_tiny_sm 1\.0\.0") as refused:
-        ensure_model(pinned(wheel), target=filled)
+        ensure_model(wheel.pin, target=filled)
     assert (refused.value.fault, refused.value.reason) == ("archive", case.issue)
     assert refused.value.message == f"could not install {NAME} {VERSION}: {wheel.path.name}: {case.issue}"
     assert snapshot(filled, without=()) == before
@@ -175,15 +176,15 @@ def test_ensure_model_hostile_wheel(
 def test_ensure_model_member_of_other_bytes(filled: Path, tmp_path: Path) -> None:
     """What only shows while members are written leaves the target as it was, too."""
     tampering = Tampering(wrong_hashes=[f"{NAME}/meta.json"])
-    wheel = plain_wheel(tmp_path / "hostile", tampering=tampering)
+    wheel = small_wheel(tmp_path / "hostile", tampering=tampering)
     before = snapshot(filled, without=())
     with pytest.raises(InstallError, match=r"meta\.json has not the bytes its RECORD names"):
-        ensure_model(pinned(wheel), target=filled)
+        ensure_model(wheel.pin, target=filled)
     assert snapshot(filled, without=()) == before
 
 
 def test_ensure_model_honest_wheel(filled: Path, tmp_path: Path) -> None:
     """The same wheel without the tampering is installed: it is the tampering that was refused."""
-    wheel = plain_wheel(tmp_path / "honest")
-    assert ensure_model(pinned(wheel), target=filled).version == VERSION
+    wheel = small_wheel(tmp_path / "honest")
+    assert ensure_model(wheel.pin, target=filled).version == VERSION
     assert (filled / f"{NAME}-{VERSION}.dist-info" / "RECORD").is_file()

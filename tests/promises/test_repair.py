@@ -17,14 +17,13 @@ import spacy
 from _pytest.mark.structures import ParameterSet
 
 from modelboot import InstallError, LoadError, ModelPin, ensure_model, get_nlp
-from support.children import OTHER, owned, public_folder, python, skip_unless_other_user
+from support.children import OTHER, owned, pin_arguments, public_folder, python, skip_unless_other_user
 from support.folders import dist_infos, is_whole, leftovers, snapshot
 from support.server import Reply
-from support.wheels import build_wheel
+from support.wheels import BuiltWheel, build_wheel
 
 if TYPE_CHECKING:
     from support.server import ModelServer
-    from support.wheels import BuiltWheel
 
     Damage = Callable[["Model"], None]
 
@@ -294,8 +293,8 @@ def far(tiny: BuiltWheel, target: Path, server: ModelServer) -> tuple[Model, Mod
     """Return an installed model whose wheel could be fetched again, from a server that would know."""
     path = f"/{tiny.path.name}"
     server.serve(path, Reply(body=tiny.path.read_bytes()))
-    ensure_model(ModelPin(tiny.name, tiny.version, tiny.sha256, url=tiny.url))
-    return Model(target, ModelPin(tiny.name, tiny.version, tiny.sha256, url=f"{server.url}{path}")), server
+    ensure_model(tiny.pin)
+    return Model(target, tiny.pin_at(f"{server.url}{path}")), server
 
 
 @pytest.mark.parametrize("call", ["stat", "open"])
@@ -377,7 +376,7 @@ import os, resource, sys
 import spacy, modelboot, modelboot._spacy.cache
 from modelboot._spacy import load as _pipeline
 modelboot.get_nlp, spacy.blank("en")
-pin = modelboot.ModelPin(sys.argv[1], sys.argv[2], sys.argv[3], url=sys.argv[4])
+pin = modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 for spare in range(4):
     taken = []
@@ -429,7 +428,7 @@ def test_first_call_without_a_descriptor_does_no_harm(far: tuple[Model, ModelSer
     model, server = far
     pin = model.pin
     environ = {"MODELBOOT_TARGET": str(model.folder)}
-    done = python(FIRST_CALL, pin.name, pin.version, pin.sha256, str(pin.url), env=environ)
+    done = python(FIRST_CALL, *pin_arguments(pin), env=environ)
     assert done.stdout.splitlines() == ["Too many open files", pin.version], done.stderr
     assert not server.requests
 
@@ -439,7 +438,7 @@ def test_too_many_open_files_is_not_taken_for_damage(far: tuple[Model, ModelServ
     model, server = far
     before = snapshot(model.folder)
     pin = model.pin
-    done = python(EMFILE, pin.name, pin.version, pin.sha256, str(pin.url), env={"MODELBOOT_TARGET": str(model.folder)})
+    done = python(EMFILE, *pin_arguments(pin), env={"MODELBOOT_TARGET": str(model.folder)})
     assert done.returncode == 0, done.stderr
     *short, after = done.stdout.splitlines()
     assert "Too many open files" in short[0]
@@ -464,13 +463,13 @@ def test_model_another_user_may_not_read_is_left_alone(tiny: BuiltWheel) -> None
     with public_folder() as folder:
         wheel = build_wheel(folder / "wheel", name=tiny.name, version=tiny.version)
         target, home = owned(folder / "target", OTHER), owned(folder / "home", OTHER)
-        pin = ModelPin(wheel.name, wheel.version, wheel.sha256, url=wheel.url)
+        pin = wheel.pin
         model = Model(target, pin)
         ensure_model(pin, target=target)
         for part in (model.package, model.dist_info):
             part.chmod(0o700)
         before = snapshot(target)
         env = {"MODELBOOT_TARGET": str(target), "MODELBOOT_HOME": str(home)}
-        done = python(UNREADABLE, pin.name, pin.version, pin.sha256, str(pin.url), user=OTHER, env=env)
+        done = python(UNREADABLE, *pin_arguments(pin), user=OTHER, env=env)
         assert done.stdout.startswith(str(home)), done.stdout + done.stderr
         assert snapshot(target) == before

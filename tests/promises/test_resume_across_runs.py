@@ -17,14 +17,14 @@ import pytest
 
 import modelboot
 from modelboot import ModelPin, ensure_model
+from support.children import pin_arguments
 from support.folders import parts_below
-from support.hostile import NAME, VERSION, large_wheel
 from support.interrupts import threads_left
 from support.server import Reply
+from support.wheels import NAME, BuiltWheel, large_wheel
 
 if TYPE_CHECKING:
     from support.server import ModelServer
-    from support.wheels import BuiltWheel
 
 PATH = "/w.whl"
 ETAG = {"ETag": '"one"'}
@@ -54,7 +54,7 @@ class Scene:
     @property
     def pin(self) -> ModelPin:
         """The pin, with its URL on the server."""
-        return ModelPin(NAME, VERSION, self.wheel.sha256, url=f"{self.server.url}{PATH}")
+        return self.wheel.pin_at(f"{self.server.url}{PATH}")
 
     @property
     def body(self) -> bytes:
@@ -72,7 +72,7 @@ class Scene:
     def start(self) -> subprocess.Popen[str]:
         """Start a process that asks for the wheel."""
         path = os.pathsep.join([str(Path(modelboot.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-        facts = [NAME, VERSION, self.wheel.sha256, f"{self.server.url}{PATH}"]
+        facts = pin_arguments(self.pin)
         return subprocess.Popen(
             [sys.executable, "-c", CHILD, *facts],
             env={**os.environ, "PYTHONPATH": path},

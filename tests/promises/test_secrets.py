@@ -25,12 +25,10 @@ from modelboot import DownloadError, ModelPin, _catalog, ensure_model, get_nlp
 from modelboot._network import retry as _retry
 from modelboot._network.response import HttpError
 from modelboot.cli import main
-from support.hostile import NAME, VERSION, plain_wheel
 from support.server import ModelServer, Reply
+from support.wheels import NAME, VERSION, BuiltWheel, small_wheel
 
 if TYPE_CHECKING:
-    from support.wheels import BuiltWheel
-
     Way: TypeAlias = "Callable[[Scene, pytest.MonkeyPatch], ModelPin]"
 
 SECRET = "s3cret-W0rd"  # noqa: S105 - what the tests look for
@@ -72,7 +70,7 @@ class Scene:
 
     def pin(self, url: str | None = None) -> ModelPin:
         """The pin."""
-        return ModelPin(NAME, VERSION, self.wheel.sha256, url=url)
+        return self.wheel.pin_at(url)
 
 
 def by_base_url(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ModelPin:
@@ -154,7 +152,7 @@ def scene(tmp_path: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("MODELBOOT_RETRIES", "1")
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "NETRC"):
         monkeypatch.delenv(variable, raising=False)
-    wheel = plain_wheel(tmp_path / "wheels")
+    wheel = small_wheel(tmp_path / "wheels")
     return Scene(wheel, server, tmp_path, Reply(body=wheel.path.read_bytes()))
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -26,11 +25,7 @@ from support.children import (
     skip_unless_other_user,
 )
 from support.folders import names, snapshot
-from support.scenes import pin_of
-from support.wheels import build_wheel
-
-if TYPE_CHECKING:
-    from support.wheels import BuiltWheel
+from support.wheels import BuiltWheel, build_wheel
 
 NOTHING_OF_HIS_OWN = {"HOME": None, "XDG_CACHE_HOME": None, "MODELBOOT_HOME": None, "TMPDIR": "/nonexistent"}
 
@@ -79,7 +74,7 @@ BEGINS = '"/warm-start-begins"'
 def installed(tiny: BuiltWheel) -> Iterator[tuple[Path, ModelPin]]:
     """Return a target that every user can read, with the tiny model in it, and the model's pin."""
     with public_folder() as folder:
-        target, pin = folder / "target", pin_of(build_wheel(folder, name=tiny.name, version=tiny.version))
+        target, pin = folder / "target", build_wheel(folder, name=tiny.name, version=tiny.version).pin
         ensure_model(pin, target=target)
         yield target, pin
 

@@ -21,7 +21,7 @@ from modelboot._install.publish import uninstall
 from modelboot._install.target import targets_in_use
 from modelboot._limits import Deadline
 from modelboot._settings import read_settings
-from support.scenes import NAME, pin_of, small_wheel
+from support.wheels import NAME, small_wheel
 
 ROUNDS = 50
 Looks = dict[str, Any]
@@ -33,7 +33,7 @@ def pins(tmp_path: Path) -> list[ModelPin]:
     """Return pins of ever newer versions, no two of which have files of equal size."""
     versions = [f"1.0.{patch}" for patch in range(ROUNDS + 1)]
     wheels = [small_wheel(tmp_path, version, weight_bytes=1000 + 7 * at) for at, version in enumerate(versions)]
-    return [pin_of(wheel) for wheel in wheels]
+    return [wheel.pin for wheel in wheels]
 
 
 def test_watcher_during_installs_and_removals(target: Path, pins: list[ModelPin], count: Callable[..., None]) -> None:

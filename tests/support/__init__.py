@@ -1,23 +1,23 @@
 """Helpers of the tests. Where to look first.
 
-I need ...                                           -> use ...
-a wheel, honest or altered, and its pin's facts      -> wheels.build_wheel, wheels.altered; the fixture `tiny`
-a wheel that installs but need not load              -> hostile.plain_wheel
-a wheel that breaks the archive policy               -> hostile
-a wheel that takes several pieces to transfer        -> hostile.large_wheel
-a small wheel of an older or newer version           -> scenes.small_wheel, scenes.pin_of
-the one official pipeline                            -> real.real_wheel_in
-a server that does as it is told                     -> server; the fixture `server`
-nginx, squid, tinyproxy and certificates             -> peers
-a catalog of my own                                  -> offers.offer
-a package index of my own                            -> package_index
-to tell what lies in a folder, and that it is whole  -> folders
-to watch a folder meanwhile                          -> folders, as a program
-to run a script, here or as another user             -> children
-work in forked children, all let go at once           -> children.forked
+I need ...                                            -> use ...
+a model's wheel and its pin                           -> the fixtures `wheel`, `pin`; wheels.small_wheel
+a wheel of a pipeline that loads                      -> the fixtures `tiny`, `tiny_pin`; wheels.build_wheel
+an older, a large, an altered wheel                   -> wheels.small_wheel, wheels.large_wheel, wheels.altered
+a wheel that breaks the archive policy                -> wheels.BREACHES, wheels.Tampering
+an official pipeline                                  -> real.real_wheel_in
+a server that does as it is told                      -> the fixture `server`; server.Reply
+nginx, squid, tinyproxy and certificates              -> peers
+a catalog and a mirror of my own                      -> sources.publish
+a package index of my own                             -> sources.publish_to_index, sources.point_pip_at
+to know what lies in a folder                         -> folders.snapshot
+to know whether a model is complete                   -> folders.is_whole
+a reader that watches a folder meanwhile              -> folders, as a program
+to run a script, here or as another user              -> children.python, children.command
+to do work in forked children, all let go at once     -> children.forked
 many that ask for a model at once, locks broken too   -> races.run
-Ctrl-C at every moment                               -> interrupts.run
-to see that no thread is left                        -> interrupts.threads_left
-death, faults or loss of power at every moment       -> crash, traced, powerloss, on the scenes of scenes
-to report the figures of a sweep or a race           -> the fixture `count`
+Ctrl-C at every moment                                -> interrupts.run
+to see that no thread is left                         -> interrupts.threads_left
+death, faults or loss of power at every moment        -> crash, traced, powerloss, on the scenes of scenes
+to report the figures of a sweep or a race            -> the fixture `count`
 """

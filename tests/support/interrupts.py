@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelboot import ModelPin, ensure_model
-from support.children import environment, forked
+from support.children import environment, forked, pin_arguments
 from support.folders import is_whole, leftovers
 
 WATCHED = ("fcntl.", "open", "os.", "shutil.", "socket.", "zipfile.")
@@ -32,7 +32,7 @@ def run(pin: ModelPin, *, every: int, before: ModelPin | None = None) -> list[di
         For each moment: the event, how the call ended, what was left at once, how the next call ended, what was left
         then.
     """
-    pins = [[one.name, one.version, one.sha256, one.url] for one in (pin, before) if one is not None]
+    pins = [pin_arguments(one) for one in (pin, before) if one is not None]
     done = subprocess.run(
         [sys.executable, "-m", "support.interrupts", str(every), json.dumps(pins)],
         env=environment({}),

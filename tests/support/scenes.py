@@ -19,40 +19,11 @@ from modelboot import ModelbootError, ModelPin, ensure_model
 from modelboot._install import unpack as _install  # noqa: F401
 from modelboot._sources import fetch as _sources  # noqa: F401
 from support import children, folders
-from support.wheels import BuiltWheel, build_wheel
+from support.wheels import DIST_INFO, NAME, OLDER, VERSION, small_wheel
 
 if TYPE_CHECKING:
     Builder = Callable[["Theatre", "Site"], None]
     from support.folders import Entry
-
-NAME = "en_tiny_sm"
-OLD = "1.0.0"
-NEW = "1.1.0"
-DIST_INFO = f"{NAME}-{NEW}.dist-info"
-
-
-def small_wheel(folder: Path, version: str, *, weight_bytes: int = 3000) -> BuiltWheel:
-    """Build a wheel shaped like a pipeline's, which no spaCy needs to read.
-
-    Args:
-        folder: Where to put it.
-        version: Its version, which its files spell out, so that no two versions have equal files.
-        weight_bytes: Size of the file that stands for the weights; set versions apart by size with it.
-    """
-    data = f"{NAME}/{NAME}-{version}"
-    members = {
-        f"{NAME}/__init__.py": f"__version__ = {version!r}\n".encode(),
-        f"{NAME}/meta.json": json.dumps({"lang": "en", "name": "tiny_sm", "version": version}).encode(),
-        f"{data}/config.cfg": f"[nlp]\nlang = en\n# {version}\n".encode(),
-        f"{data}/vocab/strings.json": json.dumps([version]).encode(),
-        f"{data}/tagger/model": version.encode().ljust(weight_bytes, b"w"),
-    }
-    return build_wheel(folder, name=NAME, version=version, members=members)
-
-
-def pin_of(wheel: BuiltWheel) -> ModelPin:
-    """Pin a wheel at its file URL."""
-    return ModelPin(wheel.name, wheel.version, wheel.sha256, url=wheel.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +160,8 @@ class Theatre:
     def __init__(self, folder: Path) -> None:
         """Build the wheels of both versions."""
         self._folder = folder
-        self.old = pin_of(small_wheel(folder / "wheels", OLD))
-        self.new = pin_of(small_wheel(folder / "wheels", NEW))
+        self.old = small_wheel(folder / "wheels", OLDER).pin
+        self.new = small_wheel(folder / "wheels").pin
 
     def scene(self, name: str) -> Scene:
         """Build one scene.
@@ -244,7 +215,7 @@ def _own_older_version(theatre: Theatre, site: Site) -> None:
 
 def _cut_short(theatre: Theatre, site: Site) -> None:
     folder = theatre.install(site, theatre.new)
-    os.truncate(folder / NAME / f"{NAME}-{NEW}" / "tagger" / "model", 100)
+    os.truncate(folder / NAME / f"{NAME}-{VERSION}" / "tagger" / "model", 100)
 
 
 def _without_dist_info(theatre: Theatre, site: Site) -> None:
@@ -257,7 +228,7 @@ def _without_package(theatre: Theatre, site: Site) -> None:
 
 def _two_dist_infos(theatre: Theatre, site: Site) -> None:
     folder = theatre.install(site, theatre.old)
-    older = folder / f"{NAME}-{OLD}.dist-info"
+    older = folder / f"{NAME}-{OLDER}.dist-info"
     kept = shutil.copytree(older, site.root.with_suffix(".kept"))
     theatre.install(site, theatre.new)
     kept.rename(older)

@@ -1,4 +1,4 @@
-"""Wheels of tiny but real spaCy pipelines, built on the spot, honest or tampered with."""
+"""Wheels built on the spot: of tiny pipelines that load, of files that only install, and those the policy refuses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import functools
 import hashlib
 import io
 import json
+import random
 import tempfile
 import warnings
 import zipfile
@@ -15,6 +16,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modelboot import ModelPin
+
+NAME, VERSION, OLDER = "en_tiny_sm", "1.0.0", "0.9.0"
+"""The model that most tests are about, and an older version of it."""
+DIST_INFO = f"{NAME}-{VERSION}.dist-info"
 SPACY_RANGE = ">=3.7,<4"
 
 # The text of spaCy's own package template, which official wheels carry.
@@ -60,6 +66,25 @@ class BuiltWheel:
         """The wheel's place as a file URL."""
         return self.path.as_uri()
 
+    @property
+    def content(self) -> bytes:
+        """The bytes of the file."""
+        return self.path.read_bytes()
+
+    @property
+    def release_path(self) -> str:
+        """Where the release tree and its mirrors have it."""
+        return f"{self.name}-{self.version}/{self.path.name}"
+
+    @property
+    def pin(self) -> ModelPin:
+        """Its pin, at its file URL."""
+        return self.pin_at(self.url)
+
+    def pin_at(self, url: str | None) -> ModelPin:
+        """Return its pin, at a URL or, for None, wherever the settings say."""
+        return ModelPin(self.name, self.version, self.sha256, url=url)
+
 
 @dataclass(frozen=True, slots=True)
 class Tampering:
@@ -100,14 +125,14 @@ HONEST = Tampering()
 def build_wheel(  # noqa: PLR0913 - all keyword-only with defaults; a case names the one or two it is about
     folder: Path,
     *,
-    name: str = "en_tiny_sm",
-    version: str = "1.0.0",
+    name: str = NAME,
+    version: str = VERSION,
     lang: str = "en",
     marker: str = "",
     members: Mapping[str, bytes] | None = None,
     tampering: Tampering = HONEST,
 ) -> BuiltWheel:
-    """Build a wheel; equal arguments give equal bytes, in any process.
+    """Build a wheel of a pipeline that loads; equal arguments give equal bytes, in any process.
 
     Args:
         folder: Where to put it; made if missing.
@@ -152,6 +177,51 @@ def pipeline_members(name: str, version: str, *, lang: str = "en", marker: str =
     members = {f"{data}/{path}": content for path, content in blank.items()}
     members |= {f"{name}/__init__.py": _INIT, f"{name}/meta.json": meta, f"{data}/meta.json": meta}
     return members | ({f"{data}/marker.txt": marker.encode()} if marker else {})
+
+
+def small_wheel(
+    folder: Path, version: str = VERSION, *, weight_bytes: int = 800, tampering: Tampering = HONEST
+) -> BuiltWheel:
+    """Build a wheel of `NAME` that installs but does not load; it is built at once, without spaCy.
+
+    Args:
+        folder: Where to put it; made if missing.
+        version: Version of the distribution.
+        weight_bytes: Size of the file that stands for the weights; it tells versions apart by size.
+        tampering: What makes it dishonest.
+
+    Returns:
+        The wheel and the facts a pin needs.
+    """
+    members = small_members(version, weight_bytes=weight_bytes)
+    return build_wheel(folder, version=version, members=members, tampering=tampering)
+
+
+def small_members(version: str = VERSION, *, weight_bytes: int = 800) -> dict[str, bytes]:
+    """Return the package's files in such a wheel; each spells the version, so that no two versions have equal files."""
+    data = f"{NAME}/{NAME}-{version}"
+    return {
+        f"{NAME}/__init__.py": f"__version__ = {version!r}\n".encode(),
+        f"{NAME}/meta.json": json.dumps({"lang": "en", "name": "tiny_sm", "version": version}).encode(),
+        f"{data}/config.cfg": f"[nlp]\nlang = en\n# {version}\n".encode(),
+        f"{data}/vocab/strings.json": json.dumps([version]).encode(),
+        f"{data}/tagger/model": version.encode().ljust(weight_bytes, b"w"),
+    }
+
+
+def large_wheel(folder: Path, *, size_bytes: int = 1_000_000, seed: int = 0) -> BuiltWheel:
+    """Build a small wheel that cannot be compressed; equal arguments give equal bytes.
+
+    Args:
+        folder: Where to put it; made if missing.
+        size_bytes: Length of its largest member, vectors.bin.
+        seed: What tells it from another of the same size.
+
+    Returns:
+        The wheel and the facts a pin needs.
+    """
+    vectors = random.Random(seed).randbytes(size_bytes)  # noqa: S311 - no secret
+    return small_wheel(folder, tampering=Tampering(extra={f"{NAME}/vectors.bin": vectors}))
 
 
 def altered(wheel: BuiltWheel, folder: Path) -> Path:
@@ -277,3 +347,86 @@ def _built(path: Path, name: str, version: str) -> BuiltWheel:
     """Take the facts of a wheel just written."""
     content = path.read_bytes()
     return BuiltWheel(path, name, version, hashlib.sha256(content).hexdigest(), len(content))
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One way to break the archive policy.
+
+    Attributes:
+        tampering: What sets the wheel apart from an honest one.
+        issue: All that is said of it.
+        version: The version the wheel is built as; the pin's is always `VERSION`.
+    """
+
+    tampering: Tampering
+    issue: str
+    version: str = VERSION
+
+
+_ENTRY_POINTS = f"[spacy_models]\n{NAME} = {NAME}\n"
+
+
+def _extra(path: str, issue: str) -> Breach:
+    return Breach(Tampering(extra={path: b"x"}), issue)
+
+
+BREACHES_TO_NAME = {
+    "parent": _extra("../x", "path '../x' leaves its folder"),
+    "absolute": _extra("/x", "absolute or foreign path '/x'"),
+    "link": Breach(Tampering(links={f"{NAME}/x": "/etc/passwd"}), f"link or special file {NAME}/x"),
+    "pth": _extra("x.pth", "path configuration file x.pth"),
+    "data": _extra(f"{NAME}-{VERSION}.data/data/x", f"data member {NAME}-{VERSION}.data/data/x"),
+    "console-script": Breach(
+        Tampering(entry_points=f"{_ENTRY_POINTS}[console_scripts]\nRun-It = {NAME}:load\n"),
+        "script Run-It in entry_points.txt (console_scripts)",
+    ),
+    "not-in-record": Breach(Tampering(unlisted={f"{NAME}/x": b"x"}), f"member {NAME}/x is not in RECORD"),
+    "only-in-record": Breach(Tampering(listed_only=[f"{NAME}/x"]), f"RECORD lists {NAME}/x, which is not there"),
+    "metadata-name": Breach(Tampering(metadata_name="en_other_sm"), f"METADATA names en_other_sm, not {NAME}"),
+    "metadata-version": Breach(Tampering(metadata_version="1.0.1"), "METADATA has version 1.0.1, not 1.0.0"),
+}
+"""Breaches that are each refused with a message of its own before anything is written."""
+
+BREACHES = BREACHES_TO_NAME | {
+    "parent-inside": _extra(f"{NAME}/../../x", f"path '{NAME}/../../x' leaves its folder"),
+    "dot": _extra("./x", "path './x' leaves its folder"),
+    "empty-part": _extra(f"{NAME}//x", f"path '{NAME}//x' leaves its folder"),
+    "backslash": _extra(f"{NAME}\\..\\x", f"absolute or foreign path '{NAME}\\\\..\\\\x'"),
+    "drive": _extra("C:/x", "absolute or foreign path 'C:/x'"),
+    "pth-in-package": _extra(f"{NAME}/x.pth", f"path configuration file {NAME}/x.pth"),
+    "gui-script": Breach(
+        Tampering(entry_points=f"{_ENTRY_POINTS}[gui_scripts]\nrun = {NAME}:load\n"),
+        "script run in entry_points.txt (gui_scripts)",
+    ),
+    "outside": _extra("other/x.py", f"member other/x.py outside {NAME}/ and {DIST_INFO}/"),
+    "top-level": _extra("sitecustomize.py", f"member sitecustomize.py outside {NAME}/ and {DIST_INFO}/"),
+    "folder-outside": Breach(
+        Tampering(unlisted={"other/": b""}),
+        f"member other/ outside {NAME}/ and {DIST_INFO}/",
+    ),
+    "duplicate": Breach(Tampering(duplicates=[f"{NAME}/meta.json"]), f"duplicate member {NAME}/meta.json"),
+    "duplicate-case": _extra(f"{NAME}/META.json", f"duplicate member {NAME}/meta.json"),
+    "compiled": _extra(f"{NAME}/__pycache__/x.pyc", f"compiled member {NAME}/__pycache__/x.pyc"),
+    "installer": _extra(f"{DIST_INFO}/INSTALLER", f"member {DIST_INFO}/INSTALLER, which only an installer may write"),
+    "requested": _extra(f"{DIST_INFO}/REQUESTED", f"member {DIST_INFO}/REQUESTED, which only an installer may write"),
+    "direct-url": _extra(
+        f"{DIST_INFO}/direct_url.json", f"member {DIST_INFO}/direct_url.json, which only an installer may write"
+    ),
+    "no-init": Breach(Tampering(omitted=[f"{NAME}/__init__.py"]), f"no {NAME}/__init__.py"),
+    "no-record": Breach(Tampering(omitted=[f"{DIST_INFO}/RECORD"]), f"no {DIST_INFO}/RECORD"),
+    "no-metadata": Breach(Tampering(omitted=[f"{DIST_INFO}/METADATA"]), f"no {DIST_INFO}/METADATA"),
+    "no-wheel": Breach(Tampering(omitted=[f"{DIST_INFO}/WHEEL"]), f"no {DIST_INFO}/WHEEL"),
+    "dist-info-version": Breach(
+        Tampering(metadata_version=VERSION), f"{NAME}-1.0.1.dist-info is not of {NAME} {VERSION}", "1.0.1"
+    ),
+    "platlib": Breach(
+        Tampering(wheel_text="Wheel-Version: 1.0\nRoot-Is-Purelib: false\n"),
+        "WHEEL is not of a pure Python wheel, version 1",
+    ),
+    "wheel-version": Breach(
+        Tampering(wheel_text="Wheel-Version: 2.0\nRoot-Is-Purelib: true\n"),
+        "WHEEL is not of a pure Python wheel, version 1",
+    ),
+}
+"""Every way in which names, kinds and descriptions of members can break the policy."""

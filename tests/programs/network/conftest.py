@@ -5,12 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from modelboot import ModelPin
-from support.hostile import plain_wheel
 from support.peers import (
     MIRROR_LOGIN,
     MIRROR_NAMES,
@@ -21,9 +19,7 @@ from support.peers import (
     make_authority,
     nginx,
 )
-
-if TYPE_CHECKING:
-    from support.wheels import BuiltWheel
+from support.wheels import BuiltWheel, small_wheel
 
 
 @pytest.fixture(autouse=True)
@@ -41,13 +37,13 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
     """Return a small wheel that can be installed, though not loaded."""
-    return plain_wheel(tmp_path_factory.mktemp("wheel"))
+    return small_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")
 def pin(wheel: BuiltWheel) -> ModelPin:
     """Return the pin of the small wheel; it has no URL, so it comes from the mirror."""
-    return ModelPin(wheel.name, wheel.version, wheel.sha256)
+    return wheel.pin_at(None)
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support import package_index
 from support.peers import Authority, Peer, Site, nginx, squid
 from support.real import NAME, real_wheel_in
 from support.server import ModelServer
+from support.sources import publish_to_index
 
 if TYPE_CHECKING:
     from support.wheels import BuiltWheel
@@ -85,7 +85,7 @@ def _wheelhouse(_: Path, __: Authority, wheel: BuiltWheel, ___: ExitStack, env: 
 def _index(_: Path, __: Authority, wheel: BuiltWheel, peers: ExitStack, env: dict[str, str]) -> Replacements:
     """Put a server of the tests in the place of the index, and block the release host."""
     server = peers.enter_context(ModelServer())
-    package_index.offer(server, wheel.path)
+    publish_to_index(server, wheel.path)
     env["HTTPS_PROXY"] = "http://127.0.0.1:9"
     return {"https://packages.example.org/": f"{server.url}/"}
 

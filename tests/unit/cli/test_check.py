@@ -10,7 +10,7 @@ from spacy.about import __version__ as spacy_version
 from modelboot import ModelPin, get_nlp
 from modelboot._catalog import catalog
 from modelboot.cli.check import Token, example_sentence, trial
-from support.offers import offer
+from support.sources import publish
 from support.wheels import build_wheel
 
 LANGUAGES = sorted({entry.pin.name.partition("_")[0] for entry in catalog()})
@@ -59,7 +59,7 @@ def test_trial_warm(tiny_pin: ModelPin) -> None:
 
 def test_trial_warns_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A pipeline made for an older spaCy is warned of once, although it is both installed and loaded."""
-    offer(monkeypatch, tmp_path / "mirror", build_wheel(tmp_path), spacy_range=">=3.1,<3.2")
+    publish(monkeypatch, tmp_path / "mirror", build_wheel(tmp_path), spacy_range=">=3.1,<3.2")
     trial("en_tiny_sm")
     warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warned == [f"en_tiny_sm 1.0.0 was made for spaCy >=3.1,<3.2; {spacy_version} is installed"]

@@ -14,9 +14,9 @@ import pytest
 
 from modelboot import ModelPin
 from modelboot._install import archive as _archive
-from support import hostile
-from support.hostile import INFO, MEMBERS, NAME, VERSION, plain_wheel
-from support.wheels import BuiltWheel, Tampering
+from support.wheels import BREACHES, NAME, VERSION, Breach, BuiltWheel, Tampering, small_members
+from support.wheels import DIST_INFO as INFO
+from support.wheels import small_wheel as plain_wheel
 
 RECORD = f"{INFO}/RECORD"
 META = f"{NAME}/meta.json"
@@ -56,10 +56,10 @@ def row(rows: list[list[str]], path: str) -> list[str]:
     return next(row for row in rows if row[0] == path)
 
 
-@pytest.mark.parametrize("case", hostile.ALL.values(), ids=hostile.ALL.keys())
-def test_inspect_hostile_wheel(tmp_path: Path, case: hostile.Hostile) -> None:
+@pytest.mark.parametrize("case", BREACHES.values(), ids=BREACHES.keys())
+def test_inspect_hostile_wheel(tmp_path: Path, case: Breach) -> None:
     """Every breach of the policy is refused, in words that name it and nothing else."""
-    wheel = plain_wheel(tmp_path, version=case.version, tampering=case.tampering)
+    wheel = plain_wheel(tmp_path, case.version, tampering=case.tampering)
     assert issues(wheel.path) == [case.issue]
 
 
@@ -68,7 +68,7 @@ def test_inspect_hostile_wheel(tmp_path: Path, case: hostile.Hostile) -> None:
     [
         pytest.param(
             lambda rows: row(rows, META).__setitem__(2, "7"),
-            f"{META} has {len(MEMBERS[META])} bytes, recorded 7",
+            f"{META} has {len(small_members()[META])} bytes, recorded 7",
             id="size-wrong",
         ),
         pytest.param(
@@ -265,7 +265,7 @@ def test_inspect_unusual_but_honest_wheel(tmp_path: Path, tampering: Tampering) 
 
 def test_inspect_version_spelled_shorter(tmp_path: Path) -> None:
     """A dist-info whose version is spelled otherwise than the pin's is the pinned one."""
-    wheel = plain_wheel(tmp_path, version="1.0")
+    wheel = plain_wheel(tmp_path, "1.0")
     assert _archive.inspect(wheel.path, PIN).dist_info == f"{NAME}-1.0.dist-info"
 
 

@@ -20,8 +20,9 @@ import pytest
 from modelboot import ModelPin, ensure_model
 from modelboot._install.unpack import unpack
 from modelboot.errors import InstallError
-from support.hostile import INFO, MEMBERS, NAME, VERSION, plain_wheel
-from support.wheels import Tampering
+from support.wheels import DIST_INFO as INFO
+from support.wheels import NAME, VERSION, Tampering, small_members
+from support.wheels import small_wheel as plain_wheel
 
 if TYPE_CHECKING:
     from support.wheels import BuiltWheel
@@ -172,7 +173,7 @@ def test_unpack_too_little_room(wheel: BuiltWheel, built: Path, monkeypatch: pyt
 def test_unpack_disk_refuses_a_write(wheel: BuiltWheel, built: Path) -> None:
     """What the system says of a write it cannot make reaches the caller as it is."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(MEMBERS[f"{NAME}/meta.json"]) + 1, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(small_members()[f"{NAME}/meta.json"]) + 1, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large") as refused:
             unpack(wheel.path, PIN, built)
@@ -234,6 +235,6 @@ def test_unpack_arbitrary_file_name(tmp_path: Path, wheel: BuiltWheel, built: Pa
 )
 def test_unpack_version_spelled_otherwise(tmp_path: Path, built: Path, pinned: str, inside: str) -> None:
     """A pin may spell the version otherwise than the wheel does."""
-    wheel = plain_wheel(tmp_path, version=inside)
+    wheel = plain_wheel(tmp_path, inside)
     unpack(wheel.path, ModelPin(NAME, pinned, "0" * 64), built)
     assert {path.name for path in built.iterdir()} == {NAME, f"{NAME}-{inside}.dist-info"}

@@ -44,7 +44,7 @@ def test_list_of_pip(settings: Settings, target: Path, tiny: BuiltWheel, tmp_pat
     """What pip installed is listed, too, and beside it another version that modelboot put into its store."""
     _pip_install(tiny, target)
     newer = build_wheel(tmp_path, version="2.0.0")
-    ensure_model(ModelPin(newer.name, newer.version, newer.sha256, url=newer.url))
+    ensure_model(newer.pin)
     store = tmp_path / "home" / f"en_tiny_sm-2.0.0-{newer.sha256[:12]}"
     assert [
         (item.version, item.installer, item.folder, item.sha256, item.first_problem) for item in listed(settings)
@@ -58,7 +58,7 @@ def test_list_order(settings: Settings, target: Path, tmp_path: Path) -> None:
     """Pipelines are listed by name."""
     for name in ("en_c", "en_a", "en_b"):
         wheel = build_wheel(tmp_path, name=name)
-        ensure_model(ModelPin(name, "1.0.0", wheel.sha256, url=wheel.url))
+        ensure_model(wheel.pin)
     assert [item.name for item in listed(settings)] == ["en_a", "en_b", "en_c"]
     assert {item.folder for item in listed(settings)} == {target}
 

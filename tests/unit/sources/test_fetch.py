@@ -21,14 +21,12 @@ from modelboot._settings import Settings, read_settings
 from modelboot._sources.fetch import Delivery, Order, get_wheel
 from modelboot.errors import DownloadError, HashMismatchError, InstallError, OfflineError
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
-from support.hostile import NAME, VERSION, plain_wheel
-from support.package_index import offer, point_pip_at
 from support.server import Reply
-from support.wheels import altered
+from support.sources import point_pip_at, publish_to_index
+from support.wheels import NAME, VERSION, BuiltWheel, altered, small_wheel
 
 if TYPE_CHECKING:
     from support.server import ModelServer
-    from support.wheels import BuiltWheel
 
 FILE = f"{NAME}-{VERSION}-py3-none-any.whl"
 PLACE = f"{NAME}-{VERSION}/{FILE}"
@@ -51,7 +49,7 @@ class Scene:
 
     def pin(self, url: str | None = None) -> ModelPin:
         """Pin the wheel."""
-        return ModelPin(NAME, VERSION, self.wheel.sha256, url=url)
+        return self.wheel.pin_at(url)
 
     def house(self, name: str, path: str, *, content: bytes | None = None) -> Path:
         """Make a wheelhouse that holds the wheel, or other bytes, under a path."""
@@ -81,7 +79,7 @@ def scene(tmp_path: Path, server: ModelServer, settings: Settings) -> Scene:
     """Return the scene; the mirror answers 404, there is no wheelhouse, and the index may not be asked."""
     (tmp_path / "stage").mkdir()
     chosen = replace(settings, base_url=server.url, timeout_s=10.0, retries=0)
-    return Scene(tmp_path, plain_wheel(tmp_path / "wheels"), server, chosen)
+    return Scene(tmp_path, small_wheel(tmp_path / "wheels"), server, chosen)
 
 
 @pytest.fixture
@@ -112,7 +110,7 @@ def test_get_wheel_mirror_second(scene: Scene) -> None:
 @REAL_PIP
 def test_get_wheel_index_last(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """What neither wheelhouse nor mirror has comes from the index, through pip."""
-    offer(scene.server, scene.wheel.path)
+    publish_to_index(scene.server, scene.wheel.path)
     point_pip_at(scene.server.url, monkeypatch)
     delivery = scene.get(scene.house("house", "other.whl", content=b"x"), index=True)
     assert (delivery.source, delivery.received_bytes) == ("index", scene.wheel.size_bytes)

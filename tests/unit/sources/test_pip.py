@@ -18,19 +18,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelboot import ModelPin
 from modelboot._limits import Deadline
 from modelboot._settings import Settings
 from modelboot._sources.pip import pip_download
 from modelboot.errors import Attempt, DownloadError, HashMismatchError
-from support.hostile import NAME, VERSION, plain_wheel
-from support.package_index import offer, point_pip_at
 from support.server import Reply
-from support.wheels import Tampering, altered
+from support.sources import point_pip_at, publish_to_index
+from support.wheels import NAME, VERSION, BuiltWheel, Tampering, altered, small_wheel
 
 if TYPE_CHECKING:
     from support.server import ModelServer
-    from support.wheels import BuiltWheel
 
 REAL_PIP = pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="needs pip in this environment")
 
@@ -45,7 +42,7 @@ class Scene:
 
     def download(self, *, deadline_s: float = 60.0) -> Path:
         """Let pip fetch the wheel."""
-        pin = ModelPin(NAME, VERSION, self.wheel.sha256)
+        pin = self.wheel.pin_at(None)
         return pip_download(pin, self.folder, self.settings, Deadline.after(deadline_s))
 
     def failure(self, *, deadline_s: float = 60.0) -> Attempt:
@@ -63,7 +60,7 @@ def scene(tmp_path: Path, settings: Settings, server: ModelServer, monkeypatch: 
     point_pip_at(server.url, monkeypatch)
     folder = tmp_path / "scratch"
     folder.mkdir()
-    return Scene(folder, plain_wheel(tmp_path / "wheels"), replace(settings, timeout_s=10.0, retries=0))
+    return Scene(folder, small_wheel(tmp_path / "wheels"), replace(settings, timeout_s=10.0, retries=0))
 
 
 def program(folder: Path, script: str) -> str:
@@ -83,7 +80,7 @@ def test_pip_download_pinned_wheel(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """The pinned wheel is delivered in silence, whatever else pip is set up with or lies in the working directory."""
-    offer(server, scene.wheel.path)
+    publish_to_index(server, scene.wheel.path)
     working = tmp_path / "working"
     working.mkdir()
     for name in ("pip", "zipfile", "sitecustomize"):
@@ -102,7 +99,7 @@ def test_pip_download_outside_virtual_environment(
     scene: Scene, server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rule that pip may only install into virtual environments forbids no download."""
-    offer(server, scene.wheel.path)
+    publish_to_index(server, scene.wheel.path)
     monkeypatch.setenv("PIP_REQUIRE_VIRTUALENV", "1")
     pip_home = Path(str(importlib.util.find_spec("pip").origin)).parents[1]  # type: ignore[union-attr]  # REAL_PIP
     base = shutil.which("python3", path=f"{sys.base_prefix}/bin")
@@ -116,11 +113,11 @@ def test_pip_download_outside_virtual_environment(
 def test_pip_download_other_bytes(scene: Scene, server: ModelServer, tmp_path: Path, kind: str) -> None:
     """A package of that name and version but of other bytes is refused with both digests."""
     if kind == "squatted":
-        other = plain_wheel(tmp_path / "other", tampering=Tampering(extra={f"{NAME}/x.py": b"raise SystemExit"})).path
+        other = small_wheel(tmp_path / "other", tampering=Tampering(extra={f"{NAME}/x.py": b"raise SystemExit"})).path
     else:
         other = altered(scene.wheel, tmp_path / "other")
     got = hashlib.sha256(other.read_bytes()).hexdigest()
-    offer(server, other)
+    publish_to_index(server, other)
     with pytest.raises(HashMismatchError, match=f"expected sha256 {scene.wheel.sha256}") as refused:
         scene.download()
     (attempt,) = refused.value.attempts
@@ -144,7 +141,7 @@ def test_pip_download_no_such_package(
 @REAL_PIP
 def test_pip_download_other_version_only(scene: Scene, server: ModelServer, tmp_path: Path) -> None:
     """Another version of the package is not taken for the pinned one."""
-    offer(server, plain_wheel(tmp_path / "other", version="2.0.0").path)
+    publish_to_index(server, small_wheel(tmp_path / "other", "2.0.0").path)
     assert scene.failure().reason == f"No matching distribution found for {NAME}=={VERSION}"
 
 

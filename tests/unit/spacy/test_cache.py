@@ -18,6 +18,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -38,8 +39,8 @@ from modelboot import (
     get_nlp,
 )
 from modelboot._spacy import cache as _load
-from support.offers import offer
 from support.server import ModelServer, Reply
+from support.sources import publish
 from support.wheels import BuiltWheel, Tampering, build_wheel
 
 if TYPE_CHECKING:
@@ -53,14 +54,14 @@ HUNG_AFTER_S = 30
 @pytest.fixture
 def web_pin(tiny: BuiltWheel, server: ModelServer) -> ModelPin:
     """Return the pin of the tiny pipeline on the loopback server, which has nothing yet."""
-    return ModelPin(tiny.name, tiny.version, tiny.sha256, url=server.url + PATH)
+    return tiny.pin_at(server.url + PATH)
 
 
 @pytest.fixture
 def default_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltWheel:
     """Offer a tiny pipeline as the catalog's default."""
     wheel = build_wheel(tmp_path / "wheels", name="en_core_web_sm", version="3.8.0")
-    offer(monkeypatch, tmp_path / "mirror", wheel)
+    publish(monkeypatch, tmp_path / "mirror", wheel)
     return wheel
 
 
@@ -112,7 +113,7 @@ def test_get_nlp_equal_pins(tiny_pin: ModelPin) -> None:
 def test_get_nlp_default_model(default_wheel: BuiltWheel) -> None:
     """Nothing, the name, the name with its version and the equal pin are one model."""
     nlp = get_nlp()
-    pin = ModelPin(default_wheel.name, default_wheel.version, default_wheel.sha256)
+    pin = default_wheel.pin_at(None)
     others: list[str | ModelPin] = ["en_core_web_sm", "en_core_web_sm==3.8.0", " en_core_web_sm == 3.8.0 ", pin]
     assert [get_nlp(spelling) is nlp for spelling in others] == [True] * 4
     assert (nlp.meta["name"], nlp.meta["version"]) == ("core_web_sm", "3.8.0")
@@ -210,7 +211,7 @@ def test_get_nlp_pipeline_that_asks_for_itself(tmp_path: Path, monkeypatch: pyte
     """A pipeline's own code may ask for it while it is imported: nothing waits for itself, and there is one object."""
     code = "from spacy.util import get_model_meta\nimport asking_hook\nasking_hook.ask()\n"
     wheel = build_wheel(tmp_path / "wheel", tampering=Tampering(extra={"en_tiny_sm/__init__.py": code.encode()}))
-    pin = ModelPin(wheel.name, wheel.version, wheel.sha256, url=wheel.url)
+    pin = wheel.pin
     asked: list[object] = []
     monkeypatch.setitem(sys.modules, "asking_hook", SimpleNamespace(ask=lambda: asked.append(get_nlp(pin))))
     assert [get_nlp(pin)] == asked
@@ -286,7 +287,7 @@ def test_get_nlp_load_failure_of_these_components(tiny_pin: ModelPin, loads: lis
 def test_get_nlp_install_failure_is_repeated(tmp_path: Path, loads: list[Path]) -> None:
     """A wheel that is refused is refused at once the second time, whatever has become of its file."""
     wheel = build_wheel(tmp_path, tampering=Tampering(unlisted={"en_tiny_sm/x": b""}))
-    pin = ModelPin(wheel.name, wheel.version, wheel.sha256, url=wheel.url)
+    pin = wheel.pin
     with pytest.raises(InstallError, match="en_tiny_sm/x") as first:
         get_nlp(pin)
     wheel.path.unlink()
@@ -301,7 +302,7 @@ def test_get_nlp_unknown_model_not_remembered(tmp_path: Path, monkeypatch: pytes
     wheel = build_wheel(tmp_path / "wheels", name="en_brand_new")
     with pytest.raises(UnknownModelError, match="en_brand_new"):
         get_nlp("en_brand_new")
-    offer(monkeypatch, tmp_path / "mirror", wheel)
+    publish(monkeypatch, tmp_path / "mirror", wheel)
     assert get_nlp("en_brand_new").meta["name"] == "brand_new"
 
 
@@ -316,7 +317,7 @@ def test_get_nlp_settings_error_not_remembered(tiny_pin: ModelPin, monkeypatch: 
 
 def test_get_nlp_incompatible_not_remembered(tiny: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A requirement that was installed in the meantime is found, as in a notebook after `%pip install`."""
-    pin = ModelPin(tiny.name, tiny.version, tiny.sha256, url=tiny.url, requires=("modelboot-test-plugin>=2",))
+    pin = replace(tiny.pin, requires=("modelboot-test-plugin>=2",))
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(IncompatibleError, match="modelboot-test-plugin>=2 \\(not installed\\)"):
         get_nlp(pin)

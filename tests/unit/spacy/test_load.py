@@ -117,7 +117,7 @@ def test_load_two_versions(tiny_pin: ModelPin, tmp_path: Path, monkeypatch: pyte
     newer = build_wheel(tmp_path, version="2.0.0")
     one = get_nlp(tiny_pin)
     monkeypatch.setenv("MODELBOOT_TARGET", str(tmp_path / "other"))
-    two = get_nlp(ModelPin(newer.name, newer.version, newer.sha256, url=newer.url))
+    two = get_nlp(newer.pin)
     assert (one.meta["version"], two.meta["version"]) == ("1.0.0", "2.0.0")
     assert get_nlp(tiny_pin) is one
 
@@ -149,7 +149,7 @@ def test_load_writes_nothing(tmp_path: Path, target: Path, monkeypatch: pytest.M
         "deep/__init__.py": b"from . import deeper\n",
         "deep/deeper.py": b"",
     }
-    pin = _pin(_wheel(tmp_path, code=code, more={f"parts/{path}": data for path, data in more.items()}))
+    pin = _wheel(tmp_path, code=code, more={f"parts/{path}": data for path, data in more.items()}).pin
     ensure_model(pin)
     before = _snapshot(target)
     assert get_nlp(pin).meta["version"] == "1.0.0"
@@ -159,7 +159,7 @@ def test_load_writes_nothing(tmp_path: Path, target: Path, monkeypatch: pytest.M
 
 def test_load_component_of_package(tmp_path: Path) -> None:
     """A component that the package's code registers is known when its pipeline is loaded."""
-    nlp = get_nlp(_pin(_wheel(tmp_path, code=FACTORY.format(name="tiny_own"), component="tiny_own")))
+    nlp = get_nlp(_wheel(tmp_path, code=FACTORY.format(name="tiny_own"), component="tiny_own").pin)
     assert nlp.pipe_names == ["own"]
     assert nlp("Hello.").user_data["by"] == "tiny_own"
 
@@ -167,7 +167,7 @@ def test_load_component_of_package(tmp_path: Path) -> None:
 def test_load_component_of_module(tmp_path: Path) -> None:
     """So is one that a module of the package registers."""
     more = {"parts.py": FACTORY.format(name="tiny_module").encode()}
-    nlp = get_nlp(_pin(_wheel(tmp_path, code="from . import parts\n", component="tiny_module", more=more)))
+    nlp = get_nlp(_wheel(tmp_path, code="from . import parts\n", component="tiny_module", more=more).pin)
     assert nlp("Hello.").user_data["by"] == "tiny_module"
 
 
@@ -175,7 +175,7 @@ def test_load_other_meta_version(tmp_path: Path) -> None:
     """A pipeline that says it is of another version than the pin's is refused."""
     wheel = build_wheel(tmp_path, members=pipeline_members(NAME, "2.0.0"))
     with pytest.raises(LoadError, match=r"its meta\.json says version 2\.0\.0") as caught:
-        get_nlp(_pin(wheel))
+        get_nlp(wheel.pin)
     assert caught.value.model == f"{NAME} 1.0.0"
 
 
@@ -183,7 +183,7 @@ def test_load_other_meta_version(tmp_path: Path) -> None:
 def test_load_package_fails(tmp_path: Path, code: str) -> None:
     """Code of the package that fails is a LoadError, and leaves no half-imported package behind."""
     with pytest.raises(LoadError, match=r"ValueError: not today|No module named 'modelboot_absent'") as caught:
-        get_nlp(_pin(_wheel(tmp_path, code=code)))
+        get_nlp(_wheel(tmp_path, code=code).pin)
     assert isinstance(caught.value.__cause__, (ValueError, ModuleNotFoundError))
     assert NAME not in sys.modules
 
@@ -194,7 +194,7 @@ def test_load_package_fails_keeps_other(tmp_path: Path, working_folder: Path) ->
     importlib.invalidate_caches()
     imported = importlib.import_module(NAME)
     with pytest.raises(LoadError, match="not today"):
-        get_nlp(_pin(_wheel(tmp_path, code="raise ValueError('not today')\n")))
+        get_nlp(_wheel(tmp_path, code="raise ValueError('not today')\n").pin)
     assert sys.modules[NAME] is imported
 
 
@@ -216,7 +216,7 @@ def test_load_altered_file(
 
 def test_load_altered_code(tmp_path: Path, target: Path) -> None:
     """So is altered code of the package, although it was imported with the wrong bytes first."""
-    pin = _pin(_wheel(tmp_path, code="STATE = 'right'\n"))
+    pin = _wheel(tmp_path, code="STATE = 'right'\n").pin
     ensure_model(pin)
     init = target / NAME / "__init__.py"
     init.write_bytes(init.read_bytes().replace(b"'right'", b"'wrong'"))
@@ -228,7 +228,7 @@ def test_load_altered_code(tmp_path: Path, target: Path) -> None:
 def test_load_altered_file_no_source(tmp_path: Path, target: Path) -> None:
     """Where the wheel can no longer be had, the damage is left as it is and the failure says what could not be got."""
     wheel = build_wheel(tmp_path)
-    pin = _pin(wheel)
+    pin = wheel.pin
     ensure_model(pin)
     wheel.path.unlink()
     (target / CONFIG).write_bytes(b"x" * (target / CONFIG).stat().st_size)
@@ -240,7 +240,7 @@ def test_load_altered_file_no_source(tmp_path: Path, target: Path) -> None:
 
 def test_load_intact_but_refused(tmp_path: Path, target: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What spaCy refuses although its files are intact is not installed again."""
-    pin = _pin(_wheel(tmp_path, component="tiny_nobody_knows"))
+    pin = _wheel(tmp_path, component="tiny_nobody_knows").pin
     model = ensure_model(pin)
     before = _snapshot(target)
     with pytest.raises(LoadError, match=r"could not load en_tiny_sm 1\.0\.0 .*\[E002\].*'tiny_nobody_knows'") as caught:
@@ -306,10 +306,6 @@ def _config_of(config: bytes, component: str) -> bytes:
     before, _, after = config.decode().partition("[components.sentencizer]")
     sections = [f'[components.own]\nfactory = "{component}"\n', *re.findall(r"^\[training[^[]*", after, re.MULTILINE)]
     return (before.replace('["sentencizer"]', '["own"]') + "\n".join(sections)).encode()
-
-
-def _pin(wheel: BuiltWheel) -> ModelPin:
-    return ModelPin(wheel.name, wheel.version, wheel.sha256, url=wheel.url)
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

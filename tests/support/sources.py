@@ -1,0 +1,82 @@
+"""Wheels put where modelboot looks for them: in the catalog and its mirror, and on a package index for pip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from modelboot import _catalog
+from support.server import Reply
+from support.wheels import SPACY_RANGE
+
+if TYPE_CHECKING:
+    from support.server import ModelServer
+    from support.wheels import BuiltWheel
+
+
+def publish(
+    monkeypatch: pytest.MonkeyPatch, mirror: Path, *wheels: BuiltWheel, spacy_range: str = SPACY_RANGE, size_mb: int = 1
+) -> Path:
+    """Make these wheels all that the catalog knows, and have them fetched from a mirror at a file URL.
+
+    Args:
+        monkeypatch: Undoes it after the test.
+        mirror: Folder to lay out as the release tree; made if missing.
+        wheels: What the catalog has.
+        spacy_range: Versions of spaCy the catalog says they were made for.
+        size_mb: Size the catalog says they have, in megabytes.
+
+    Returns:
+        The folder of the mirror.
+    """
+    for wheel in wheels:
+        (mirror / wheel.release_path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(wheel.path, mirror / wheel.release_path)
+    rows = catalog_rows(*wheels, spacy_range=spacy_range, size_mb=size_mb)
+    monkeypatch.setattr(_catalog, "_rows", lambda: rows)
+    monkeypatch.setenv("MODELBOOT_BASE_URL", mirror.as_uri())
+    return mirror
+
+
+def catalog_rows(
+    *wheels: BuiltWheel, spacy_range: str = SPACY_RANGE, size_mb: int = 1
+) -> dict[str, list[dict[str, str]]]:
+    """Return the rows of a catalog that knows these wheels alone, by name; arguments as those of `publish`."""
+    rows: dict[str, list[dict[str, str]]] = {}
+    for wheel in wheels:
+        row = {"name": wheel.name, "version": wheel.version, "sha256": wheel.sha256, "spacy_version": spacy_range}
+        rows.setdefault(wheel.name, []).append(row | {"license": "MIT", "size": f"{size_mb} MB", "requirements": ""})
+    return rows
+
+
+def publish_to_index(server: ModelServer, wheel: Path) -> None:
+    """Put a wheel on a package index, under the name and version its file name has, as PEP 503 lays it out.
+
+    Args:
+        server: The server that plays the index; its root is `<url>/simple/`.
+        wheel: The file to put there.
+    """
+    project = wheel.name.partition("-")[0].replace("_", "-").lower()
+    page = f'<!DOCTYPE html><html><body><a href="/files/{wheel.name}">{wheel.name}</a></body></html>'
+    server.serve(f"/simple/{project}/", Reply(headers={"Content-Type": "text/html"}, body=page.encode()))
+    server.serve(f"/files/{wheel.name}", Reply(body=wheel.read_bytes()))
+
+
+def point_pip_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set pip up with one index and nothing else: no configuration file, no cache, no other place to look.
+
+    Args:
+        url: Base URL of the server that plays the index.
+        monkeypatch: Undoes it.
+    """
+    for variable in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    monkeypatch.setenv("PIP_INDEX_URL", f"{url}/simple/")
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
