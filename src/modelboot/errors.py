@@ -278,7 +278,7 @@ _INSTALL_HINTS: dict[Fault, str] = {
     "owner": "modelboot removes only what it installed; use the program that did, or move your own files away first",
     "rights": "run as a user who may write there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder you may write",
     "space": "free some space there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder on another file system",
-    "system": "nothing was changed; mend the cause named above and run it again",
+    "system": "nothing was changed; fix the cause named above and run it again",
 }
 
 

@@ -324,7 +324,7 @@ def test_failure_interrupted(capsys: Capture, monkeypatch: pytest.MonkeyPatch, m
     assert main(["check"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines()[-2:] == ["error: interrupted", "hint: nothing half-done was left; run it again"]
+    assert err.splitlines()[-2:] == ["error: interrupted", "hint: partial download kept; run again to continue"]
     assert "Traceback" not in err
 
 

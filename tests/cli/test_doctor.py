@@ -407,9 +407,9 @@ def test_doctor_changes_nothing(
 AUDITED = """
 import os, sys
 from modelboot import ModelPin
-from modelboot import cli as _cli
+from modelboot.cli import commands, main
 
-_cli.resolve = lambda _: ModelPin(*sys.argv[1:])
+commands.resolve = lambda _: ModelPin(*sys.argv[1:])
 written = []
 
 def audit(event, arguments):
@@ -419,7 +419,7 @@ def audit(event, arguments):
         written.append(f"{event} {arguments[0]}")
 
 sys.addaudithook(audit)
-status = _cli.main(["doctor"])
+status = main(["doctor"])
 print("written:", [path for path in written if path != os.devnull])
 sys.exit(status)
 """

@@ -231,7 +231,7 @@ def test_fetch_interrupted(tmp_path: Path, server: ModelServer, monkeypatch: pyt
         finally:
             child.kill()
     assert (child.returncode, out) == (1, "")
-    assert err.splitlines()[-2:] == ["error: interrupted", "hint: nothing half-done was left; run it again"]
+    assert err.splitlines()[-2:] == ["error: interrupted", "hint: partial download kept; run again to continue"]
     assert not (tmp_path / "wheels").exists()
 
 
@@ -281,11 +281,11 @@ def test_fetch_resumes_after_a_kill(server: ModelServer, tmp_path: Path, monkeyp
 FETCH = """
 import sys
 from modelboot import ModelPin
-from modelboot import cli as _cli
+from modelboot.cli import commands, main
 
 folder, name, version, sha256 = sys.argv[1:]
-_cli.resolve = lambda _: ModelPin(name, version, sha256)
-sys.exit(_cli.main(["fetch", name, "--dest", folder]))
+commands.resolve = lambda _: ModelPin(name, version, sha256)
+sys.exit(main(["fetch", name, "--dest", folder]))
 """
 
 
@@ -314,12 +314,12 @@ def test_fetch_unwritable_dest(wheel: BuiltWheel) -> None:
 UNWRITABLE = """
 import contextlib, io, sys
 from modelboot import ModelPin
-from modelboot import cli as _cli
+from modelboot.cli import commands, main
 
 folder, name, version, sha256 = sys.argv[1:]
-_cli.resolve = lambda _: ModelPin(name, version, sha256)
+commands.resolve = lambda _: ModelPin(name, version, sha256)
 with contextlib.redirect_stderr(io.StringIO()) as told:
-    print(_cli.main(["fetch", name, "--dest", f"{folder}/wheels"]))
+    print(main(["fetch", name, "--dest", f"{folder}/wheels"]))
 print(told.getvalue(), end="")
 """
 

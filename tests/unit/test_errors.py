@@ -120,7 +120,7 @@ CASES = {
     "uninstall": Case(
         InstallError(model="xx 1.0", path="/target", fault="system", reason="no luck", action="uninstall"),
         "could not uninstall xx 1.0: /target: no luck",
-        "nothing was changed; mend the cause named above and run it again",
+        "nothing was changed; fix the cause named above and run it again",
     ),
     "install-rights": install_error(
         "rights",
@@ -130,7 +130,7 @@ CASES = {
         "space",
         "free some space there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder on another file system",
     ),
-    "install-system": install_error("system", "nothing was changed; mend the cause named above and run it again"),
+    "install-system": install_error("system", "nothing was changed; fix the cause named above and run it again"),
     "load": Case(
         LoadError(model="xx 1.0", path="/target/xx/xx-1.0", reason="ValueError: [E002] no factory"),
         "could not load xx 1.0 from /target/xx/xx-1.0: ValueError: [E002] no factory",

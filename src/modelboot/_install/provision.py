@@ -6,6 +6,7 @@ a link to each wheel at its top, to `pip install --no-index --find-links`.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,11 +29,17 @@ from modelboot.errors import InstallError
 class ProvisionedWheel:
     """A verified wheel in a wheelhouse."""
 
-    pin: ModelPin
+    name: str
+    version: str
+    sha256: str
     path: Path
     source: Literal["present", "wheelhouse", "release", "index"]
     """How it got there: it was there already, or the source that served it."""
     downloaded_bytes: int
+    """Bytes that came over the network in this call."""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
 
 
 def provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWheel:
@@ -61,9 +68,10 @@ def provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWheel
 
 def _provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWheel:
     path = dest / pin.release_path
+    wheel = functools.partial(ProvisionedWheel, name=pin.name, version=pin.version, sha256=pin.sha256, path=path)
     if _is_pinned(path, pin):
         _link_at_top(path, dest, pin)
-        return ProvisionedWheel(pin=pin, path=path, source="present", downloaded_bytes=0)
+        return wheel(source="present", downloaded_bytes=0)
     deadline = Deadline.after(settings.deadline_s)
     with _leaving_no_empty_folder(dest), stage.staged(dest / WORK, pin.name) as staging:
         stage.remove_stale(dest / WORK, pin.name, inherit_into=staging)
@@ -74,7 +82,7 @@ def _provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWhee
         delivery.path.replace(path)
         fsync_folder(path.parent)
         _link_at_top(path, dest, pin)
-    return ProvisionedWheel(pin=pin, path=path, source=delivery.source, downloaded_bytes=delivery.received_bytes)
+    return wheel(source=delivery.source, downloaded_bytes=delivery.received_bytes)
 
 
 @contextmanager

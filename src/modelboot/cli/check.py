@@ -1,15 +1,23 @@
-"""What `modelboot check` does: ensure, load, parse a sentence of the model's own language, and time each part."""
+"""`modelboot check`: install, load, parse a sentence of the model's own language, time each part, and show it all."""
 
 from __future__ import annotations
 
 import importlib
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from modelboot._catalog import resolve
 from modelboot._install.ensure import InstalledModel, ensure_model
 from modelboot._pin import ModelPin
 from modelboot._spacy.cache import get_nlp
+from modelboot.cli.output import Facts, download_size, table
+
+_SOURCES = {
+    "present": "already installed",
+    "wheelhouse": "wheelhouse",
+    "release": "release",
+    "index": "package index",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +32,7 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class CheckReport:
     """A model that was installed, loaded and used."""
 
     installed: InstalledModel
@@ -36,8 +44,33 @@ class Trial:
     sentence: str
     tokens: tuple[Token, ...]
 
+    def text(self, *, is_terminal: bool) -> str:
+        """Return what `check` says: the facts, then the sentence as the model reads it."""
+        title = f"\x1b[1m{self.installed}\x1b[0m" if is_terminal else str(self.installed)
+        rows = [(token.text, token.pos, token.tag, token.dep, token.entity) for token in self.tokens]
+        read = table(("token", "pos", "tag", "dep", "entity"), rows)
+        facts = [f"  {name:<9} {value}" for name, value in self._lines().items()]
+        return "\n".join([title, *facts, "", f"  {self.sentence}", "", *(f"  {line}" for line in read)])
 
-def trial(model: str | ModelPin) -> Trial:
+    def _lines(self) -> dict[str, str]:
+        model = self.installed
+        return {
+            "pipeline": ", ".join(self.pipeline),
+            "spaCy": self.spacy,
+            "source": f"{_SOURCES[model.source]}{download_size(model.downloaded_bytes)}",
+            "sha256": model.sha256,
+            "place": str(model.path.parent),
+            "seconds": ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in self.phases),
+        }
+
+    def facts(self) -> Facts:
+        """Return what `check --json` says beyond the facts of the install; its seconds are those of each phase."""
+        facts = {**asdict(self), "seconds": {phase: round(seconds, 4) for phase, seconds in self.phases}}
+        del facts["installed"], facts["phases"]
+        return facts
+
+
+def check_model(model: str | ModelPin) -> CheckReport:
     """Install, load and use a model.
 
     Args:
@@ -57,7 +90,7 @@ def trial(model: str | ModelPin) -> Trial:
     sentence = example_sentence(str(nlp.lang))
     doc = nlp(sentence)
     parsed = time.perf_counter()
-    return Trial(
+    return CheckReport(
         installed=installed,
         spacy=importlib.import_module("importlib.metadata").version("spacy"),
         pipeline=tuple(nlp.pipe_names),

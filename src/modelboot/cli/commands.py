@@ -1,85 +1,106 @@
-"""How results look: plain text for people, plain data for `--json`. Nothing here acts or prints."""
+"""Every command, and beside it the text and the JSON it prints; `check` and `doctor` have modules of their own."""
 
 from __future__ import annotations
 
+import argparse
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from modelboot._catalog import CatalogEntry
-from modelboot._install.ensure import InstalledModel
-from modelboot._install.installed import Installed
-from modelboot._install.provision import ProvisionedWheel
+from modelboot._catalog import DEFAULT_MODEL, CatalogEntry, catalog, resolve
+from modelboot._install.ensure import InstalledModel, ensure_model
+from modelboot._install.installed import Installed, find_installed, list_installed
+from modelboot._install.installed import verify as verify_installed
+from modelboot._install.provision import ProvisionedWheel, provision
+from modelboot._install.publish import uninstall as uninstall_installed
+from modelboot._install.target import targets_in_use
+from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
-from modelboot.cli.output import aligned, table
+from modelboot._settings import directory, read_settings
+from modelboot.cli.output import Facts, aligned, download_size, print_each, print_result, table
 from modelboot.errors import without_secrets
 
 if TYPE_CHECKING:
-    from modelboot.cli.check import Trial
+    from modelboot.cli.check import CheckReport
     from modelboot.cli.doctor import Diagnosis, Finding
 
-Facts = dict[str, object]
+
+class CommandError(Exception):
+    """A command ends without success, though nothing in the library failed."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        """Keep what failed and what to do next, a line each."""
+        super().__init__(message)
+        self.message, self.hint = message, hint
 
 
-def installed_facts(model: InstalledModel) -> Facts:
-    """Return what `install --json` says of one model."""
-    return {
-        "name": model.name,
-        "version": model.version,
-        "sha256": model.sha256,
-        "source": model.source,
-        "path": str(model.path),
-        "downloaded_bytes": model.downloaded_bytes,
-        "seconds": round(model.seconds, 4),
-    }
+def install(options: argparse.Namespace) -> None:
+    """Install models that are missing."""
+    models = (ensure_model(model) for model in options.models or [DEFAULT_MODEL])
+    print_each(models, as_json=options.json, line=model_line, facts=model_facts)
 
 
-def installed_line(model: InstalledModel) -> str:
+def model_line(model: InstalledModel) -> str:
     """Return what `install` says of one model."""
-    size = f", {model.downloaded_bytes / 1e6:.1f} MB" if model.downloaded_bytes else ""
-    return f"{model.name} {model.version}  {model.source}{size}, {model.seconds:.2f} s  {model.path.parent}"
+    return f"{model}  {model.source}{download_size(model.downloaded_bytes)}, {model.seconds:.2f} s  {model.path.parent}"
 
 
-def trial_facts(trial: Trial) -> Facts:
-    """Return what `check --json` says."""
-    return {
-        **installed_facts(trial.installed),
-        "seconds": {phase: round(seconds, 4) for phase, seconds in trial.phases},
-        "spacy": trial.spacy,
-        "pipeline": list(trial.pipeline),
-        "sentence": trial.sentence,
-        "tokens": [asdict(token) for token in trial.tokens],
-    }
+def model_facts(model: InstalledModel) -> Facts:
+    """Return what `install --json` says of one model: all but the phases."""
+    facts = {**asdict(model), "seconds": round(model.seconds, 4)}
+    del facts["phases"]
+    return facts
 
 
-def trial_text(trial: Trial, *, is_terminal: bool) -> str:
-    """Return what `check` says: the facts, then the sentence as the model reads it."""
-    model = trial.installed
-    came = f", {model.downloaded_bytes / 1e6:.1f} MB" if model.downloaded_bytes else ""
-    facts = {
-        "pipeline": ", ".join(trial.pipeline),
-        "spaCy": trial.spacy,
-        "source": f"{_SOURCES[model.source]}{came}",
-        "sha256": model.sha256,
-        "place": str(model.path.parent),
-        "seconds": ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in trial.phases),
-    }
-    title = f"{model.name} {model.version}"
-    lines = [_bold(title) if is_terminal else title]
-    lines += [f"  {name:<9} {value}" for name, value in facts.items()]
-    rows = [(token.text, token.pos, token.tag, token.dep, token.entity) for token in trial.tokens]
-    read = table(("token", "pos", "tag", "dep", "entity"), rows)
-    return "\n".join([*lines, "", f"  {trial.sentence}", "", *(f"  {line}" for line in read)])
+def fetch(options: argparse.Namespace) -> None:
+    """Put verified wheels into a wheelhouse."""
+    settings, dest = read_settings(), directory(options.dest)
+    wheels = (provision(resolve(model), dest, settings) for model in options.models)
+    print_each(wheels, as_json=options.json, line=wheel_line, facts=asdict)
 
 
-_SOURCES = {
-    "present": "already installed",
-    "wheelhouse": "wheelhouse",
-    "release": "release",
-    "index": "package index",
-}
+def wheel_line(wheel: ProvisionedWheel) -> str:
+    """Return what `fetch` says of one wheel."""
+    return f"{wheel}  {wheel.source}{download_size(wheel.downloaded_bytes)}  {wheel.path}"
+
+
+def check(options: argparse.Namespace) -> None:
+    """Install, load and try a model, and show what was found."""
+    from modelboot.cli.check import check_model
+
+    report = check_model(options.model)
+    text = report.text(is_terminal=sys.stdout.isatty())
+    print_result(as_json=options.json, text=text, facts=check_facts(report))
+
+
+def check_facts(report: CheckReport) -> Facts:
+    """Return what `check --json` says: the facts of the install, and what was loaded and read."""
+    return {**model_facts(report.installed), **report.facts()}
+
+
+def list_models(options: argparse.Namespace) -> None:
+    """List installed models and their state, or the catalog."""
+    if options.available:
+        entries = catalog()
+        print_result(as_json=options.json, text=catalog_text(entries), facts=[entry_facts(entry) for entry in entries])
+    else:
+        models = list_installed(targets_in_use(read_settings()))
+        facts = [installed_facts(model) for model in models]
+        print_result(as_json=options.json, text=installed_text(models), facts=facts)
+
+
+def catalog_text(entries: Iterable[CatalogEntry]) -> str:
+    """Return the catalog as a table."""
+    heads = ("name", "version", "spaCy", "size", "license", "sha256")
+    rows = [
+        (pin.name, pin.version, entry.spacy_range, f"{pin.size_mb} MB", entry.license, pin.sha256)
+        for entry in entries
+        for pin in [entry.pin]
+    ]
+    return "\n".join(table(heads, rows))
 
 
 def entry_facts(entry: CatalogEntry) -> Facts:
@@ -87,69 +108,118 @@ def entry_facts(entry: CatalogEntry) -> Facts:
     return {**pin_facts(entry.pin), "spacy": entry.spacy_range, "license": entry.license}
 
 
-def catalog_text(entries: Iterable[CatalogEntry]) -> str:
-    """Return the catalog as a table."""
+def installed_text(models: Iterable[Installed]) -> str:
+    """Return what is installed as a table."""
     rows = [
-        (
-            entry.pin.name,
-            entry.pin.version,
-            entry.spacy_range,
-            f"{entry.pin.size_mb} MB",
-            entry.license,
-            entry.pin.sha256,
-        )
-        for entry in entries
+        (model.name, model.version, model.first_problem or "intact", model.installer or "unknown", str(model.folder))
+        for model in models
     ]
-    return "\n".join(table(("name", "version", "spaCy", "size", "license", "sha256"), rows))
+    if not rows:
+        return "no pipelines are installed; `modelboot list --available` shows which there are"
+    return "\n".join(table(("name", "version", "state", "installer", "folder"), rows))
 
 
-def item_facts(item: Installed) -> Facts:
+def installed_facts(model: Installed) -> Facts:
     """Return what `list --json` says of one installed pipeline."""
-    problem = item.first_problem
+    problem = model.first_problem
     return {
-        "name": item.name,
-        "version": item.version,
-        "installer": item.installer,
-        "folder": str(item.folder),
-        "sha256": item.sha256,
+        "name": model.name,
+        "version": model.version,
+        "installer": model.installer,
+        "folder": model.folder,
+        "sha256": model.sha256,
         "damage": problem,
         "whole": problem is None,
     }
 
 
-def audit_lines(item: Installed, issues: Sequence[str]) -> list[str]:
+def verify(options: argparse.Namespace) -> None:
+    """Re-check the hash of every installed file; fail when one is not as it was installed."""
+    models = _named(options.models) or list_installed(targets_in_use(read_settings()))
+    issues = {model: verify_installed(model) for model in models}
+    text = "\n".join(line for model in models for line in verified_lines(model, issues[model])) or installed_text([])
+    facts = [{**installed_facts(model), "issues": issues[model]} for model in models]
+    print_result(as_json=options.json, text=text, facts=facts)
+    damaged = [str(model) for model in models if issues[model]]
+    if damaged:
+        hint = "`modelboot uninstall MODEL` and then `modelboot install MODEL` put the pinned files back"
+        raise CommandError(f"not as it was installed: {', '.join(damaged)}", hint)
+
+
+def verified_lines(model: Installed, issues: Sequence[str]) -> list[str]:
     """Return what `verify` says of one pipeline: a line, and one more for each issue."""
     state = "intact" if not issues else f"{len(issues)} {'issue' if len(issues) == 1 else 'issues'}"
-    return [f"{item}  {state}  {item.folder}", *(f"  {issue}" for issue in issues)]
+    return [f"{model}  {state}  {model.folder}", *(f"  {issue}" for issue in issues)]
 
 
-def inventory_text(items: Sequence[Installed]) -> str:
-    """Return what is installed as a table."""
-    if not items:
-        return "no pipelines are installed; `modelboot list --available` shows which there are"
-    rows = [
-        (item.name, item.version, item.first_problem or "whole", item.installer or "unknown", str(item.folder))
-        for item in items
-    ]
-    return "\n".join(table(("name", "version", "state", "installer", "folder"), rows))
+def uninstall(options: argparse.Namespace) -> None:
+    """Remove models that modelboot installed."""
+    removed = _removed(_named(options.models), read_settings().deadline_s)
+    print_each(removed, as_json=options.json, line=removed_line, facts=dict)
 
 
-def wheel_facts(wheel: ProvisionedWheel) -> Facts:
-    """Return what `fetch --json` says of one wheel."""
-    return {
-        "name": wheel.pin.name,
-        "version": wheel.pin.version,
-        "sha256": wheel.pin.sha256,
-        "source": wheel.source,
-        "path": str(wheel.path),
-        "downloaded_bytes": wheel.downloaded_bytes,
-    }
+def _removed(models: Iterable[Installed], deadline_s: float) -> Iterator[Facts]:
+    """Remove one model after another, and yield what there was of it."""
+    for model in models:
+        facts = installed_facts(model)
+        uninstall_installed(model, Deadline.after(deadline_s))
+        yield facts
 
 
-def wheel_line(wheel: ProvisionedWheel) -> str:
-    """Return what `fetch` says of one wheel."""
-    size = f", {wheel.downloaded_bytes / 1e6:.1f} MB" if wheel.downloaded_bytes else ""
-    return f"{wheel.pin}  {wheel.source}{size}  {wheel.path}"
+def removed_line(facts: Facts) -> str:
+    """Return what `uninstall` says of one model."""
+    return f"{facts['name']} {facts['version']}  removed  {facts['folder']}"
+
+
+def _named(models: Sequence[str]) -> list[Installed]:
+    """List the installed models that a user has named, each once."""
+    return [*dict.fromkeys(model for name in models for model in _installed(name))]
+
+
+def _installed(name: str) -> list[Installed]:
+    models = find_installed(name, targets_in_use(read_settings()))
+    if not models:
+        raise CommandError(f"{name} is not installed", "`modelboot list` shows what is, and where it was looked for")
+    return models
+
+
+def pin(options: argparse.Namespace) -> None:
+    """Print the line that pins a model."""
+    wanted = resolve(options.model)
+    print_result(as_json=options.json, text=PIN_FORMATS[options.format](wanted), facts=pin_facts(wanted))
+
+
+def pin_facts(pin: ModelPin) -> Facts:
+    """Return what `pin --json` says."""
+    return {**asdict(pin), "url": without_secrets(pin.release_url)}
+
+
+def _pin_python(pin: ModelPin) -> str:
+    extra = f", requires={pin.requires!r}" if pin.requires else ""
+    return f'ModelPin("{pin.name}", "{pin.version}", "{pin.sha256}"{extra}, size_mb={pin.size_mb})'
+
+
+def _pin_requirement(pin: ModelPin) -> str:
+    return f"{pin.name} @ {pin.release_url}#sha256={pin.sha256}"
+
+
+def _pin_uv(pin: ModelPin) -> str:
+    return f'{pin.name} = {{ url = "{pin.release_url}#sha256={pin.sha256}" }}'
+
+
+PIN_FORMATS: dict[str, Callable[[ModelPin], str]] = {
+    "python": _pin_python,
+    "requirements": _pin_requirement,
+    "uv": _pin_uv,
+}
+
+
+def doctor(options: argparse.Namespace) -> None:
+    """Show settings, places, locks and which sources answer."""
+    from modelboot.cli.doctor import diagnose
+
+    diagnosis = diagnose(resolve(options.model), read_settings())
+    print_result(as_json=options.json, text=diagnosis_text(diagnosis), facts=diagnosis_facts(diagnosis))
 
 
 def diagnosis_facts(diagnosis: Diagnosis) -> Facts:
@@ -210,39 +280,3 @@ def _verdict(diagnosis: Diagnosis) -> str:
         return f"{diagnosis.model} cannot be fetched now: no source answers"
     names = " and ".join(dict.fromkeys(source.subject for source in answering))
     return f"{diagnosis.model} would be sought from {names} and installed into: {diagnosis.place.subject}"
-
-
-def pin_facts(pin: ModelPin) -> Facts:
-    """Return what `pin --json` says."""
-    return {
-        "name": pin.name,
-        "version": pin.version,
-        "sha256": pin.sha256,
-        "url": without_secrets(pin.release_url),
-        "requires": list(pin.requires),
-        "size_mb": pin.size_mb,
-    }
-
-
-def _pin_python(pin: ModelPin) -> str:
-    extra = f", requires={pin.requires!r}" if pin.requires else ""
-    return f'ModelPin("{pin.name}", "{pin.version}", "{pin.sha256}"{extra}, size_mb={pin.size_mb})'
-
-
-def _pin_requirement(pin: ModelPin) -> str:
-    return f"{pin.name} @ {pin.release_url}#sha256={pin.sha256}"
-
-
-def _pin_uv(pin: ModelPin) -> str:
-    return f'{pin.name} = {{ url = "{pin.release_url}#sha256={pin.sha256}" }}'
-
-
-PIN_FORMATS: dict[str, Callable[[ModelPin], str]] = {
-    "python": _pin_python,
-    "requirements": _pin_requirement,
-    "uv": _pin_uv,
-}
-
-
-def _bold(text: str) -> str:
-    return f"\x1b[1m{text}\x1b[0m"

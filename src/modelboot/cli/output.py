@@ -1,13 +1,46 @@
-"""What commands print: tables as wide as a terminal shows them, results on stdout, the log on stderr."""
+"""What commands print: results as text or JSON on stdout, tables as wide as a terminal shows them, log on stderr."""
 
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+Facts = dict[str, object]
+"""What JSON says of one thing; paths are written as text."""
+
+
+def print_result(*, as_json: bool, text: str, facts: object) -> None:
+    """Print a result, as text or as JSON."""
+    sys.stdout.write(f"{to_json(facts) if as_json else text}\n")
+
+
+def to_json(facts: object) -> str:
+    """Write facts as JSON: paths as text, and all of it in ASCII, so that no encoding of stdout can spoil it."""
+    return json.dumps(facts, indent=2, default=os.fspath)
+
+
+def print_each(results: Iterable[T], *, as_json: bool, line: Callable[[T], str], facts: Callable[[T], object]) -> None:
+    """Print results as they come, a line each; as JSON, all of them at the end, in one list."""
+    done = []
+    for result in results:
+        if as_json:
+            done.append(facts(result))
+        else:
+            print_result(as_json=False, text=line(result), facts=None)
+    if as_json:
+        print_result(as_json=True, text="", facts=done)
+
+
+def download_size(downloaded_bytes: int) -> str:
+    """Return how much was downloaded, to follow the name of a source; nothing when nothing was."""
+    return f", {downloaded_bytes / 1e6:.1f} MB" if downloaded_bytes else ""
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -27,18 +60,18 @@ def _padded(text: str, width: int) -> str:
 
 
 def _width(text: str) -> int:
-    """Count the columns a text takes: Chinese and Japanese signs take two, marks on the sign before them none."""
-    return sum(_columns(sign) for sign in text)
+    """Count the columns a text takes: Chinese and Japanese characters take two, combining marks none."""
+    return sum(_columns(character) for character in text)
 
 
-def _columns(sign: str) -> int:
-    if unicodedata.category(sign) in {"Mn", "Me", "Cf"}:
+def _columns(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
         return 0
-    return 2 if unicodedata.east_asian_width(sign) in {"W", "F"} else 1
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
 
 
-def make_stdout_forgiving() -> None:
-    """Let nothing about stdout stand in the way: neither a sign it cannot write nor a caller who closed it."""
+def tolerate_stdout() -> None:
+    """Let no command fail because of stdout: a character it cannot write is replaced, and it may be closed."""
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open as long as the program runs
     elif isinstance(sys.stdout, io.TextIOWrapper):  # not what a notebook puts in its place

@@ -1,0 +1,59 @@
+"""Tables are aligned as a terminal shows them, and results are printed as they come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelboot.cli.output import print_each, table
+
+
+@pytest.mark.parametrize(
+    ("cell", "drawn"),
+    [
+        ("abc", "abc     |"),
+        ("日本語", "日本語  |"),
+        ("ﾊﾝ", "ﾊﾝ      |"),
+        ("한국어", "한국어  |"),
+        ("e\u0301te\u0301", "e\u0301te\u0301     |"),
+        ("हिन्दी", "हिन्दी   |"),
+        ("か\u3099", "か\u3099      |"),
+    ],
+    ids=["latin", "japanese", "halfwidth", "korean", "combining accents", "vowel signs", "voiced mark"],
+)
+def test_table_width(cell: str, drawn: str) -> None:
+    """Columns stay aligned: wide characters take two columns, combining marks none."""
+    head, row, _ = table(("token", "pos"), [(cell, "|"), ("123456", "|")])
+    assert head == "token   pos"
+    assert row == drawn
+
+
+def test_table_empty_columns() -> None:
+    """A column that is empty in every row is left out, head and all; one that is not stays."""
+    rows = [("one", "", "", "x"), ("two", "", "y", "")]
+    assert table(("a", "b", "c", "d"), rows) == ["a    c  d", "one     x", "two  y"]
+
+
+def counted(capsys: pytest.CaptureFixture[str], seen: list[str]) -> Iterator[int]:
+    """Yield numbers, and note before each what has been printed so far."""
+    for number in (1, 2):
+        seen.append(capsys.readouterr().out)
+        yield number
+
+
+def test_print_each_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """As text each result is a line, printed before the next is worked on."""
+    seen: list[str] = []
+    print_each(counted(capsys, seen), as_json=False, line=lambda number: f"line {number}", facts=str)
+    assert [*seen, capsys.readouterr().out] == ["", "line 1\n", "line 2\n"]
+
+
+def test_print_each_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """As JSON all results are one list, printed at the end; a path is its text."""
+    seen: list[str] = []
+    print_each(counted(capsys, seen), as_json=True, line=str, facts=lambda number: {"path": Path(f"/{number}")})
+    assert seen == ["", ""]
+    assert json.loads(capsys.readouterr().out) == [{"path": "/1"}, {"path": "/2"}]
