@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from modelboot import DownloadError, HashMismatchError, ModelPin, __version__, ensure_model
 from modelboot._catalog import resolve
 from modelboot.cli import main
+from support.folders import snapshot
 from support.sources import publish
 from support.wheels import BuiltWheel, altered, build_wheel
 
@@ -62,13 +63,13 @@ def test_install_prints_a_line(capsys: Capture, target: Path) -> None:
 def test_install_again(capsys: Capture, target: Path) -> None:
     """A second install finds the model, says so, changes nothing and has nothing to tell on stderr."""
     main(["install"])
-    before = {path: path.lstat().st_mtime_ns for path in target.rglob("*")}
+    before = snapshot(target, without=(), strict=True)
     capsys.readouterr()
     assert main(["install"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("en_core_web_sm 3.8.0  present, ")
     assert (out.count("\n"), err) == (1, "")
-    assert {path: path.lstat().st_mtime_ns for path in target.rglob("*")} == before
+    assert snapshot(target, without=(), strict=True) == before
 
 
 @pytest.mark.usefixtures("mirror")

@@ -22,6 +22,7 @@ from modelboot.cli import commands as _report
 from modelboot.cli import doctor as _doctor
 from modelboot.cli import main
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
+from support.folders import snapshot
 from support.peers import forget_network_settings
 from support.server import ModelServer, Reply
 from support.sources import publish
@@ -389,7 +390,7 @@ def test_doctor_changes_nothing(
     page = f'<!DOCTYPE html><a href="/{FILE}">{FILE}</a>'.encode()
     headers = {"Content-Type": "text/html", "ETag": '"1"', "Cache-Control": "max-age=600"}
     mirror.serve("/simple/en-tiny-sm/", Reply(headers=headers, body=page))
-    before = _snapshot(tmp_path)
+    before = snapshot(tmp_path, without=(), strict=True)
     done = subprocess.run(
         [sys.executable, "-B", "-c", AUDITED, wheel.name, wheel.version, wheel.sha256],
         check=False,
@@ -401,7 +402,7 @@ def test_doctor_changes_nothing(
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "written: []"
     assert {request.path for request in mirror.requests} >= {"/simple/en-tiny-sm/"}
-    assert _snapshot(tmp_path) == before
+    assert snapshot(tmp_path, without=(), strict=True) == before
 
 
 AUDITED = """
@@ -423,12 +424,6 @@ status = main(["doctor"])
 print("written:", [path for path in written if path != os.devnull])
 sys.exit(status)
 """
-
-
-def _snapshot(folder: Path) -> dict[str, tuple[int, int]]:
-    """Take down every file and folder with its size and when it was changed."""
-    facts = {path: path.lstat() for path in [folder, *folder.rglob("*")]}
-    return {str(path): (fact.st_size, fact.st_mtime_ns) for path, fact in facts.items()}
 
 
 @pytest.mark.parametrize(

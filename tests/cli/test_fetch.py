@@ -19,6 +19,7 @@ from modelboot._catalog import resolve
 from modelboot._install.target import WORK
 from modelboot.cli import main
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
+from support.folders import snapshot
 from support.server import ModelServer, Reply
 from support.sources import publish
 from support.wheels import BuiltWheel, Tampering, altered, small_wheel
@@ -62,11 +63,11 @@ def test_fetch_lays_out_the_release_tree(capsys: Capture, tmp_path: Path, wheel:
 
 def test_fetch_again(capsys: Capture, dest: Path) -> None:
     """A second fetch finds the wheel, needs no source and changes nothing."""
-    before = {path: path.lstat().st_mtime_ns for path in [dest, *dest.rglob("*")]}
+    before = snapshot(dest, without=(), strict=True)
     capsys.readouterr()
     assert main(["fetch", NAME, "--dest", str(dest)]) == 0
     assert capsys.readouterr() == (f"{NAME} 1.0.0  present  {dest / f'{NAME}-1.0.0' / FILE}\n", "")
-    assert {path: path.lstat().st_mtime_ns for path in [dest, *dest.rglob("*")]} == before
+    assert snapshot(dest, without=(), strict=True) == before
 
 
 @pytest.mark.usefixtures("mirror")

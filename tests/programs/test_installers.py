@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import stat
 import subprocess
 import sys
 import venv
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from modelboot import ModelPin, ensure_model
+from support.folders import Entry, snapshot
 from support.wheels import BuiltWheel, Tampering, build_wheel
 
 Run = subprocess.CompletedProcess[str]
@@ -37,10 +39,9 @@ class Environment:
         on_this = ("--python", str(self.python))
         return _run(sys.executable, "-m", "uv", "--no-config", "pip", command, *arguments, *on_this)
 
-    def times(self) -> dict[str, int]:
-        """Give the time of the last change of every file, byte code left out."""
-        files = (path for path in self.purelib.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-        return {path.relative_to(self.purelib).as_posix(): path.stat().st_mtime_ns for path in files}
+    def files(self) -> dict[str, Entry]:
+        """Return every file, bytecode left out, as it is now."""
+        return {path: entry for path, entry in snapshot(self.purelib).items() if stat.S_ISREG(entry.mode)}
 
     def dist_infos(self) -> list[str]:
         """Name every dist-info of the tiny pipeline."""
@@ -114,20 +115,20 @@ def test_freeze_after_ensure_model(tool: Tool, environment: Environment, tiny_pi
 @with_both
 def test_show_lists_every_installed_file(tool: Tool, environment: Environment, tiny_pin: ModelPin) -> None:
     """The files it names are exactly those that came."""
-    before = environment.times()
+    before = environment.files()
     ensure_model(tiny_pin, target=environment.purelib)
     _, _, listed = tool(environment, "show", "--files", "en_tiny_sm").stdout.partition("\nFiles:\n")
-    came = environment.times().keys() - before.keys()
+    came = environment.files().keys() - before.keys()
     assert sorted(map(str.strip, listed.splitlines())) == sorted(came - {".modelboot/en_tiny_sm.lock"})
 
 
 @with_both
 def test_uninstall_removes_every_file(tool: Tool, environment: Environment, tiny_pin: ModelPin) -> None:
     """Nothing of the pipeline stays but modelboot's own folder, nobody else's file goes, and it can come back."""
-    before = environment.times()
+    before = environment.files()
     ensure_model(tiny_pin, target=environment.purelib)
     assert tool(environment, "uninstall", "en_tiny_sm").returncode == 0
-    left = {path: time for path, time in environment.times().items() if not path.startswith(".modelboot/")}
+    left = {path: entry for path, entry in environment.files().items() if not path.startswith(".modelboot/")}
     assert left == before
     assert not [*environment.purelib.glob("en_tiny_sm*")]
     assert ensure_model(tiny_pin, target=environment.purelib).source == "release"
@@ -149,10 +150,10 @@ def test_ensure_model_finds_the_pinned_wheel_of_others(
 ) -> None:
     """A pipeline of the pinned version that another program installed is present: nothing is fetched or written."""
     assert tool(environment, "install", "--no-index", str(tiny.path)).returncode == 0
-    before = environment.times()
+    before = environment.files()
     model = ensure_model(tiny_pin, target=environment.purelib, offline=True)
     assert (model.source, model.path) == ("present", environment.purelib / "en_tiny_sm" / "en_tiny_sm-1.0.0")
-    assert environment.times() == before
+    assert environment.files() == before
 
 
 @with_both
@@ -162,13 +163,13 @@ def test_ensure_model_leaves_another_version_of_others_alone(
     """Another version that another program installed is neither used nor touched: the pin goes into the store."""
     other = build_wheel(tmp_path / "other", version="0.9.0")
     assert tool(environment, "install", "--no-index", str(other.path)).returncode == 0
-    before = environment.times()
+    before = environment.files()
     first, second = (ensure_model(tiny_pin, target=environment.purelib) for _ in range(2))
     assert (first.source, second.source) == ("release", "present")
     assert first.path == second.path
     assert first.path.is_relative_to(tmp_path / "home")
     assert json.loads((first.path / "meta.json").read_text("utf-8"))["version"] == "1.0.0"
-    assert environment.times() == before
+    assert environment.files() == before
 
 
 def test_ensure_model_replaces_its_own_older_version(
@@ -190,4 +191,4 @@ def test_record_lists_every_file_as_the_installers_expect(environment: Environme
     [dist_info] = environment.dist_infos()
     with (environment.purelib / dist_info / "RECORD").open(newline="", encoding="utf-8") as record:
         recorded = [row[0] for row in csv.reader(record)]
-    assert sorted(recorded) == sorted(path for path in environment.times() if path.startswith("en_tiny_sm"))
+    assert sorted(recorded) == sorted(path for path in environment.files() if path.startswith("en_tiny_sm"))

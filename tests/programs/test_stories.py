@@ -27,7 +27,7 @@ from support.children import (
     python,
     skip_unless_other_user,
 )
-from support.folders import dist_infos, is_whole, leftovers, names, snapshot
+from support.folders import dist_infos, is_complete, leftovers, names, snapshot
 from support.server import ModelServer, Reply
 from support.wheels import BuiltWheel, build_wheel
 
@@ -101,7 +101,7 @@ def test_story_1_parallel_test_suite(repeats: int, wheel: BuiltWheel, server: Mo
         assert server.count(f"/{wheel.path.name}") == number
         assert names(target) == [".modelboot", "en_core_web_sm", "en_core_web_sm-3.8.0.dist-info"]
         assert names(target / ".modelboot") == ["en_core_web_sm.lock"]
-        assert is_whole(target, pin)
+        assert is_complete(target, pin)
 
 
 # --- 2
@@ -233,7 +233,7 @@ def test_story_5_killed_half_way(
     if sibling is not None:
         output, _ = sibling.communicate(timeout=20)  # against half an hour, the deadline of its wait
         assert output.decode().startswith(str(target))
-    assert is_whole(target, pin)
+    assert is_complete(target, pin)
     assert leftovers(target, pin) == []
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from modelboot import ModelPin, ensure_model, get_nlp
 from modelboot.cli import main
-from support.folders import everything, is_whole, leftovers, snapshot
+from support.folders import everything, is_complete, leftovers, snapshot
 from support.wheels import DIST_INFO, NAME, BuiltWheel
 
 
@@ -84,7 +84,7 @@ def test_last_flush_that_fails_is_a_warning(
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert os.strerror(errno.EIO) in warning
     (place,) = committed(tmp_path)
-    assert is_whole(place, pin)
+    assert is_complete(place, pin)
     assert ensure_model(pin).source == "present"
 
 
@@ -153,5 +153,5 @@ def test_repair_leaves_the_neighbours_in_a_shared_target(case: str, tiny_pin: Mo
     config = target / tiny_pin.name / f"{tiny_pin.name}-{tiny_pin.version}" / "config.cfg"
     config.write_bytes(b"\xc1" * config.stat().st_size)
     assert get_nlp(tiny_pin).meta["version"] == tiny_pin.version
-    assert is_whole(target, tiny_pin)
+    assert is_complete(target, tiny_pin)
     assert before <= everything(target)

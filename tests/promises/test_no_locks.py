@@ -17,7 +17,7 @@ import pytest
 from modelboot import InstallError, ModelPin, ensure_model
 from modelboot._install import lock as model_lock
 from support.children import OTHER, command, environment, owned, pin_arguments, public_folder, skip_unless_other_user
-from support.folders import dist_infos, is_whole, leftovers, names
+from support.folders import dist_infos, is_complete, leftovers, names
 from support.races import LOCK_FAULTS, Answer, Race, hung, run
 from support.server import Reply
 from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, small_wheel
@@ -56,7 +56,7 @@ def judge(race: Race, answers: list[list[Answer]], count: Callable[..., None], w
     targets = [(race.target_of(number), race.pin_of(number)) for number in range(race.rounds)]
     left = [name for target, pin in targets for name in leftovers(target, pin)]
     left += [home.name for home in map(race.home_of, range(race.rounds)) if home.exists()]
-    torn = [target for target, pin in targets if not is_whole(target, pin) or len(dist_infos(target)) != 1]
+    torn = [target for target, pin in targets if not is_complete(target, pin) or len(dist_infos(target)) != 1]
     count(what, count=len(everyone), torn=len(torn), wedged=hung(answers), left=len(left))
     assert everyone
     assert [answer for answer in everyone if answer.get("version") != race.pin[1]] == []
@@ -117,7 +117,7 @@ def test_rival_that_publishes_first_is_no_failure(
     monkeypatch.setattr(os, "rename", too_late)
     assert ensure_model(pin).version == VERSION
     assert not rival.exists()
-    assert is_whole(target, pin)
+    assert is_complete(target, pin)
     assert leftovers(target, pin) == []
 
 
@@ -211,6 +211,6 @@ def test_killed_holder_frees_the_others_at_once(
         holder.wait()
     survivor.join(10)  # against a deadline of half an hour
     assert [result.source for result in results] == ["release"]
-    assert is_whole(target, pin)
+    assert is_complete(target, pin)
     assert leftovers(target, pin) == []
     assert names(target / ".modelboot") == [f"{pin.name}.lock"]

@@ -16,7 +16,7 @@ import spacy
 
 from modelboot import HashMismatchError, InstallError, ModelPin, OfflineError, ensure_model, get_nlp
 from modelboot.cli import main
-from support.folders import is_whole, leftovers, snapshot
+from support.folders import is_complete, leftovers, snapshot
 from support.wheels import DIST_INFO, NAME, VERSION, BuiltWheel, build_wheel
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def test_wheel_of_a_pip_that_checks_no_hash_is_hashed(  # noqa: PLR0913, PLR0917
         assert not target.exists()
     else:
         assert ensure_model(pin).source == "index"
-        assert is_whole(target, pin)
+        assert is_complete(target, pin)
 
 
 SPECIAL = {
@@ -187,5 +187,5 @@ def test_file_that_vanishes_while_loading_is_damage(
     monkeypatch.setattr(spacy, "load", load)
     assert get_nlp(tiny_pin).meta["version"] == tiny_pin.version
     assert len(calls) == 2
-    assert is_whole(target, tiny_pin)
+    assert is_complete(target, tiny_pin)
     assert leftovers(target, tiny_pin) == []

@@ -22,7 +22,7 @@ from support.children import (
     python,
     skip_unless_other_user,
 )
-from support.folders import dist_infos, is_whole, leftovers, modes, snapshot
+from support.folders import dist_infos, is_complete, leftovers, modes, snapshot
 from support.server import Reply
 from support.wheels import OLDER, VERSION, BuiltWheel, build_wheel, small_wheel
 
@@ -116,7 +116,7 @@ def test_environment_that_may_not_be_written_gives_way_to_the_store(
     assert said.startswith(f"release {home / '.cache' / 'modelboot' / name}")
     assert ensure_as_other(served, HOME=str(home)).startswith("present")
     assert len(server.requests) == 1
-    assert is_whole(home / ".cache" / "modelboot" / name, served)
+    assert is_complete(home / ".cache" / "modelboot" / name, served)
 
 
 def test_environment_that_may_not_be_written_gives_way_to_the_user_site(served: ModelPin, open_to_all: Path) -> None:
@@ -129,7 +129,7 @@ def test_environment_that_may_not_be_written_gives_way_to_the_user_site(served: 
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     folder = home / ".local" / "lib" / version / "site-packages"
     assert said.startswith(f"release {folder}")
-    assert is_whole(folder, served)
+    assert is_complete(folder, served)
     assert leftovers(folder, served) == []
 
 
@@ -213,7 +213,7 @@ def test_own_older_version_is_replaced(old: BuiltWheel, tiny_pin: ModelPin, targ
     assert_pinned(tiny_pin, target)
     assert dist_infos(target) == ["en_tiny_sm-1.0.0.dist-info"]
     assert leftovers(target, tiny_pin) == []
-    assert is_whole(target, tiny_pin)
+    assert is_complete(target, tiny_pin)
 
 
 def test_own_older_version_that_was_imported_is_replaced(
@@ -265,7 +265,7 @@ def test_same_version_of_another_wheel_is_not_used(tiny_pin: ModelPin, target: P
     other = build_wheel(tmp_path / "other", marker="another build").pin
     ensure_model(other)
     assert_pinned(tiny_pin, target)
-    assert is_whole(target, tiny_pin)
+    assert is_complete(target, tiny_pin)
     assert not (target / "en_tiny_sm" / "en_tiny_sm-1.0.0" / "marker.txt").exists()
 
 

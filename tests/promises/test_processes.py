@@ -22,7 +22,7 @@ from support.children import (
     python,
     skip_unless_other_user,
 )
-from support.folders import dist_infos, is_whole, leftovers
+from support.folders import dist_infos, is_complete, leftovers
 from support.races import Answer, Race, hung, run
 from support.server import Reply
 from support.wheels import OLDER, VERSION, BuiltWheel, small_wheel
@@ -53,7 +53,7 @@ def judge(race: Race, answers: list[list[Answer]], server: ModelServer, count: C
     """Demand of every round: one request, everyone served, one complete model and nothing else."""
     everyone = [answer for answers_of_round in answers for answer in answers_of_round]
     targets = [(race.target_of(number), race.pin_of(number)) for number in range(race.rounds)]
-    torn = [target for target, pin in targets if not is_whole(target, pin)]
+    torn = [target for target, pin in targets if not is_complete(target, pin)]
     left = [name for target, pin in targets for name in leftovers(target, pin)]
     left += [home.name for home in map(race.home_of, range(race.rounds)) if home.exists()]
     count(what, count=len(everyone), torn=len(torn), wedged=hung(answers), left=len(left))
@@ -189,7 +189,7 @@ def test_interrupt_leaves_nothing_behind(
     tmp_path: Path,
     count: Callable[..., None],
 ) -> None:
-    """Ctrl-C at any moment: the old or the new model whole or none, no stage, and the next call succeeds."""
+    """Ctrl-C at any moment: the old or the new model complete or none, no stage, and the next call succeeds."""
     pin = small_wheel(tmp_path / "new").pin
     before = small_wheel(tmp_path / "old", OLDER).pin if replacing else None
     *moments, last = interrupts.run(pin, every=every, before=before)
@@ -204,12 +204,12 @@ def test_interrupt_leaves_nothing_behind(
     assert last["ended"] == VERSION  # it was over before its moment came
     assert {moment["ended"] for moment in moments} <= {"interrupted", VERSION}
     for moment in moments:
-        # The one that is whole must be all there is.
-        assert (len(moment["whole"]), len(moment["there"])) in {(0, 0), (1, 2)}, moment  # type: ignore[arg-type]
+        # The one that is complete must be all there is.
+        assert (len(moment["complete"]), len(moment["there"])) in {(0, 0), (1, 2)}, moment  # type: ignore[arg-type]
         assert moment["again"] == VERSION, moment
         assert moment["finally"] == [], moment
     assert [moment for moment in moments if moment["left"]] == []
-    assert not replacing or all(moment["whole"] for moment in moments)
+    assert not replacing or all(moment["complete"] for moment in moments)
 
 
 # --- two users

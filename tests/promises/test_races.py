@@ -15,7 +15,7 @@ import pytest
 
 from modelboot import ModelPin, ensure_model
 from support.children import TIMEOUT_S, command, environment, pin_arguments
-from support.folders import dist_infos, is_whole, leftovers, snapshot
+from support.folders import dist_infos, is_complete, leftovers, snapshot
 from support.server import Reply
 from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, small_wheel
 
@@ -108,7 +108,7 @@ def test_half_published_model_is_left_to_who_publishes_it(
     first.join(PATIENCE_S)
     assert taken == []
     assert results == [VERSION, VERSION]
-    assert is_whole(target, pin)
+    assert is_complete(target, pin)
     assert leftovers(target, pin) == []
 
 
@@ -168,7 +168,7 @@ def test_dist_info_that_vanishes_under_the_look_is_nobodys(
     result = ensure_model(pin)
     assert len(vanished) > 1
     assert result.path.is_relative_to(target)
-    assert is_whole(target, pin)
+    assert is_complete(target, pin)
     assert dist_infos(target) == [DIST_INFO]
     assert not (tmp_path / "home").exists()
 
@@ -205,5 +205,5 @@ def test_racers_that_found_the_same_damage_repair_it_once(tiny: BuiltWheel, targ
     assert ["config.cfg" in line for line in found] == [True, True]
     assert said == [f"loaded {pin.version}\n"] * 2
     assert server.count(path) == 1
-    assert is_whole(target, pin)
+    assert is_complete(target, pin)
     assert leftovers(target, pin) == []

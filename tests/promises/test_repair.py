@@ -18,7 +18,7 @@ from _pytest.mark.structures import ParameterSet
 
 from modelboot import InstallError, LoadError, ModelPin, ensure_model, get_nlp
 from support.children import OTHER, owned, pin_arguments, public_folder, python, skip_unless_other_user
-from support.folders import dist_infos, is_whole, leftovers, snapshot
+from support.folders import dist_infos, is_complete, leftovers, snapshot
 from support.server import Reply
 from support.wheels import BuiltWheel, build_wheel
 
@@ -219,7 +219,7 @@ def assert_healed(model: Model, folder: Path | None = None) -> None:
     nlp = get_nlp(model.pin)
     assert nlp.meta["version"] == model.pin.version
     assert len(list(nlp("One. Two.").sents)) == 2
-    assert is_whole(folder or model.folder, model.pin)
+    assert is_complete(folder or model.folder, model.pin)
     assert dist_infos(folder or model.folder) == [model.dist_info.name]
     assert leftovers(folder or model.folder, model.pin) == []
     module = importlib.import_module(model.pin.name)

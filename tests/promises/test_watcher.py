@@ -47,7 +47,7 @@ def test_watcher_during_installs_and_removals(target: Path, pins: list[ModelPin]
     assert looks["details"] == []
     assert looks["torn"] == 0
     assert looks["absent"] > 200
-    assert looks["whole"] > 20
+    assert looks["complete"] > 20
 
 
 def test_watcher_during_replacements(target: Path, pins: list[ModelPin], count: Callable[..., None]) -> None:
@@ -59,7 +59,7 @@ def test_watcher_during_replacements(target: Path, pins: list[ModelPin], count: 
     _count(count, f"looks during {ROUNDS} replacements", looks)
     assert looks["details"] == []
     assert looks["torn"] == 0
-    assert looks["whole"] > 200
+    assert looks["complete"] > 200
 
 
 def test_watcher_of_a_hand_made_install(target: Path, pins: list[ModelPin]) -> None:
@@ -94,5 +94,5 @@ def _watched(target: Path) -> Iterator[Looks]:
 
 
 def _count(count: Callable[..., None], what: str, looks: Looks) -> None:
-    figures = {state: looks[state] for state in ("absent", "whole", "gone", "torn")}
+    figures = {state: looks[state] for state in ("absent", "complete", "gone", "torn")}
     count(what, points=sum(figures.values()), **figures, wedged=0, left=0)

@@ -11,7 +11,7 @@ nginx, squid, tinyproxy and certificates              -> peers
 a catalog and a mirror of my own                      -> sources.publish
 a package index of my own                             -> sources.publish_to_index, sources.point_pip_at
 to know what lies in a folder                         -> folders.snapshot
-to know whether a model is complete                   -> folders.is_whole
+to know whether a model is complete                   -> folders.is_complete
 a reader that watches a folder meanwhile              -> folders, as a program
 to run a script, here or as another user              -> children.python, children.command
 to do work in forked children, all let go at once     -> children.forked

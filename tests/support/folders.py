@@ -1,6 +1,6 @@
-"""What lies in a folder, judged by somebody who knows nothing of modelboot: it imports nothing of the code under test.
+"""What lies in a folder, and whether a model in it is complete: judged without any of the code under test.
 
-Started as a program, `python -m support.folders FOLDER NAME`, it watches a folder as a reader who takes no lock would.
+Started as a program, `python -m support.folders FOLDER NAME`, it watches a folder as a reader who takes no lock does.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from modelboot import ModelPin
+if TYPE_CHECKING:  # or the judge would run the code under test
+    from modelboot import ModelPin
 
 WORK = ".modelboot"
 """Modelboot's own work folder in a target, which no reader looks into."""
-BYTE_CODE = "__pycache__"
+BYTECODE = "__pycache__"
 
 
 class Entry(NamedTuple):
@@ -33,21 +34,24 @@ class Entry(NamedTuple):
     """SHA-256 of a file, target of a link, empty for all else."""
     inode: int = 0
     written_ns: int = 0
-    """When a file was last written; 0 for all else."""
+    """When a file was last written, or an entry of a folder last made or removed, if that counts; 0 for all else."""
 
 
-def snapshot(folder: Path, *, without: Collection[str] = (BYTE_CODE,), copies: bool = False) -> dict[str, Entry]:
+def snapshot(
+    folder: Path, *, without: Collection[str] = (BYTECODE,), copies: bool = False, strict: bool = False
+) -> dict[str, Entry]:
     """Take down a folder and every folder and file below it.
 
     Args:
         folder: The top, which is "."; it need not exist.
-        without: Names of folders that are left out, wherever they lie.
+        without: Names of folders that are left out, wherever they are.
         copies: Whether a copy counts as equal: inodes and times are left out.
+        strict: Whether a file that was made and removed again shows, too, by the time of the folder it was in.
 
     Returns:
         What is there, by its path relative to the top.
     """
-    entries = {path.relative_to(folder).as_posix(): _entry(path) for path in _walk(folder, without)}
+    entries = {path.relative_to(folder).as_posix(): _entry(path, strict=strict) for path in _walk(folder, without)}
     return {path: entry._replace(inode=0, written_ns=0) for path, entry in entries.items()} if copies else entries
 
 
@@ -59,13 +63,13 @@ def _walk(folder: Path, without: Collection[str]) -> Iterator[Path]:
         yield from (Path(top, name) for name in (*folders, *files))
 
 
-def _entry(path: Path) -> Entry:
+def _entry(path: Path, *, strict: bool) -> Entry:
     facts = path.lstat()
     if stat.S_ISLNK(facts.st_mode):
         return Entry(facts.st_mode, str(path.readlink()), facts.st_ino)
     if stat.S_ISREG(facts.st_mode):
         return Entry(facts.st_mode, _sha256(path), facts.st_ino, facts.st_mtime_ns)
-    return Entry(facts.st_mode, "", facts.st_ino)
+    return Entry(facts.st_mode, "", facts.st_ino, facts.st_mtime_ns if strict else 0)
 
 
 def modes(folder: Path, *tops: str) -> dict[str, str]:
@@ -98,21 +102,21 @@ def leftovers(folder: Path, *pins: ModelPin) -> list[str]:
 
 
 def parts_below(folder: Path) -> list[Path]:
-    """List part files, their notes and stages, wherever they lie below a folder."""
+    """List part files, their notes and stages, wherever they are below a folder."""
     return [path for path in folder.rglob("*") if path.suffix == ".stage" or ".part" in path.name]
 
 
-def is_whole(folder: Path, pin: ModelPin) -> bool:
-    """Tell whether a model is installed from the pinned wheel, with every byte it should have and no file more."""
+def is_complete(folder: Path, pin: ModelPin) -> bool:
+    """Tell whether a model is installed from the pinned wheel, with every byte it should have and no further file."""
     dist_info = folder / f"{pin.name}-{pin.version}.dist-info"
     there = {
         path.relative_to(folder).as_posix()
-        for path in (*_walk(folder / pin.name, [BYTE_CODE]), *_walk(dist_info, [BYTE_CODE]))
+        for path in (*_walk(folder / pin.name, [BYTECODE]), *_walk(dist_info, [BYTECODE]))
         if not path.is_dir()
     }
     needed = {f"{pin.name}/__init__.py", f"{dist_info.name}/RECORD"}
     return (
-        _judge(dist_info) == "whole"
+        _judge(dist_info) == "complete"
         and (dist_info / "RECORD").read_bytes().endswith(b"\n")  # else it was cut short, perhaps behind the last size
         and needed <= there <= set(recorded(dist_info))
         and _origin(dist_info) in {None, pin.sha256}
@@ -133,7 +137,7 @@ def sightings(root: Path, name: str) -> dict[str, str]:
         name: Name of the model.
 
     Returns:
-        By dist-info, relative to the root: "whole", or what a reader would stumble over.
+        By dist-info, relative to the root: "complete", or what a reader would stumble over.
     """
     found = {}
     for folder, folders, _ in os.walk(root):
@@ -163,7 +167,7 @@ def _judge(dist_info: Path) -> str:
             return f"{path} has {file.stat().st_size} bytes in place of {size}"
         if digest and _sha256(file) != digest:
             return f"{path} has other bytes"
-    return "whole"
+    return "complete"
 
 
 def _rows(dist_info: Path) -> list[tuple[str, str, str]]:
@@ -185,7 +189,7 @@ def watch(folder: Path, name: str) -> None:
     A model that is taken away while it is looked at is not torn: a look counts as torn only when the same dist-info is
     still in its place afterwards. The open descriptor keeps its inode from being given to another folder meanwhile.
     """
-    looks: dict[str, int] = {"absent": 0, "whole": 0, "gone": 0, "torn": 0}
+    looks: dict[str, int] = {"absent": 0, "complete": 0, "gone": 0, "torn": 0}
     details: list[str] = []
     print("ready", flush=True)  # noqa: T201 - a program's result
     while not select.select([sys.stdin], [], [], 0)[0]:
@@ -196,7 +200,7 @@ def watch(folder: Path, name: str) -> None:
 
 
 def look(folder: Path, name: str) -> tuple[str, str]:
-    """Look once: "absent", "whole", "gone" (taken away meanwhile) or "torn", and why."""
+    """Look once: "absent", "complete", "gone" (taken away meanwhile) or "torn", and why."""
     seen = ("absent", "")
     with suppress(FileNotFoundError):  # there is no such folder yet
         for entry in os.listdir(folder):
@@ -215,7 +219,7 @@ def _seen(folder: Path, entry: str) -> tuple[str, str]:
     try:
         fault = _fault(folder, held)
         if not fault:
-            return "whole", ""
+            return "complete", ""
         return ("torn", f"{entry}: {fault}") if _is_in_place(folder / entry, held) else ("gone", "")
     finally:
         os.close(held)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from modelboot import ModelPin, ensure_model
 from support.children import environment, forked, pin_arguments
-from support.folders import is_whole, leftovers
+from support.folders import is_complete, leftovers
 
 WATCHED = ("fcntl.", "open", "os.", "shutil.", "socket.", "zipfile.")
 """Beginnings of the audit events that count as moments: files, folders, locks, connections."""
@@ -65,7 +65,7 @@ def _try(target: Path, moment: int, pins: list[ModelPin]) -> dict[str, object]:
         ensure_model(old, target=target)
     ((event, ended),) = forked([lambda: _interrupted(target, moment, pins[0])])
     left = leftovers(target, *pins)
-    whole = [pin.version for pin in pins if is_whole(target, pin)]
+    complete = [pin.version for pin in pins if is_complete(target, pin)]
     there = [path.name for path in target.glob("*") if not path.name.startswith(".")]
     (again,) = forked([lambda: _ensured(pins[0], target)])
     finally_left = leftovers(target, pins[0])
@@ -73,10 +73,10 @@ def _try(target: Path, moment: int, pins: list[ModelPin]) -> dict[str, object]:
         "event": event,
         "ended": ended,
         "left": left,
-        "whole": whole,
+        "complete": complete,
         "there": there,
         "again": again,
-        "finally": finally_left + ([] if is_whole(target, pins[0]) else ["torn"]),
+        "finally": finally_left + ([] if is_complete(target, pins[0]) else ["torn"]),
     }
 
 

@@ -98,7 +98,7 @@ class Scene:
         """List what a reader would take for installed and find incomplete; a damage as it was before does not count."""
         seen = folders.sightings(site.root, NAME)
         damaged = folders.sightings(self.template.root, NAME)
-        torn = {path: state for path, state in seen.items() if state != "whole"}
+        torn = {path: state for path, state in seen.items() if state != "complete"}
         return [
             f"{path}: {state}" for path, state in torn.items() if damaged.get(path) != state or self._moved(path, site)
         ]
@@ -120,9 +120,9 @@ class Scene:
         return _differences(self.others, {path: state for path, state in now.items() if path in self.others})
 
     def lacking(self, site: Site) -> str | None:
-        """Say what keeps the pinned model from being installed, whole and alone; None when nothing does."""
+        """Say what keeps the pinned model from being installed, complete and alone; None when nothing does."""
         seen = {path: state for path, state in folders.sightings(site.root, NAME).items() if path not in self.others}
-        if [(Path(path).name, state) for path, state in seen.items()] != [(DIST_INFO, "whole")]:
+        if [(Path(path).name, state) for path, state in seen.items()] != [(DIST_INFO, "complete")]:
             return f"seen: {seen}"
         origin = json.loads((site.root / next(iter(seen)) / "direct_url.json").read_text("utf-8"))
         return None if origin["archive_info"]["hashes"]["sha256"] == self.pin.sha256 else f"from {origin}"

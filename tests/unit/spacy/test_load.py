@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from modelboot import DownloadError, LoadError, ModelPin, ensure_model, get_nlp
+from support.folders import snapshot
 from support.wheels import BuiltWheel, build_wheel, pipeline_members
 
 NAME = "en_tiny_sm"
@@ -151,9 +152,9 @@ def test_load_writes_nothing(tmp_path: Path, target: Path, monkeypatch: pytest.M
     }
     pin = _wheel(tmp_path, code=code, more={f"parts/{path}": data for path, data in more.items()}).pin
     ensure_model(pin)
-    before = _snapshot(target)
+    before = snapshot(target, without=(), strict=True)
     assert get_nlp(pin).meta["version"] == "1.0.0"
-    assert _snapshot(target) == before
+    assert snapshot(target, without=(), strict=True) == before
     assert (f"{NAME}.parts.deep.deeper" in sys.modules) == bool(code)
 
 
@@ -232,30 +233,30 @@ def test_load_altered_file_no_source(tmp_path: Path, target: Path) -> None:
     ensure_model(pin)
     wheel.path.unlink()
     (target / CONFIG).write_bytes(b"x" * (target / CONFIG).stat().st_size)
-    before = _snapshot(target / NAME)
+    before = snapshot(target / NAME, without=(), strict=True)
     with pytest.raises(DownloadError, match="could not get en_tiny_sm 1"):
         get_nlp(pin)
-    assert _snapshot(target / NAME) == before
+    assert snapshot(target / NAME, without=(), strict=True) == before
 
 
 def test_load_intact_but_refused(tmp_path: Path, target: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What spaCy refuses although its files are intact is not installed again."""
     pin = _wheel(tmp_path, component="tiny_nobody_knows").pin
     model = ensure_model(pin)
-    before = _snapshot(target)
+    before = snapshot(target, without=(), strict=True)
     with pytest.raises(LoadError, match=r"could not load en_tiny_sm 1\.0\.0 .*\[E002\].*'tiny_nobody_knows'") as caught:
         get_nlp(pin)
     assert (caught.value.model, caught.value.path) == (f"{NAME} 1.0.0", str(model.path))
     assert isinstance(caught.value.__cause__, ValueError)
     assert "\n" not in caught.value.message
-    assert _snapshot(target) == before
+    assert snapshot(target, without=(), strict=True) == before
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 def test_load_unreadable_files(tiny_pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that cannot be opened for want of file descriptors prove no damage: nothing is installed again."""
     ensure_model(tiny_pin)
-    before = _snapshot(target)
+    before = snapshot(target, without=(), strict=True)
     path_open = Path.open
 
     def exhausted(self: Path, *args: Any, **options: Any) -> object:  # noqa: ANN401 - whatever Path.open takes
@@ -267,7 +268,7 @@ def test_load_unreadable_files(tiny_pin: ModelPin, target: Path, monkeypatch: py
         patch.setattr(Path, "open", exhausted)
         with pytest.raises(LoadError, match="Too many open files"):
             get_nlp(tiny_pin)
-    assert _snapshot(target) == before
+    assert snapshot(target, without=(), strict=True) == before
     get_nlp.cache_clear()
     assert get_nlp(tiny_pin).meta["version"] == "1.0.0"
 
@@ -280,11 +281,11 @@ def test_load_interrupted(tiny_pin: ModelPin, target: Path, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     ensure_model(tiny_pin)
-    before = _snapshot(target)
+    before = snapshot(target, without=(), strict=True)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012 - undone before the next call
         patch.setattr(spacy, "load", interrupted)
         get_nlp(tiny_pin)
-    assert _snapshot(target) == before
+    assert snapshot(target, without=(), strict=True) == before
     assert get_nlp(tiny_pin).meta["version"] == "1.0.0"
 
 
@@ -312,12 +313,6 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     for path, data in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
-
-
-def _snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
-    """Note every file and folder with what changes when it is written or replaced."""
-    stats = {str(path): path.lstat() for path in [folder, *folder.rglob("*")]}
-    return {path: (stat.st_ino, stat.st_mtime_ns, stat.st_size) for path, stat in stats.items()}
 
 
 def _forget() -> None:

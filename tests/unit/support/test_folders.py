@@ -1,4 +1,4 @@
-"""What the tests take for a whole model: the judge can fail, and does so for each way to be torn."""
+"""What the tests take for a complete model: the judge can fail, and does so for each way to be torn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelboot import ModelPin, ensure_model
-from support.folders import is_whole, snapshot
+from support.folders import is_complete, snapshot
 
 PACKAGE, INFO = "en_tiny_sm", "en_tiny_sm-1.0.0.dist-info"
 
@@ -46,19 +46,19 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 """Ways to be torn."""
 
 
-def test_is_whole_of_an_install(target: Path, tiny_pin: ModelPin) -> None:
-    """An install is whole; one that lies elsewhere is not here."""
+def test_is_complete_of_an_install(target: Path, tiny_pin: ModelPin) -> None:
+    """An install is complete; one that is elsewhere is not here."""
     ensure_model(tiny_pin)
-    assert is_whole(target, tiny_pin)
-    assert not is_whole(target / "elsewhere", tiny_pin)
+    assert is_complete(target, tiny_pin)
+    assert not is_complete(target / "elsewhere", tiny_pin)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_is_whole_of_a_damaged_install(target: Path, tiny_pin: ModelPin, damage: str) -> None:
-    """A model that lacks something, has other bytes, has more, or is of another wheel is not whole."""
+def test_is_complete_of_a_damaged_install(target: Path, tiny_pin: ModelPin, damage: str) -> None:
+    """A model that lacks something, has other bytes, has more, or is of another wheel is not complete."""
     ensure_model(tiny_pin)
     DAMAGES[damage](target)
-    assert not is_whole(target, tiny_pin)
+    assert not is_complete(target, tiny_pin)
 
 
 def test_snapshot_tells_rewritten_from_untouched(tmp_path: Path) -> None:
@@ -73,3 +73,12 @@ def test_snapshot_tells_rewritten_from_untouched(tmp_path: Path) -> None:
     assert snapshot(file.parent) != before
     assert snapshot(file.parent, copies=True) == as_copy
     assert snapshot(tmp_path / "absent") == {}
+
+
+def test_snapshot_tells_what_was_made_and_removed(tmp_path: Path) -> None:
+    """Where it is strict, a file that is there no more shows in the folder it was in."""
+    before, strictly = snapshot(tmp_path), snapshot(tmp_path, strict=True)
+    (tmp_path / "file").touch()
+    (tmp_path / "file").unlink()
+    assert snapshot(tmp_path) == before
+    assert snapshot(tmp_path, strict=True) != strictly
