@@ -6,8 +6,6 @@ import logging
 import sys
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from modelboot._settings import Settings
-
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -15,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
-    """Follows one transfer after another. Called from the transfer's own thread, but for `close`."""
+    """Follows one download after another."""
 
     def start(self, label: str, total_bytes: int | None, present_bytes: int) -> None:
         """Say what is on its way, how large it is where that is known, and how much of it is here already."""
@@ -30,10 +28,10 @@ class Progress(Protocol):
         """Leave the terminal clean, however the transfer ended."""
 
 
-def make_progress(settings: Settings) -> Progress:
-    """Return a bar where one is wanted and can be seen, else a line in the log."""
-    wanted = settings.progress if settings.progress is not None else _is_terminal()
-    return _Bar() if wanted and _can_be_written() else _LogLine()
+def make_progress(wanted: bool | None) -> Progress:  # noqa: FBT001 - the one thing it depends on
+    """Return a bar where one is wanted (None: on a terminal) and can be seen, else a line in the log."""
+    is_bar = _is_terminal() if wanted is None else wanted
+    return _Bar() if is_bar and _can_be_written() else _LogLine()
 
 
 def _can_be_written() -> bool:

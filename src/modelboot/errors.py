@@ -50,6 +50,7 @@ def _after_last_at(text: str) -> str:
     return re.split(r"[?#]", text.rpartition("@")[2])[0]
 
 
+SourceName = Literal["wheelhouse", "release", "mirror", "index"]
 Kind = Literal["bytes", "certificate", "page", "short", "other"]
 """What came of an attempt, as far as it decides what to do next."""
 
@@ -58,7 +59,7 @@ Kind = Literal["bytes", "certificate", "page", "short", "other"]
 class Attempt:
     """One source that was asked for a wheel and did not give it."""
 
-    source: Literal["wheelhouse", "release", "mirror", "index"]
+    source: SourceName
     where: str
     """Folder, URL (without credentials) or program that was asked."""
     reason: str

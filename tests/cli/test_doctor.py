@@ -18,6 +18,7 @@ import pytest
 
 from modelboot._catalog import resolve
 from modelboot._settings import read_settings
+from modelboot._sources.source import Probe
 from modelboot.cli import commands as _report
 from modelboot.cli import doctor as _doctor
 from modelboot.cli import main
@@ -123,9 +124,9 @@ def test_doctor_mirror_answers(capsys: Capture) -> None:
         (Reply(404), "HTTP 404 Not Found"),
         (Reply(503), "HTTP 503 Service Unavailable"),
         (Reply(401), "HTTP 401 Unauthorized: give user:password in MODELBOOT_BASE_URL or .netrc"),
-        (Reply(headers={"Content-Type": "text/html"}, body=b"<html>"), "something else came than a wheel (text/html)"),
-        (Reply(body=b"<html>"), "something else came than a wheel (no content type)"),
-        (Reply(body=b""), "an empty answer"),
+        (Reply(headers={"Content-Type": "text/html"}, body=b"<html>"), "something other than a wheel (text/html)"),
+        (Reply(body=b"<html>"), "something other than a wheel (no content type)"),
+        (Reply(body=b""), "an empty response"),
         (Reply(stall="headers"), "no byte for 2 s"),
         (Reply(302, headers={"Location": "ftp://x/y"}), "redirects from http to ftp://x/y"),
     ],
@@ -455,7 +456,7 @@ def test_doctor_unknown_model(capsys: Capture) -> None:
 def test_doctor_text_is_narrow() -> None:
     """A long reason is wrapped below its source, and a long URL shortened to its host and file."""
     reason = "certificate of mirror.example.org not accepted (unable to get local issuer certificate); to trust its CA "
-    finding = _doctor.Finding(
+    finding = Probe(
         subject="mirror",
         value=f"https://mirror.example.org:8443/{'deep/' * 20}{FILE}",
         ok=False,
@@ -463,9 +464,9 @@ def test_doctor_text_is_narrow() -> None:
         through="http://proxy.example.org:3128",
         seconds=0.123,
     )
-    place = _doctor.Finding(subject="store", value="/store", ok=True, found="writable, locks work")
+    place = Probe(subject="store", value="/store", ok=True, found="writable, locks work")
     text = _report.diagnosis_text(
-        _doctor.Diagnosis(model=f"{NAME} 1.0.0", settings=(), places=(place,), sources=(finding,))
+        _doctor.DoctorReport(model=f"{NAME} 1.0.0", settings=(), places=(place,), sources=(finding,))
     )
     assert max(map(len, text.splitlines())) <= 100
     assert f"  no  mirror           https://mirror.example.org:8443/…/{FILE}\n" in text

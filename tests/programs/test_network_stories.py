@@ -116,8 +116,8 @@ def _endless(_: bytes) -> list[Reply]:
 
 BROKEN: dict[str, tuple[Callable[[bytes], list[Reply]], str]] = {
     "flipped byte": (_flipped, r"refused .*: not the pinned bytes, expected sha256 \w{64}: .*got sha256 \w{64}"),
-    "short body": (_short, r"cut short: 500 of [\d,]+ bytes came"),
-    "login page": (_login_page, r"a page came instead of the file \(text/html\)"),
+    "short body": (_short, r"cut short: 500 of [\d,]+ bytes received"),
+    "login page": (_login_page, r"received an HTML page instead of the wheel \(text/html\)"),
     "drip": (_drip, r"deadline of 1 s passed"),
     "stall": (_stall, r"deadline of 1 s passed"),
     "endless": (_endless, r"sends more than the [\d,]+ bytes expected"),

@@ -154,24 +154,17 @@ def test_resume_after_interrupt_of_a_child(scene: Scene) -> None:
 
 
 @pytest.fixture
-def interrupted(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def interrupted(scene: Scene) -> Iterator[None]:
     """Press Ctrl-C in this process as soon as so much has come as will come."""
-    wait = threading.Event.wait
-    first = threading.Event()
 
-    def pressed(event: threading.Event, timeout: float | None = None) -> bool:
-        waits_for_transfer = threading.current_thread() is threading.main_thread() and timeout == pytest.approx(
-            1800, abs=60
-        )
-        if not waits_for_transfer or first.is_set():
-            return wait(event, timeout)
-        first.set()
+    def press() -> None:
         scene.wait_for_part(STALLED)
-        raise KeyboardInterrupt
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Event, "wait", pressed)
-        yield
+    thread = threading.Thread(target=press)
+    thread.start()
+    yield
+    thread.join()
 
 
 @pytest.mark.usefixtures("interrupted")

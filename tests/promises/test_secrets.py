@@ -23,7 +23,7 @@ import pytest
 import modelboot
 from modelboot import DownloadError, ModelPin, _catalog, ensure_model, get_nlp
 from modelboot._network import retry as _retry
-from modelboot._network.response import HttpError
+from modelboot._network.response import RequestError
 from modelboot.cli import main
 from support.server import ModelServer, Reply
 from support.wheels import NAME, VERSION, BuiltWheel, small_wheel
@@ -45,7 +45,7 @@ from modelboot import cli as _cli
 from modelboot._network import retry as _retry
 rows = json.loads(sys.argv[1])
 _catalog._rows = lambda: rows
-_retry.FIRST_PAUSE_S = 0.01
+_retry.FIRST_DELAY_S = 0.01
 sys.exit(_cli.main(sys.argv[2:]))
 """
 
@@ -131,9 +131,9 @@ FAILURES = {
     "404": (Reply(404), "HTTP 404"),
     "401": (Reply(401, {"WWW-Authenticate": "Basic"}), "HTTP 401"),
     "407": (Reply(407, {"Proxy-Authenticate": "Basic"}), "HTTP 407"),
-    "500": (Reply(500), "HTTP 500 Internal Server Error, 2 tries"),
+    "500": (Reply(500), "HTTP 500 Internal Server Error, 2 attempts"),
     "other-bytes": (Reply(body=b"PK other"), "got sha256"),
-    "page": (Reply(headers={"Content-Type": "text/html"}, body=b"<html>"), "a page came"),
+    "page": (Reply(headers={"Content-Type": "text/html"}, body=b"<html>"), "received an HTML page"),
     "cut": (Reply(body=b"PK", declared_length=9), "cut short"),
     "reset": (Reply(body=b"PK", declared_length=9, reset=True), "cut short|[Rr]eset"),
     "stall": (Reply(stall="headers"), "no byte for"),
@@ -147,7 +147,7 @@ failures = pytest.mark.parametrize(("reply", "reason"), FAILURES.values(), ids=F
 @pytest.fixture
 def scene(tmp_path: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> Scene:
     """Return a scene in which the wheel is served; failures take little time."""
-    monkeypatch.setattr(_retry, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(_retry, "FIRST_DELAY_S", 0.01)
     monkeypatch.setenv("MODELBOOT_TIMEOUT", "0.3")
     monkeypatch.setenv("MODELBOOT_RETRIES", "1")
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "NETRC"):
@@ -252,13 +252,13 @@ def test_secret_in_partial_download(scene: Scene, way: Way, monkeypatch: pytest.
     scene.reply = Reply(headers={"ETag": '"a"'}, body=content, stall="body")
     monkeypatch.setenv("MODELBOOT_RETRIES", "0")
     seen: list[str] = []
-    pause = _retry.Tries.pause_s
+    next_delay_s = _retry.RetryBudget.next_delay_s
 
-    def look(tries: _retry.Tries, error: HttpError, remaining_s: float) -> float | None:
+    def look(budget: _retry.RetryBudget, error: RequestError, remaining_s: float) -> float | None:
         seen.extend(written_below(scene.root))
-        return pause(tries, error, remaining_s)
+        return next_delay_s(budget, error, remaining_s)
 
-    monkeypatch.setattr(_retry.Tries, "pause_s", look)
+    monkeypatch.setattr(_retry.RetryBudget, "next_delay_s", look)
     pin = way(scene, monkeypatch)
     with pytest.raises(DownloadError, match="no byte for"):
         ensure_model(pin)

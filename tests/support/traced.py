@@ -16,7 +16,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,8 +42,6 @@ CALLS: dict[str, Callable[[], object]] = {
     "unlinkat": lambda: _LIBC.unlinkat(-1, b"", 0),
 }
 """Calls that change the disk, each with a way to make it in vain."""
-THREADS = ("main", "worker")
-"""The caller's thread, and the one that copies or downloads the wheel."""
 
 
 def obstacle() -> str | None:
@@ -94,9 +91,8 @@ def main() -> None:
     for name in options.scenes:
         report = Report(name, options.blow)
         sweep = _Sweep(theatre.scene(name), options.folder / "try", options.every, report)
-        for thread in THREADS:
-            for call in CALLS:
-                sweep.run(thread, call)
+        for call in CALLS:
+            sweep.run(call)
         print(json.dumps(asdict(report)), flush=True)  # noqa: T201 - a program's result
 
 
@@ -109,10 +105,10 @@ class _Sweep:
     every: int
     report: Report
 
-    def run(self, thread: str, call: str) -> None:
-        """Hit the first, second, … call of one kind that one thread makes, until it makes no more."""
+    def run(self, call: str) -> None:
+        """Hit the first, second, … call of one kind, until an install makes no more."""
         number = 1
-        while self._try(_Charge(thread, call, self.report.sweep, number)):
+        while self._try(_Charge(call, self.report.sweep, number)):
             number += self.every
 
     def _try(self, charge: _Charge) -> bool:
@@ -140,8 +136,7 @@ class _Sweep:
 class _Charge:
     """Strikes one call of a process to be forked."""
 
-    def __init__(self, thread: str, call: str, blow: str, number: int) -> None:
-        self._thread = thread
+    def __init__(self, call: str, blow: str, number: int) -> None:
         self._call = call
         self._blow = blow
         self._number = number
@@ -149,26 +144,15 @@ class _Charge:
         self._unused[0] = 0
 
     def __str__(self) -> str:
-        return f"{self._thread} {self._call} {self._number}"
+        return f"{self._call} {self._number}"
 
     @property
     def went_off(self) -> bool:
         """Whether the process made that call."""
         return not self._unused[0]
 
-    def carried_by(self, work: Callable[[], object]) -> object:
-        """Run something with the charge laid in one of its threads."""
-        if self._thread == "main":
-            return self._laid(work)
-        run = threading.Thread.run
-
-        def run_laid(thread: threading.Thread) -> None:
-            self._laid(lambda: run(thread))
-
-        threading.Thread.run = run_laid  # type: ignore[assignment, method-assign]  # this process has but one to come
-        return work()
-
-    def _laid(self, work: Callable[[], T]) -> T:
+    def carried_by(self, work: Callable[[], T]) -> T:
+        """Run something with the charge laid."""
         for _ in range(STRIKE - self._number):
             CALLS[self._call]()
         try:

@@ -38,7 +38,7 @@ def auto(settings: Settings) -> Settings:
 def test_bar_on_terminal(monkeypatch: pytest.MonkeyPatch, auto: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     """A bar names the model and how much of how much has come, on stderr alone."""
     terminal = on_terminal(monkeypatch)
-    progress = make_progress(auto)
+    progress = make_progress(auto.progress)
     progress.start("en_x 1.0.0", 1_000_000, 250_000)
     progress.advance(250_000)
     assert "en_x 1.0.0:  25%" in terminal.getvalue()
@@ -50,7 +50,7 @@ def test_bar_on_terminal(monkeypatch: pytest.MonkeyPatch, auto: Settings, capsys
 def test_bar_leaves_terminal_clean(monkeypatch: pytest.MonkeyPatch, auto: Settings) -> None:
     """A bar that is closed leaves an empty line, wherever it was interrupted; to close it again does nothing."""
     terminal = on_terminal(monkeypatch)
-    progress = make_progress(auto)
+    progress = make_progress(auto.progress)
     progress.start("en_x 1.0.0", 1000, 0)
     progress.advance(10)
     progress.close()
@@ -64,7 +64,7 @@ def test_bar_leaves_terminal_clean(monkeypatch: pytest.MonkeyPatch, auto: Settin
 def test_bar_note_above(monkeypatch: pytest.MonkeyPatch, auto: Settings) -> None:
     """What is waited for stands on a line of its own above the bar, which is drawn again below."""
     terminal = on_terminal(monkeypatch)
-    progress = make_progress(auto)
+    progress = make_progress(auto.progress)
     progress.start("en_x 1.0.0", 1000, 0)
     progress.note("trying again in 1.0 s")
     progress.start("en_x 1.0.0", 1000, 500)
@@ -77,7 +77,7 @@ def test_bar_note_above(monkeypatch: pytest.MonkeyPatch, auto: Settings) -> None
 def test_bar_of_unknown_size(monkeypatch: pytest.MonkeyPatch, auto: Settings) -> None:
     """A body of unknown length has a bar without an end."""
     terminal = on_terminal(monkeypatch)
-    progress = make_progress(auto)
+    progress = make_progress(auto.progress)
     progress.start("en_x 1.0.0", None, 0)
     progress.close()
     assert "en_x 1.0.0: 0.00B" in terminal.getvalue()
@@ -86,7 +86,7 @@ def test_bar_of_unknown_size(monkeypatch: pytest.MonkeyPatch, auto: Settings) ->
 def test_bar_without_start(monkeypatch: pytest.MonkeyPatch, auto: Settings) -> None:
     """A transfer that failed before it began has drawn nothing."""
     terminal = on_terminal(monkeypatch)
-    progress = make_progress(auto)
+    progress = make_progress(auto.progress)
     progress.advance(1)
     progress.close()
     assert terminal.getvalue() == ""
@@ -95,7 +95,7 @@ def test_bar_without_start(monkeypatch: pytest.MonkeyPatch, auto: Settings) -> N
 def test_bar_note_before_start(monkeypatch: pytest.MonkeyPatch, auto: Settings) -> None:
     """A wait before the first byte is told, too."""
     terminal = on_terminal(monkeypatch)
-    make_progress(auto).note("trying again in 1.0 s")
+    make_progress(auto.progress).note("trying again in 1.0 s")
     assert terminal.getvalue() == "trying again in 1.0 s\n"
 
 
@@ -104,7 +104,7 @@ def test_line_where_there_is_no_terminal(
 ) -> None:
     """Where nobody watches, the log has one line at the start and one a wait, and nothing is printed."""
     caplog.set_level(logging.INFO, "modelboot")
-    progress = make_progress(auto)
+    progress = make_progress(auto.progress)
     progress.start("en_x 1.0.0", 12_806_118, 0)
     progress.advance(1000)
     progress.note("trying again in 1.0 s")
@@ -124,7 +124,7 @@ def test_bar_switched_on(monkeypatch: pytest.MonkeyPatch, auto: Settings) -> Non
     """MODELBOOT_PROGRESS=1 draws a bar into a file as well."""
     stderr = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stderr)
-    progress = make_progress(replace(auto, progress=True))
+    progress = make_progress(replace(auto, progress=True).progress)
     progress.start("en_x 1.0.0", 1000, 0)
     progress.close()
     assert "en_x 1.0.0:   0%" in stderr.getvalue()
@@ -133,7 +133,7 @@ def test_bar_switched_on(monkeypatch: pytest.MonkeyPatch, auto: Settings) -> Non
 def test_bar_switched_off(monkeypatch: pytest.MonkeyPatch, auto: Settings) -> None:
     """MODELBOOT_PROGRESS=0 draws none on a terminal."""
     terminal = on_terminal(monkeypatch)
-    progress = make_progress(replace(auto, progress=False))
+    progress = make_progress(replace(auto, progress=False).progress)
     progress.start("en_x 1.0.0", 1000, 0)
     progress.note("trying again in 1.0 s")
     progress.close()
@@ -149,7 +149,7 @@ def test_line_where_there_is_no_stderr(
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stderr", None if stderr == "none" else closed)
-    shown = make_progress(replace(auto, progress=progress))
+    shown = make_progress(replace(auto, progress=progress).progress)
     shown.start("en_x 1.0.0", 1000, 0)
     shown.note("trying again in 1.0 s")
     shown.close()

@@ -24,7 +24,7 @@ from modelboot._install.target import (
     targets_to_install_into,
     targets_to_search,
 )
-from modelboot._limits import Deadline
+from modelboot._limits import Limits
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
 from modelboot._settings import Settings, directories, directory, read_settings
@@ -139,16 +139,16 @@ def _ensure(pin: ModelPin, settings: Settings, replacing: Installed | None) -> t
         stage.remove_stale(installed.target.work, pin.name)
         return timings.report(pin, installed, "present"), installed
     check_requirements(pin)
-    deadline = Deadline.after(settings.deadline_s)
+    limits = settings.limits()
     with (
         _prepared(pin, settings, replacing) as target,
-        lock.locked(target.work / f"{pin.name}.lock", str(pin), deadline),
+        lock.locked(target.work / f"{pin.name}.lock", str(pin), limits.deadline),
     ):
         timings.mark("lock")
         installed = inspect(target, pin).installed
         if installed is not None and not (replacing and installed.modified_files()):
             return timings.report(pin, installed, "present"), installed
-        return _install_into(target, pin, settings, deadline, timings)
+        return _install_into(target, pin, settings, limits, timings)
 
 
 def _find(pin: ModelPin, targets: Iterable[Target]) -> Installed | None:
@@ -167,24 +167,23 @@ def _prepared(pin: ModelPin, settings: Settings, replacing: Installed | None) ->
 
 
 def _install_into(
-    target: Target, pin: ModelPin, settings: Settings, deadline: Deadline, timings: Timings
+    target: Target, pin: ModelPin, settings: Settings, limits: Limits, timings: Timings
 ) -> tuple[InstalledModel, Installed]:
     # urllib3 opens a socket when it is imported, to see whether there is IPv6: not in a warm start.
     from modelboot._install.unpack import unpack
-    from modelboot._sources.fetch import Order, get_wheel
+    from modelboot._sources.fetch import fetch_wheel, make_sources
 
     with stage.staged(target.work, pin.name) as staging:
         stage.remove_stale(target.work, pin.name, inherit_into=staging)
-        order = Order(pin=pin, folder=staging, settings=settings, deadline=deadline, progress=make_progress(settings))
-        delivery = get_wheel(order)
+        fetched = fetch_wheel(pin, staging, make_sources(settings), limits, make_progress(settings.progress))
         timings.mark("fetch")
-        unpack(delivery.path, pin, staging / "unpacked")
+        unpack(fetched.path, pin, staging / "unpacked")
         timings.mark("unpack")
         installed = publish(staging, staging / "unpacked", target, pin)
         timings.mark("publish")
     _invalidate_imports(pin, target)
-    _log.debug("installed %s from %s into %s", pin, delivery.source, target.folder)
-    return timings.report(pin, installed, delivery.source, delivery.received_bytes), installed
+    _log.debug("installed %s from %s into %s", pin, fetched.source, target.folder)
+    return timings.report(pin, installed, fetched.source, fetched.downloaded_bytes), installed
 
 
 def _invalidate_imports(pin: ModelPin, target: Target) -> None:

@@ -17,11 +17,10 @@ from typing import Literal
 from modelboot._files import fsync_folder, fsync_tree, sha256_of
 from modelboot._install import stage
 from modelboot._install.target import WORK
-from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
 from modelboot._settings import Settings
-from modelboot._sources.fetch import Order, get_wheel
+from modelboot._sources.fetch import fetch_wheel, make_sources
 from modelboot.errors import InstallError
 
 
@@ -72,17 +71,16 @@ def _provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWhee
     if _is_pinned(path, pin):
         _link_at_top(path, dest, pin)
         return wheel(source="present", downloaded_bytes=0)
-    deadline = Deadline.after(settings.deadline_s)
+    limits = settings.limits()
     with _leaving_no_empty_folder(dest), stage.staged(dest / WORK, pin.name) as staging:
         stage.remove_stale(dest / WORK, pin.name, inherit_into=staging)
-        order = Order(pin=pin, folder=staging, settings=settings, deadline=deadline, progress=make_progress(settings))
-        delivery = get_wheel(order)
+        fetched = fetch_wheel(pin, staging, make_sources(settings), limits, make_progress(settings.progress))
         fsync_tree(staging)
         path.parent.mkdir(exist_ok=True)
-        delivery.path.replace(path)
+        fetched.path.replace(path)
         fsync_folder(path.parent)
         _link_at_top(path, dest, pin)
-    return wheel(source=delivery.source, downloaded_bytes=delivery.received_bytes)
+    return wheel(source=fetched.source, downloaded_bytes=fetched.downloaded_bytes)
 
 
 @contextmanager

@@ -1,221 +1,316 @@
-"""A URL → a stream of bytes, over HTTP: one request at a time. The only module that imports urllib3."""
+"""One HTTP request at a time: connections, redirects, limits for DNS and connecting, and what failed in words.
+
+The only module that imports urllib3.
+"""
 
 from __future__ import annotations
 
 import base64
+import http.client
 import socket
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from http.client import InvalidURL
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from modelboot._network.hosts import look_up
-from modelboot._network.response import PROXY_LOGIN_HINT, Body, HttpError, body, redirected, refusal
-from modelboot._network.trust_env import VARIABLES, login_for, proxy_for, trusted
-from modelboot._settings import Settings
+from modelboot._limits import Limits
+from modelboot._network.response import (
+    PROXY_LOGIN_HINT,
+    RequestError,
+    Response,
+    error_for_status,
+    parse_response,
+    redirect_target,
+)
+from modelboot._network.trust_env import VARIABLES, credentials_for, proxy_for, ssl_context
+from modelboot._settings import TrustEnv
 from modelboot.errors import SettingsError, without_secrets
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 MAX_REDIRECTS = 10
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-CUT = (urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength)
-NO_ADDRESS = (urllib3.exceptions.LocationValueError, InvalidURL)
-"""What urllib3 2 and 1 raise on a host that cannot be."""
+CUT_SHORT = (urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength)
+INVALID_HOST = (urllib3.exceptions.LocationValueError, http.client.InvalidURL)
+"""What urllib3 2 and 1 raise on a host that cannot exist."""
+DNS_TIMEOUT_S = 6.0
+"""Longest wait for a DNS server: resolvers ask a second time after 5 s, and other sources are waiting."""
+DNS_RETRY_WITHIN_S = 1.0
+"""A DNS server that took longer to fail is not asked again: other sources are waiting."""
+
+Address = tuple[int, int, int, str, tuple[Any, ...]]
+"""What `socket.getaddrinfo` returns for one address."""
 
 
-@dataclass(slots=True)
-class Client:
-    """Connections for one transfer, which another thread can cut."""
+class HttpClient:
+    """Requests under one deadline: when it passes, a timer shuts every connection down, whatever it is waiting for."""
 
-    settings: Settings
-    sockets: list[socket.socket] = field(default_factory=list)
-    cancelled: bool = False
-    managers: dict[str | None, urllib3.PoolManager] = field(default_factory=dict)
+    def __init__(self, limits: Limits, trust_env: TrustEnv) -> None:
+        """Open nothing yet.
 
-    def cancel(self) -> None:
-        """Cut every connection, now and to come: whoever reads from one gets an error."""
-        self.cancelled = True
-        for connected in self.sockets:
-            _cut(connected)
+        Args:
+            limits: The timeout of each attempt and the deadline for all of them.
+            trust_env: The user's .netrc and CA bundle.
+        """
+        self._limits, self._trust_env = limits, trust_env
+        self._pools: dict[str | None, urllib3.PoolManager] = {}
+        self._sockets: list[socket.socket] = []
+        self._is_shut_down = False
+        self._timer = threading.Timer(limits.deadline.remaining_s, self.shutdown)
+        self._timer.name, self._timer.daemon = "modelboot-deadline", True
 
-    def close(self) -> None:
-        """Close every connection."""
-        for manager in self.managers.values():
-            manager.clear()
+    def __enter__(self) -> Self:
+        try:
+            self._timer.start()
+        except BaseException:  # Ctrl-C while it is being started
+            self._timer.cancel()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        for pool in self._pools.values():
+            pool.clear()
+        self._close_sockets()
+
+    def shutdown(self) -> None:
+        """End every connection, now and to come: whoever reads from one gets an error."""
+        self._is_shut_down = True
+        for connection in self._sockets:
+            _shutdown(connection)
 
     @contextmanager
-    def opened(self, url: str, *, start: int = 0, validator: str | None = None) -> Iterator[Body]:
-        """Ask for a file and yield its body as it comes in.
+    def stream(self, url: str, *, start: int = 0, validator: str | None = None) -> Iterator[Response]:
+        """Request a file and yield the response, whose body is read inside the with block.
 
         Args:
             url: http or https URL; may carry user:password, which goes to that host only.
             start: Offset to resume at.
-            validator: `Body.validator` of the file whose beginning is here.
+            validator: `Response.validator` of the file whose beginning is here.
 
         Yields:
-            The body, to be read inside the with block. It may start at 0 although `start` is not 0: then the server
-            does not resume, or has another file now.
+            The response. It may start at 0 although `start` is not 0: then the server does not resume, or has another
+            file now.
 
         Raises:
-            HttpError: No connection, no file, or the body broke off: also while it is read inside the block.
+            RequestError: No connection, no file, or the body broke off: also while it is read inside the block.
         """
-        asked = {"Range": f"bytes={start}-", **({"If-Range": validator} if validator else {})} if start else {}
-        response, final_url = self._follow(url, asked)
-        with _worded(final_url, self.settings.timeout_s):
+        resume = {"Range": f"bytes={start}-", **({"If-Range": validator} if validator else {})} if start else {}
+        response, final_url = self._follow_redirects(url, resume)
+        with self._translating_errors(final_url):
             try:
-                yield body(response, final_url, start)
+                yield parse_response(response, final_url, start)
             finally:
                 response.close()
+                self._close_sockets()
 
-    def _follow(self, asked_url: str, asked: dict[str, str]) -> tuple[urllib3.BaseHTTPResponse, str]:
-        """Ask for the wheel, following redirects, and return the answer that carries it with its URL."""
-        url = asked_url
+    def _follow_redirects(self, first_url: str, headers: dict[str, str]) -> tuple[urllib3.BaseHTTPResponse, str]:
+        """Return the response that has the file, and its URL."""
+        url = first_url
         for _ in range(MAX_REDIRECTS + 1):
-            with _worded(url, self.settings.timeout_s):
-                response = self._ask(url, asked_url, asked)
+            with self._translating_errors(url):
+                response = self._send(url, first_url, headers)
             location = response.headers.get("Location")
             if response.status not in REDIRECTS or not location:
                 break
             response.close()
-            url = redirected(url, location)
+            url = redirect_target(url, location)
         else:
-            raise HttpError(f"redirects more than {MAX_REDIRECTS} times", url)
+            raise RequestError(f"redirects more than {MAX_REDIRECTS} times", url)
         if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             response.close()
-            raise refusal(response, url, is_resuming=bool(asked))
+            raise error_for_status(response, url, is_resuming=bool(headers))
         return response, url
 
-    def _ask(self, url: str, asked_url: str, asked: dict[str, str]) -> urllib3.BaseHTTPResponse:
+    def _send(self, url: str, first_url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
         """Send one request. Identity encoding: the hash is over the file as it lies on the server."""
-        headers = {"Accept-Encoding": "identity", "User-Agent": "modelboot", **asked}
-        login = login_for(url, asked_url, self.settings.trust_env.netrc)
-        if login is not None:
-            headers["Authorization"] = _basic(login)
+        headers = {"Accept-Encoding": "identity", "User-Agent": "modelboot", **headers}
+        credentials = credentials_for(url, first_url, self._trust_env.netrc)
+        if credentials is not None:
+            headers["Authorization"] = _basic(credentials)
         parts = urlsplit(url)
-        proxy = proxy_for(url)
-        manager = self._manager(proxy, url)
-        look_up(urlsplit(proxy or url).hostname or "", self.settings.timeout_s, url)
-        bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
-        return manager.request(
+        return self._pool(proxy_for(url), url).request(
             "GET",
-            bare,
+            urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, "")),
             headers=headers,
             preload_content=False,
             redirect=False,
-            enforce_content_length=False,  # a short body is counted and told by who reads it
+            enforce_content_length=False,  # whoever reads the body counts it
         )
 
-    def _manager(self, proxy: str | None, url: str) -> urllib3.PoolManager:
-        if proxy not in self.managers:
+    def _pool(self, proxy: str | None, url: str) -> urllib3.PoolManager:
+        if proxy not in self._pools:
             try:
-                self.managers[proxy] = _manager(self.settings, proxy, self._connected)
+                self._pools[proxy] = self._new_pool(proxy)
             except ValueError as error:  # socks, a port that is no number
                 if proxy is None or isinstance(error, SettingsError):
                     raise
                 reason = f"the proxy {without_secrets(proxy)} is no http or https address"
-                raise HttpError(reason, url) from None  # the cause may show its password
-        return self.managers[proxy]
+                raise RequestError(reason, url) from None  # the cause may show its password
+        return self._pools[proxy]
 
-    def _connected(self, connected: socket.socket) -> None:
-        """Take note of a connection; one that came about too late is cut at once."""
-        self.sockets.append(connected)
-        if self.cancelled:
-            _cut(connected)
+    def _new_pool(self, proxy: str | None) -> urllib3.PoolManager:
+        context = ssl_context(self._trust_env.ca_bundle)
+        options: dict[str, Any] = {"timeout": self._limits.timeout_s, "retries": False, "ssl_context": context}
+        if proxy is None:
+            pool = urllib3.PoolManager(**options)
+        else:
+            parts = urlsplit(proxy)
+            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username is not None else None
+            pool = urllib3.ProxyManager(
+                urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", "")),
+                proxy_headers={"Proxy-Authorization": _basic(login)} if login else None,
+                proxy_ssl_context=context,
+                **options,
+            )
+        pool.pool_classes_by_scheme = self._pool_classes(is_proxy=proxy is not None)
+        return pool
+
+    def _pool_classes(self, *, is_proxy: bool) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+        """Make urllib3 connect through `_connect`: below TLS, so that a handshake can be cut short, too."""
+        client, prefix = self, "proxy: " if is_proxy else ""
+
+        class Plain(HTTPConnection):
+            def _new_conn(self) -> socket.socket:
+                return client._connect(self.host, self.port, prefix)
+
+        class Tls(HTTPSConnection):
+            def _new_conn(self) -> socket.socket:
+                return client._connect(self.host, self.port, prefix)
+
+        class PlainPool(urllib3.HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class TlsPool(urllib3.HTTPSConnectionPool):
+            ConnectionCls = Tls
+
+        return {"http": PlainPool, "https": TlsPool}
+
+    def _connect(self, host: str, port: int, prefix: str) -> socket.socket:
+        """Connect to the first address of a host that answers. Neither timeout nor deadline is exceeded."""
+        timeout_s, deadline, failure = self._limits.timeout_s, self._limits.deadline, OSError()
+        for family, kind, protocol, _, address in resolve(host, port, min(timeout_s, deadline.remaining_s)):
+            connection = socket.socket(family, kind, protocol)
+            try:
+                connection.settimeout(max(0.001, min(timeout_s, deadline.remaining_s)))
+                connection.connect(address)
+                connection.settimeout(timeout_s)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._note(connection)
+            except BaseException as error:
+                connection.close()
+                if not isinstance(error, OSError):
+                    raise
+                failure = error
+            else:
+                return connection
+        if isinstance(failure, TimeoutError):
+            raise RequestError(f"{prefix}no connection within {timeout_s:g} s", "", unreachable=True) from failure
+        reason = f"{prefix}{failure.strerror or failure}"
+        raise RequestError(reason, "", retryable=True, unreachable=True) from failure
+
+    def _note(self, connection: socket.socket) -> None:
+        """Keep a descriptor of our own, on which `shutdown` may act while a TLS layer uses the other one."""
+        self._sockets.append(connection.dup())
+        if self._is_shut_down:
+            _shutdown(connection)
+
+    def _close_sockets(self) -> None:
+        while self._sockets:
+            self._sockets.pop().close()
+
+    @contextmanager
+    def _translating_errors(self, url: str) -> Iterator[None]:
+        try:
+            yield
+        except RequestError as error:
+            error.url = error.url or without_secrets(url)
+            raise
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            if any(isinstance(cause, INVALID_HOST) for cause in _causes(error)):
+                raise RequestError("is no address", url) from None  # the cause quotes the query
+            raise _describe(error, url, self._limits.timeout_s) from error
 
 
-def _manager(settings: Settings, proxy: str | None, on_connect: Callable[[socket.socket], None]) -> urllib3.PoolManager:
-    """Make a pool of connections that hands their sockets out."""
+def resolve(host: str, port: int, timeout_s: float) -> list[Address]:
+    """Resolve a host in a thread of its own: nothing else limits the wait for a DNS server that does not answer.
 
-    class Plain(HTTPConnection):
-        def connect(self) -> None:
-            super().connect()
-            on_connect(self.sock)
+    Args:
+        host: Its name or address.
+        port: The port to connect to.
+        timeout_s: Seconds to wait, at most `DNS_TIMEOUT_S` of them.
 
-    class Tls(HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            on_connect(self.sock)
+    Returns:
+        Its addresses, in the order in which they are to be tried; at least one.
 
-    class PlainPool(urllib3.HTTPConnectionPool):
-        ConnectionCls = Plain
+    Raises:
+        RequestError: It has none, or there was no answer in time.
+    """
+    timeout_s = min(timeout_s, DNS_TIMEOUT_S)
+    found: list[Address] = []
+    failed: list[OSError | UnicodeError] = []
 
-    class TlsPool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = Tls
+    def ask() -> None:
+        try:
+            found.extend(socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:  # a label beyond 63 characters is a UnicodeError
+            failed.append(error)
 
-    timeout = urllib3.Timeout(connect=settings.timeout_s, read=settings.timeout_s)
-    context = trusted(settings)
-    if proxy is None:
-        manager = urllib3.PoolManager(timeout=timeout, retries=False, ssl_context=context)
-    else:
-        parts = urlsplit(proxy)
-        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username is not None else None
-        manager = urllib3.ProxyManager(
-            urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", "")),
-            proxy_headers={"Proxy-Authorization": _basic(login)} if login else None,
-            timeout=timeout,
-            retries=False,
-            ssl_context=context,
-            proxy_ssl_context=context,
-        )
-    manager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
-    return manager
-
-
-def _basic(login: str) -> str:
-    """Word a login as RFC 7617 does. UTF-8, as curl and browsers send it: urllib3 raises beyond Latin-1."""
-    return f"Basic {base64.b64encode(login.encode()).decode()}"
+    started_s = time.monotonic()
+    thread = threading.Thread(target=ask, name=f"modelboot-resolve-{host}", daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    if thread.is_alive():
+        raise RequestError(f"no answer from the DNS server for {host} within {timeout_s:g} s", "", unreachable=True)
+    if failed:
+        error = failed[0]
+        words = error.strerror if isinstance(error, OSError) else "no host can have that name"
+        is_temporary = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+        retryable = is_temporary and time.monotonic() - started_s < DNS_RETRY_WITHIN_S
+        raise RequestError(f"{host}: {words}", "", retryable=retryable, unreachable=True) from error
+    return found
 
 
-def _cut(connected: socket.socket) -> None:
-    # Past any TLS layer, which is not made to be used by two threads; one that is closed is as good.
-    try:
-        socket.socket.shutdown(connected, socket.SHUT_RDWR)
-    except (OSError, ValueError):
-        return
+def _basic(credentials: str) -> str:
+    """Encode user:password as RFC 7617 does. UTF-8, as curl and browsers send it: urllib3 raises beyond Latin-1."""
+    return f"Basic {base64.b64encode(credentials.encode()).decode()}"
 
 
-@contextmanager
-def _worded(url: str, timeout_s: float) -> Iterator[None]:
-    try:
-        yield
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        if any(isinstance(cause, NO_ADDRESS) for cause in _causes(error)):
-            raise HttpError("is no address", url) from None  # the cause quotes the query
-        raise _in_words(error, url, timeout_s) from error
+def _shutdown(connection: socket.socket) -> None:
+    with suppress(OSError):  # it is closed already
+        connection.shutdown(socket.SHUT_RDWR)
 
 
-def _in_words(error: BaseException, url: str, timeout_s: float) -> HttpError:
-    """Say in a few words why a connection failed; urllib3's own text is its whole call stack in one line."""
+def _describe(error: BaseException, url: str, timeout_s: float) -> RequestError:
+    """Say in a few words why a request failed; urllib3's own text is its whole call stack in one line."""
     causes = [*_causes(error)]
-    host = urlsplit(url).hostname
     untrusted = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if untrusted is not None:
         why = untrusted.verify_message or untrusted.reason
-        return HttpError(
-            f"certificate of {host} not accepted ({why}); to trust its CA set {VARIABLES}", url, kind="certificate"
-        )
-    refused = any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes)
-    if isinstance(error, urllib3.exceptions.ConnectTimeoutError) and not refused:  # urllib3 2 counts both as one
-        return HttpError(f"no connection within {timeout_s:g} s", url, unreachable=True)
+        reason = f"certificate of {urlsplit(url).hostname} not accepted ({why}); to trust its CA set {VARIABLES}"
+        return RequestError(reason, url, kind="certificate")
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
-        return HttpError(f"no byte for {timeout_s:g} s", url, again=True)
-    if "prematurely" in str(error) or any(isinstance(cause, CUT) for cause in causes):  # as urllib3 2 and 1 say it
-        return HttpError("cut short", url, kind="short", again=True)
-    reason = _last_words(error, causes)
+        return RequestError(f"no byte for {timeout_s:g} s", url, retryable=True)
+    if "prematurely" in str(error) or any(isinstance(cause, CUT_SHORT) for cause in causes):  # as urllib3 2 and 1 say
+        return RequestError("cut short", url, kind="short", retryable=True)
+    reason = _root_cause(error, causes)
     if isinstance(error, urllib3.exceptions.ProxyError):
         answered = "Tunnel connection failed" in reason
         if any(f"Tunnel connection failed: {status}" in reason for status in (401, 407)):  # tinyproxy says 401
             reason += PROXY_LOGIN_HINT
-        return HttpError(f"proxy: {reason}", url, again=not answered, unreachable=not answered)
-    return HttpError(reason, url, again=True, unreachable=refused)
+        return RequestError(f"proxy: {reason}", url, retryable=not answered, unreachable=not answered)
+    return RequestError(reason, url, retryable=True)
 
 
-def _last_words(error: BaseException, causes: list[BaseException]) -> str:
+def _root_cause(error: BaseException, causes: list[BaseException]) -> str:
     roots = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
     plain = [str(cause) for cause in causes if isinstance(cause, OSError) and cause.args and not cause.strerror]
     inner = [str(arg) for arg in error.args if isinstance(arg, BaseException)]

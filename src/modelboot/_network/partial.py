@@ -1,4 +1,4 @@
-"""The file a body is written to while it comes in: hashed on the way, resumable, named only when it is verified."""
+"""The .part file: hashed as it is written, resumable, renamed once it is verified."""
 
 from __future__ import annotations
 
@@ -15,97 +15,97 @@ from modelboot.errors import InstallError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-PIECE_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 18
 
 
-class Part:
-    """A part file. A full disk is not the source's fault: whatever the file refuses is an InstallError."""
+class PartialFile:
+    """A file that is being received. A full disk is not the source's fault: a failure to write is an InstallError."""
 
-    def __init__(self, path: Path, model: str) -> None:
-        """Take up a part file.
+    def __init__(self, path: Path, label: str) -> None:
+        """Open nothing yet.
 
         Args:
-            path: The file; what an earlier call left there is taken up again.
-            model: Name and version of the model, for messages.
+            path: The file; what an earlier call left there is continued.
+            label: What is being received, for messages.
         """
         self.size_bytes = 0
         self.validator: str | None = None
         self.resumed = False
         """Whether what is there came over more than one connection."""
-        self._path, self._model = path, model
-        self._note = path.with_name(f"{path.name}.json")
+        self._path, self._label = path, label
+        self._validator_path = path.with_name(f"{path.name}.json")
         self._digest = hashlib.sha256()
 
     def __enter__(self) -> Self:
-        with self._blaming_the_disk():
+        with self._translating_errors():
             self._file = self._path.open("a+b")
             self._file.seek(0)
             size_bytes = os.fstat(self._file.fileno()).st_size
-            while self.size_bytes < size_bytes and (piece := self._file.read(PIECE_BYTES)):
-                self._count(piece)
+            while self.size_bytes < size_bytes and (chunk := self._file.read(CHUNK_BYTES)):
+                self._count(chunk)
             if self.size_bytes:
                 self.resumed = True
-                self.validator = self._noted()
+                self.validator = self._read_validator()
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        """Close the file, and remove it after a failure. What was merely interrupted stays, to be resumed."""
-        with suppress(OSError):  # a full disk again: it has been told
+        """Close the file, and remove it after a failure. After Ctrl-C it stays, to be resumed."""
+        with suppress(OSError):  # a full disk again: it has been reported
             self._file.close()
-        if error is not None:
+        if error is not None and issubclass(error, Exception):
             self._path.unlink(missing_ok=True)
-            self._note.unlink(missing_ok=True)
+            self._validator_path.unlink(missing_ok=True)
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of what has come so far."""
+        """SHA-256 of what has been received so far."""
         return self._digest.hexdigest()
 
-    def begin(self, validator: str | None) -> None:
-        """Note what the server knows this very file by, so that a later call can resume it, too."""
+    def set_validator(self, validator: str | None) -> None:
+        """Save what identifies this very file on the server, so that a later call can resume it, too."""
         if validator == self.validator:
             return
-        with self._blaming_the_disk():
+        with self._translating_errors():
             if validator is None:
-                self._note.unlink(missing_ok=True)
+                self._validator_path.unlink(missing_ok=True)
             else:
-                self._note.write_text(json.dumps({"validator": validator}), "utf-8")
+                self._validator_path.write_text(json.dumps({"validator": validator}), "utf-8")
         self.validator = validator
 
-    def write(self, piece: bytes) -> None:
-        """Append a piece."""
-        with self._blaming_the_disk():
-            self._file.write(piece)
-        self._count(piece)
+    def write(self, chunk: bytes) -> None:
+        """Append a chunk."""
+        with self._translating_errors():
+            self._file.write(chunk)
+        self._count(chunk)
 
-    def restart(self) -> None:
-        """Drop what has come so far."""
-        with self._blaming_the_disk():
+    def discard(self) -> None:
+        """Drop what has been received so far."""
+        with self._translating_errors():
             self._file.seek(0)
             self._file.truncate()
-            self._note.unlink(missing_ok=True)
+            self._validator_path.unlink(missing_ok=True)
         self.size_bytes, self.validator, self.resumed = 0, None, False
         self._digest = hashlib.sha256()
 
-    def publish(self, path: Path) -> None:
-        """Give the file its name."""
-        with self._blaming_the_disk():
+    def rename(self, path: Path) -> None:
+        """Give the verified file its name."""
+        with self._translating_errors():
             self._file.close()
             self._path.replace(path)
-            self._note.unlink(missing_ok=True)
+            self._validator_path.unlink(missing_ok=True)
 
-    def _count(self, piece: bytes) -> None:
-        self._digest.update(piece)
-        self.size_bytes += len(piece)
+    def _count(self, chunk: bytes) -> None:
+        self._digest.update(chunk)
+        self.size_bytes += len(chunk)
 
-    def _noted(self) -> str | None:
+    def _read_validator(self) -> str | None:
         with suppress(OSError, ValueError, KeyError, TypeError):
-            return str(json.loads(self._note.read_text("utf-8"))["validator"])
+            return str(json.loads(self._validator_path.read_text("utf-8"))["validator"])
         return None
 
     @contextmanager
-    def _blaming_the_disk(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise InstallError.from_os_error(error, model=self._model, path=str(self._path)) from error
+            raise InstallError.from_os_error(error, model=self._label, path=str(self._path)) from error

@@ -1,50 +1,50 @@
-"""Whether a failed request is worth another, and after how long. Decides only; waiting is others' business."""
+"""Which failures are retried, and after how long. Decides only; the download waits."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 
-from modelboot._network.response import HttpError
+from modelboot._network.response import RequestError
 
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
-UNREACHABLE_TRIES = 2
-"""Further tries for a host that refuses connections: within about 2 s the next source gets its turn."""
+FIRST_DELAY_S = 0.5
+MAX_DELAY_S = 30.0
+UNREACHABLE_RETRIES = 2
+"""Retries for a host that refuses connections: within about 2 s the next source gets its turn."""
 
 
 @dataclass(slots=True)
-class Tries:
-    """The further tries of one transfer. Progress does not renew them: a server that flaps for ever is given up."""
+class RetryBudget:
+    """The retries of one download. Progress does not renew them: a server that fails again and again is given up."""
 
     left: int
     made: int = 0
 
-    def pause_s(self, error: HttpError, remaining_s: float) -> float | None:
-        """Spend a try.
+    def next_delay_s(self, error: RequestError, remaining_s: float) -> float | None:
+        """Spend a retry.
 
         Args:
             error: What went wrong.
             remaining_s: Seconds until the deadline.
 
         Returns:
-            Seconds to wait before the next try: what the server asks for, else twice as long each time with some
-            chance in it, so that a fleet does not return as one. None when there is no further try.
+            Seconds to wait before the next attempt: what the server asks for, else twice as long each time, with some
+            chance in it, so that many clients do not return at once. None when there is no further attempt.
         """
-        limit = min(self.left, UNREACHABLE_TRIES - self.made) if error.unreachable else self.left
-        if not error.again or limit <= 0:
+        limit = min(self.left, UNREACHABLE_RETRIES - self.made) if error.unreachable else self.left
+        if not error.retryable or limit <= 0:
             return None
         # No further doubling after 16: a float has an end.
-        pause: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self.made, 16)) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        if error.after_s is not None:
-            pause = max(pause, error.after_s)
-        if pause >= remaining_s:
+        delay_s: float = min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(self.made, 16)) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        if error.retry_after_s is not None:
+            delay_s = max(delay_s, error.retry_after_s)
+        if delay_s >= remaining_s:
             return None
         self.left -= 1
         self.made += 1
-        return pause
+        return delay_s
 
-    def told_with(self, error: HttpError) -> str:
-        """Word the last failure, what the server asked for, and how often it was tried if more than once."""
-        asked = f", asked to wait {error.after_s:.0f} s" if error.again and error.after_s else ""
-        return f"{error}{asked}{f', {self.made + 1} tries' if self.made else ''}"
+    def describe(self, error: RequestError) -> str:
+        """Describe the last failure: what the server asked for, and how many attempts were made if more than one."""
+        wait = f", asked to wait {error.retry_after_s:.0f} s" if error.retryable and error.retry_after_s else ""
+        return f"{error}{wait}{f', {self.made + 1} attempts' if self.made and error.retryable else ''}"

@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from modelboot._settings import Settings
 from modelboot.errors import SettingsError
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -35,13 +34,13 @@ def proxy_for(url: str) -> str | None:
     port = parts.port or DEFAULT_PORTS[parts.scheme]
     exceptions = [entry.strip() for entry in proxies.get("no", "").split(",") if entry.strip()]
     # proxy_bypass adds what the system settings of macOS and Windows say.
-    if any(_covers(entry, parts.hostname, port) for entry in exceptions) or proxy_bypass(parts.hostname):
+    if any(no_proxy_matches(entry, parts.hostname, port) for entry in exceptions) or proxy_bypass(parts.hostname):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def _covers(entry: str, host: str, port: int) -> bool:
-    """Tell whether one entry of NO_PROXY means a host and port."""
+def no_proxy_matches(entry: str, host: str, port: int) -> bool:
+    """Tell whether one entry of NO_PROXY matches a host and port."""
     name, _, own_port = entry.rpartition(":")
     if name and own_port.isdecimal() and (":" not in name or name.endswith("]")):
         if int(own_port) != port:
@@ -59,19 +58,19 @@ def _covers(entry: str, host: str, port: int) -> bool:
 _log = logging.getLogger(__name__)
 
 
-def login_for(url: str, asked_url: str, netrc_file: Path | None) -> str | None:
+def credentials_for(url: str, first_url: str, netrc_file: Path | None) -> str | None:
     """Return "user:password" for one request.
 
     Args:
         url: Where the request goes, perhaps after redirects.
-        asked_url: Where the first request went; its user:password goes nowhere else.
+        first_url: Where the first request went; its user:password goes nowhere else.
         netrc_file: The user's .netrc; None where there is none.
 
     Returns:
-        The login, or None to go without.
+        The credentials, or None to go without.
     """
-    asked = urlsplit(asked_url)
-    if asked.username is not None and _origin(url) == _origin(asked_url):
+    asked = urlsplit(first_url)
+    if asked.username is not None and _origin(url) == _origin(first_url):
         return f"{unquote(asked.username)}:{unquote(asked.password or '')}"
     return _from_netrc(urlsplit(url).hostname or "", netrc_file)
 
@@ -99,11 +98,11 @@ def _from_netrc(host: str, netrc_file: Path | None) -> str | None:
 VARIABLES = "SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
 
 
-def trusted(settings: Settings) -> ssl.SSLContext:
+def ssl_context(ca_bundle: tuple[str, Path] | None) -> ssl.SSLContext:
     """Return the TLS context for downloads. Nothing switches verification off.
 
     Args:
-        settings: The settings in force, whose `ca_bundle` is a file or folder of PEM certificates.
+        ca_bundle: A file or folder of PEM certificates, and the variable that names it; None for the system's.
 
     Returns:
         A context that trusts the bundle when one is set; else what OpenSSL is told by SSL_CERT_FILE and SSL_CERT_DIR
@@ -112,10 +111,10 @@ def trusted(settings: Settings) -> ssl.SSLContext:
     Raises:
         SettingsError: The bundle cannot be read.
     """
-    if settings.trust_env.ca_bundle is None:
+    if ca_bundle is None:
         context = ssl.create_default_context()
         return context if _system_has_any(context) else _with_certifi(context)
-    variable, bundle = settings.trust_env.ca_bundle
+    variable, bundle = ca_bundle
     try:
         if bundle.is_dir():
             return ssl.create_default_context(capath=str(bundle))

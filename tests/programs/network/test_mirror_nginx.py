@@ -14,8 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from modelboot import DownloadError, ModelPin, ensure_model
-from modelboot._limits import Deadline
-from modelboot._network.download import Job, fetch
+from modelboot._network.download import Download, download
 from modelboot._progress import make_progress
 from modelboot._settings import read_settings
 from modelboot.cli import main
@@ -205,13 +204,17 @@ def test_mirror_resumes_a_part(  # noqa: PLR0913, PLR0917 - fixtures
 ) -> None:
     """A part that an earlier run left is completed by nginx with 206, not fetched again."""
     _trust(authority, mirror, monkeypatch)
-    job = Job(pin=pin, source="mirror", url=f"{read_settings().base_url}/{pin.release_path}", to=tmp_path / "wheel")
-    part = tmp_path / "wheel.part"
-    part.write_bytes(wheel.path.read_bytes()[:300])
-    part.with_name("wheel.part.json").write_text(json.dumps({"validator": _etag(job.url, authority)}), "utf-8")
-    settings = read_settings()
-    assert fetch(job, settings, Deadline.after(20), make_progress(settings)) == wheel.size_bytes - 300
-    assert job.to.read_bytes() == wheel.path.read_bytes()
+    settings, path = read_settings(), tmp_path / "wheel"
+    url = f"{settings.base_url}/{pin.release_path}"
+    path.with_name("wheel.part").write_bytes(wheel.path.read_bytes()[:300])
+    note = json.dumps({"validator": _etag(url, authority)})
+    path.with_name("wheel.part.json").write_text(note, "utf-8")
+    progress = make_progress(settings.progress)
+    wanted = Download(
+        label=str(pin), sha256=pin.sha256, size_mb=None, path=path, limits=settings.limits(), progress=progress
+    )
+    assert download(url, wanted, settings.trust_env) == wheel.size_bytes - 300
+    assert path.read_bytes() == wheel.path.read_bytes()
     assert mirror.asked[-1].split()[0] == "206"
     assert '"bytes=300-"' in mirror.asked[-1]
 

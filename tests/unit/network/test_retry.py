@@ -6,19 +6,18 @@ import random
 
 import pytest
 
-from modelboot._network import retry as _retry
-from modelboot._network.response import HttpError
-from modelboot._network.retry import Tries
+from modelboot._network.response import RequestError
+from modelboot._network.retry import UNREACHABLE_RETRIES, RetryBudget
 
-FINAL = HttpError("HTTP 404 Not Found", "http://a/")
-PASSING = HttpError("HTTP 503 Service Unavailable", "http://a/", again=True)
-REFUSED = HttpError("Connection refused", "http://a/", again=True, unreachable=True)
-UNKNOWN = HttpError("Name or service not known", "http://a/", unreachable=True)
+FINAL = RequestError("HTTP 404 Not Found", "http://a/")
+PASSING = RequestError("HTTP 503 Service Unavailable", "http://a/", retryable=True)
+REFUSED = RequestError("Connection refused", "http://a/", retryable=True, unreachable=True)
+UNKNOWN = RequestError("Name or service not known", "http://a/", unreachable=True)
 
 
-def asks(after_s: float, *, again: bool = True) -> HttpError:
+def asks(retry_after_s: float, *, retryable: bool = True) -> RequestError:
     """Make the error of a server that says when to come again."""
-    return HttpError("HTTP 429 Too Many Requests", "http://a/", again=again, after_s=after_s)
+    return RequestError("HTTP 429 Too Many Requests", "http://a/", retryable=retryable, retry_after_s=retry_after_s)
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +52,7 @@ def _longest(monkeypatch: pytest.MonkeyPatch) -> None:
         (asks(86400.0), 4, 0, 1800.0, None),
         (asks(7.0), 4, 0, 7.0, None),
         (asks(7.0), 0, 4, 1000.0, None),
-        (asks(7.0, again=False), 4, 0, 1000.0, None),
+        (asks(7.0, retryable=False), 4, 0, 1000.0, None),
         (asks(float("inf")), 4, 0, 2e6, None),
     ],
     ids=[
@@ -63,10 +62,10 @@ def _longest(monkeypatch: pytest.MonkeyPatch) -> None:
         "asked-beyond-longest", "asked-a-day", "asked-to-deadline", "asked-none-left", "asked-final", "asked-for-ever",
     ],
 )  # fmt: skip
-def test_pause(error: HttpError, left: int, made: int, remaining_s: float, pause_s: float | None) -> None:
+def test_pause(error: RequestError, left: int, made: int, remaining_s: float, pause_s: float | None) -> None:
     """A further try follows after a pause, or there is none; only a try that is made is spent."""
-    tries = Tries(left, made)
-    assert tries.pause_s(error, remaining_s) == pause_s
+    tries = RetryBudget(left, made)
+    assert tries.next_delay_s(error, remaining_s) == pause_s
     spent = pause_s is not None
     assert (tries.left, tries.made) == (left - spent, made + spent)
 
@@ -74,21 +73,21 @@ def test_pause(error: HttpError, left: int, made: int, remaining_s: float, pause
 def test_pause_has_chance_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses spread over the upper half of what they may be, so that a fleet does not return as one."""
     monkeypatch.undo()
-    pauses = [Tries(1).pause_s(PASSING, 1000.0) or 0.0 for _ in range(1000)]
+    pauses = [RetryBudget(1).next_delay_s(PASSING, 1000.0) or 0.0 for _ in range(1000)]
     assert 0.25 <= min(pauses) < 0.3
     assert 0.45 < max(pauses) <= 0.5
 
 
 def test_tries_are_not_renewed() -> None:
     """Whatever goes wrong in turn, and however much comes in between, the tries run out."""
-    tries = Tries(4)
-    pauses = [tries.pause_s(error, 1e6) for error in (PASSING, asks(1.0), REFUSED, PASSING, PASSING, PASSING)]
+    tries = RetryBudget(4)
+    pauses = [tries.next_delay_s(error, 1e6) for error in (PASSING, asks(1.0), REFUSED, PASSING, PASSING, PASSING)]
     # Refused as the third failure: two further tries are all that an unreachable host gets.
     assert pauses == [0.5, 1.0, None, 2.0, 4.0, None]
 
 
 def test_refused_is_given_up_soon() -> None:
     """All pauses for a host that refuses connections are over within seconds, so that the next source gets its turn."""
-    tries = Tries(100)
-    assert sum(tries.pause_s(REFUSED, 1e6) or 0.0 for _ in range(100)) < 5
-    assert tries.made == _retry.UNREACHABLE_TRIES
+    tries = RetryBudget(100)
+    assert sum(tries.next_delay_s(REFUSED, 1e6) or 0.0 for _ in range(100)) < 5
+    assert tries.made == UNREACHABLE_RETRIES

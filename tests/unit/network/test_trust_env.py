@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from modelboot._network.trust_env import login_for, proxy_for, trusted
+from modelboot._network.trust_env import credentials_for, proxy_for, ssl_context
 from modelboot._settings import Settings, TrustEnv
 from modelboot.errors import SettingsError
 from support.peers import Authority, make_authority
@@ -188,7 +188,7 @@ def netrc(tmp_path: Path) -> Path:
 )  # fmt: skip
 def test_login_of_url(url: str, asked_url: str, login: str | None) -> None:
     """User and password of the URL that was asked for go to its host only; those of a redirect are never used."""
-    assert login_for(url, asked_url, None) == login
+    assert credentials_for(url, asked_url, None) == login
 
 
 @pytest.mark.parametrize(
@@ -205,13 +205,13 @@ def test_login_of_url(url: str, asked_url: str, login: str | None) -> None:
 )
 def test_login_of_netrc(netrc: Path, url: str, asked_url: str, login: str) -> None:
     """What the URL does not say .netrc says, for each host its own."""
-    assert login_for(url, asked_url, netrc) == login
+    assert credentials_for(url, asked_url, netrc) == login
 
 
 def test_login_of_netrc_without_default(tmp_path: Path) -> None:
     """A host .netrc does not name gets no login."""
     (tmp_path / "netrc").write_text("machine mirror.test login ann password pw", "utf-8")
-    assert login_for("https://other.test/", BARE, tmp_path / "netrc") is None
+    assert credentials_for("https://other.test/", BARE, tmp_path / "netrc") is None
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_login_of_broken_netrc(tmp_path: Path, caplog: pytest.LogCaptureFixture,
     """A .netrc that cannot be read is warned of by name, none of its content shown, and no login is sent."""
     path = tmp_path / "netrc"
     path.write_bytes(content)
-    assert login_for(BARE, BARE, path) is None
+    assert credentials_for(BARE, BARE, path) is None
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("modelboot._network.trust_env", logging.WARNING)
     assert record.getMessage().startswith(f"{path} cannot be used: {why}")
@@ -232,7 +232,7 @@ def test_login_of_broken_netrc(tmp_path: Path, caplog: pytest.LogCaptureFixture,
 
 def test_login_of_netrc_that_went_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A .netrc that was there a moment ago is warned of, and no login is sent."""
-    assert login_for(BARE, BARE, tmp_path / "netrc") is None
+    assert credentials_for(BARE, BARE, tmp_path / "netrc") is None
     assert "FileNotFoundError" in caplog.text
 
 
@@ -304,18 +304,18 @@ def hashed(authority: Authority, folder: Path) -> Path:
 
 def test_trusted_by_default(plain: Settings, authority: Authority) -> None:
     """A private CA is not trusted unasked."""
-    assert refused(trusted(plain), authority)
+    assert refused(ssl_context(plain.trust_env.ca_bundle), authority)
 
 
-def test_trusted_bundle_file(plain: Settings, authority: Authority) -> None:
+def test_trusted_bundle_file(authority: Authority) -> None:
     """A bundle that is a file is trusted."""
-    handshake(trusted(replace(plain, trust_env=TrustEnv(ca_bundle=("CURL_CA_BUNDLE", authority.ca)))), authority)
+    handshake(ssl_context(("CURL_CA_BUNDLE", authority.ca)), authority)
 
 
-def test_trusted_bundle_folder(plain: Settings, authority: Authority, tmp_path: Path) -> None:
+def test_trusted_bundle_folder(authority: Authority, tmp_path: Path) -> None:
     """A bundle that is a folder is trusted."""
     folder = hashed(authority, tmp_path / "folder")
-    handshake(trusted(replace(plain, trust_env=TrustEnv(ca_bundle=("REQUESTS_CA_BUNDLE", folder)))), authority)
+    handshake(ssl_context(("REQUESTS_CA_BUNDLE", folder)), authority)
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
@@ -325,7 +325,7 @@ def test_trusted_by_openssls_variables(
     """What OpenSSL's own variables name is trusted."""
     place = authority.ca if variable == "SSL_CERT_FILE" else hashed(authority, tmp_path / "folder")
     monkeypatch.setenv(variable, str(place))
-    handshake(trusted(plain), authority)
+    handshake(ssl_context(plain.trust_env.ca_bundle), authority)
 
 
 @pytest.mark.parametrize("bundle", ["private", "none"])
@@ -334,7 +334,7 @@ def test_trusted_other_host(plain: Settings, authority: Authority, bundle: str) 
     chosen = (
         replace(plain, trust_env=TrustEnv(ca_bundle=("CURL_CA_BUNDLE", authority.ca))) if bundle == "private" else plain
     )
-    context = trusted(chosen)
+    context = ssl_context(chosen.trust_env.ca_bundle)
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert refused(context, authority, "other.test")
 
@@ -345,18 +345,18 @@ def test_trusted_whatever_is_set(
 ) -> None:
     """No variable that switches verification off elsewhere does so here."""
     monkeypatch.setenv(variable, "0" if variable == "PYTHONHTTPSVERIFY" else "1")
-    assert refused(trusted(plain), authority)
+    assert refused(ssl_context(plain.trust_env.ca_bundle), authority)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nx\n"])
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_trusted_bundle_of_no_use(plain: Settings, tmp_path: Path, variable: str, content: bytes | None) -> None:
+def test_trusted_bundle_of_no_use(tmp_path: Path, variable: str, content: bytes | None) -> None:
     """A bundle that is absent or no PEM is told with the variable that names it."""
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(SettingsError, match=r"is not a file or folder of PEM certificates") as error:
-        trusted(replace(plain, trust_env=TrustEnv(ca_bundle=(variable, path))))
+        ssl_context((variable, path))
     assert (error.value.variable, error.value.value) == (variable, str(path))
 
 
@@ -364,14 +364,14 @@ def test_trusted_bundle_of_no_use(plain: Settings, tmp_path: Path, variable: str
 def test_trusted_system_empty(plain: Settings, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system trusts nobody certifi's are trusted."""
     put_certifi_in_place(monkeypatch, authority.ca)
-    handshake(trusted(plain), authority)
+    handshake(ssl_context(plain.trust_env.ca_bundle), authority)
 
 
 @pytest.mark.usefixtures("empty")
 def test_trusted_system_empty_real_certifi(plain: Settings) -> None:
     """The real certifi serves, where it is installed."""
     pytest.importorskip("certifi", reason="certifi is not installed")
-    assert len(trusted(plain).get_ca_certs()) > 50
+    assert len(ssl_context(plain.trust_env.ca_bundle).get_ca_certs()) > 50
 
 
 @pytest.mark.usefixtures("empty")
@@ -382,7 +382,7 @@ def test_trusted_nobody(plain: Settings, authority: Authority, monkeypatch: pyte
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(importlib, "import_module", absent)
-    assert refused(trusted(plain), authority)
+    assert refused(ssl_context(plain.trust_env.ca_bundle), authority)
 
 
 def test_trusted_system_folder_before_certifi(
@@ -391,7 +391,7 @@ def test_trusted_system_folder_before_certifi(
     """A system whose certificates lie in a folder is not taken for empty, though none is read yet."""
     (empty / "something").touch()
     put_certifi_in_place(monkeypatch, authority.ca)
-    assert refused(trusted(plain), authority)
+    assert refused(ssl_context(plain.trust_env.ca_bundle), authority)
 
 
 def test_trusted_system_before_certifi(
@@ -403,4 +403,4 @@ def test_trusted_system_before_certifi(
     monkeypatch.setenv("SSL_CERT_FILE", str(other.ca))
     put_certifi_in_place(monkeypatch, authority.ca)
     assert not [*empty.iterdir()]
-    assert refused(trusted(plain), authority)
+    assert refused(ssl_context(plain.trust_env.ca_bundle), authority)

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelboot import ModelPin
-from modelboot._limits import Deadline
 from modelboot._progress import make_progress
 from modelboot._settings import Settings, read_settings
-from modelboot._sources.fetch import Delivery, Order, get_wheel
+from modelboot._sources.fetch import FetchedWheel, fetch_wheel, make_sources
 from modelboot.errors import DownloadError, HashMismatchError, InstallError, OfflineError
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
 from support.server import Reply
@@ -58,15 +57,13 @@ class Scene:
         file.write_bytes(self.wheel.path.read_bytes() if content is None else content)
         return self.root / name
 
-    def get(self, *houses: Path, url: str | None = None, **settings: object) -> Delivery:
+    def get(self, *houses: Path, url: str | None = None, **settings: object) -> FetchedWheel:
         """Get the wheel and see that it is the pinned one."""
         chosen = replace(self.settings, wheelhouse=houses, **settings)  # type: ignore[arg-type]  # each test's own
-        pin, deadline = self.pin(url), Deadline.after(60)
-        delivery = get_wheel(
-            Order(pin=pin, folder=self.stage, settings=chosen, deadline=deadline, progress=make_progress(chosen))
-        )
-        assert delivery.path.read_bytes() == self.wheel.path.read_bytes()
-        return delivery
+        progress = make_progress(chosen.progress)
+        fetched = fetch_wheel(self.pin(url), self.stage, make_sources(chosen), chosen.limits(), progress)
+        assert fetched.path.read_bytes() == self.wheel.path.read_bytes()
+        return fetched
 
     def mirror(self, *replies: Reply) -> str:
         """Serve the wheel, or script something else, where the release tree has it."""
@@ -89,56 +86,56 @@ def no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", "/nowhere")
 
 
-def test_get_wheel_wheelhouse_first(scene: Scene) -> None:
+def test_fetch_wheel_wheelhouse_first(scene: Scene) -> None:
     """What a wheelhouse has is asked of nobody else."""
     scene.mirror()
-    assert scene.get(scene.house("house", FILE), index=True) == Delivery(
-        path=scene.stage / f"{scene.wheel.sha256}.whl", source="wheelhouse", received_bytes=0
+    assert scene.get(scene.house("house", FILE), index=True) == FetchedWheel(
+        path=scene.stage / f"{scene.wheel.sha256}.whl", source="wheelhouse", downloaded_bytes=0
     )
     assert not scene.server.requests
 
 
-def test_get_wheel_mirror_second(scene: Scene) -> None:
+def test_fetch_wheel_mirror_second(scene: Scene) -> None:
     """What no wheelhouse has comes from the mirror, and the index is not asked."""
     scene.mirror()
-    delivery = scene.get(scene.house("house", "other.whl", content=b"x"), index=True)
-    assert (delivery.source, delivery.received_bytes) == ("release", scene.wheel.size_bytes)
+    fetched = scene.get(scene.house("house", "other.whl", content=b"x"), index=True)
+    assert (fetched.source, fetched.downloaded_bytes) == ("release", scene.wheel.size_bytes)
     assert [request.path for request in scene.server.requests] == [f"/{PLACE}"]
     assert not (scene.stage / "index").exists()
 
 
 @REAL_PIP
-def test_get_wheel_index_last(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_wheel_index_last(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """What neither wheelhouse nor mirror has comes from the index, through pip."""
     publish_to_index(scene.server, scene.wheel.path)
     point_pip_at(scene.server.url, monkeypatch)
-    delivery = scene.get(scene.house("house", "other.whl", content=b"x"), index=True)
-    assert (delivery.source, delivery.received_bytes) == ("index", scene.wheel.size_bytes)
+    fetched = scene.get(scene.house("house", "other.whl", content=b"x"), index=True)
+    assert (fetched.source, fetched.downloaded_bytes) == ("index", scene.wheel.size_bytes)
     asked = [request.path for request in scene.server.requests]
     assert (asked[0], asked[-1]) == (f"/{PLACE}", f"/files/{FILE}")
 
 
 @pytest.mark.parametrize("path", [FILE, PLACE, "renamed.whl"], ids=["name", "release-tree", "hash"])
-def test_get_wheel_from_wheelhouse(scene: Scene, path: str) -> None:
+def test_fetch_wheel_from_wheelhouse(scene: Scene, path: str) -> None:
     """A wheelhouse may hold the wheel by its name, as the release tree would, or under another name."""
     assert scene.get(scene.house("house", path), base_url=None).source == "wheelhouse"
 
 
 @pytest.mark.parametrize("path", [FILE, PLACE, "renamed.whl"], ids=["name", "release-tree", "hash"])
-def test_get_wheel_from_second_wheelhouse(scene: Scene, path: str) -> None:
+def test_fetch_wheel_from_second_wheelhouse(scene: Scene, path: str) -> None:
     """Several wheelhouses are searched; one that is not there or holds other wheels does not end the search."""
     first, absent = scene.house("first", "a.whl", content=b"x"), scene.root / "absent"
     assert scene.get(first, absent, scene.house("last", path)).source == "wheelhouse"
 
 
-def test_get_wheel_wheelhouse_name_of_url(scene: Scene) -> None:
+def test_fetch_wheel_wheelhouse_name_of_url(scene: Scene) -> None:
     """The name looked for is that of the pin's URL, unquoted."""
     house = scene.house("house", "my wheel.whl")
     scene.house("house", "another.whl", content=b"x")
     assert scene.get(house, url="https://example.org/my%20wheel.whl").source == "wheelhouse"
 
 
-def test_get_wheel_wheelhouse_with_odd_entries(scene: Scene) -> None:
+def test_fetch_wheel_wheelhouse_with_odd_entries(scene: Scene) -> None:
     """A folder or a dead link whose name ends like a wheel's does not hide the wheel behind it."""
     house = scene.house("house", "z.whl")
     (house / "a.whl").mkdir()
@@ -147,33 +144,33 @@ def test_get_wheel_wheelhouse_with_odd_entries(scene: Scene) -> None:
     assert scene.get(house).source == "wheelhouse"
 
 
-def test_get_wheel_mirror_replaces_pins_own_url(scene: Scene) -> None:
+def test_fetch_wheel_mirror_replaces_pins_own_url(scene: Scene) -> None:
     """A mirror stands in for the host of a pin's own URL, too, under the release tree's layout."""
     scene.server.serve(f"/{NAME}-{VERSION}/x.whl", Reply(body=scene.wheel.path.read_bytes()))
     assert scene.get(url="https://example.org/a/x.whl?k=1").source == "release"
 
 
-def test_get_wheel_pins_own_url(scene: Scene) -> None:
+def test_fetch_wheel_pins_own_url(scene: Scene) -> None:
     """Without a mirror a pin's own URL is asked."""
     scene.server.serve("/a/x.whl", Reply(body=scene.wheel.path.read_bytes()))
     assert scene.get(url=f"{scene.server.url}/a/x.whl", base_url=None).source == "release"
 
 
-def test_get_wheel_mirror_does_not_replace_a_file(scene: Scene) -> None:
+def test_fetch_wheel_mirror_does_not_replace_a_file(scene: Scene) -> None:
     """A pin of a file URL takes that file, and nothing came over the network."""
     scene.mirror()
-    delivery = scene.get(url=scene.wheel.url)
-    assert (delivery.source, delivery.received_bytes) == ("release", 0)
+    fetched = scene.get(url=scene.wheel.url)
+    assert (fetched.source, fetched.downloaded_bytes) == ("release", 0)
     assert not scene.server.requests
 
 
-def test_get_wheel_mirror_of_files(scene: Scene) -> None:
+def test_fetch_wheel_mirror_of_files(scene: Scene) -> None:
     """A mirror may be a folder, also offline."""
-    delivery = scene.get(base_url=scene.house("mirror", PLACE).as_uri(), offline=True, index=True)
-    assert (delivery.source, delivery.received_bytes) == ("release", 0)
+    fetched = scene.get(base_url=scene.house("mirror", PLACE).as_uri(), offline=True, index=True)
+    assert (fetched.source, fetched.downloaded_bytes) == ("release", 0)
 
 
-def test_get_wheel_offline_asks_nothing(scene: Scene, no_pip: None) -> None:  # noqa: ARG001 - a fixture for its effect
+def test_fetch_wheel_offline_asks_nothing(scene: Scene, no_pip: None) -> None:  # noqa: ARG001 - a fixture for its effect
     """Offline neither mirror nor index is asked, and the error names the wheel and what was searched."""
     url = scene.mirror()
     house = scene.house("house", "other.whl", content=b"x")
@@ -184,7 +181,7 @@ def test_get_wheel_offline_asks_nothing(scene: Scene, no_pip: None) -> None:  # 
     assert [(attempt.source, attempt.where) for attempt in missing.value.attempts] == [("wheelhouse", str(house))]
 
 
-def test_get_wheel_offline_names_the_official_release(scene: Scene) -> None:
+def test_fetch_wheel_offline_names_the_official_release(scene: Scene) -> None:
     """Offline with no mirror the URL named is the official one."""
     with pytest.raises(OfflineError, match=r"1\.0\.0 is not installed") as missing:
         scene.get(offline=True, base_url=None)
@@ -192,21 +189,21 @@ def test_get_wheel_offline_names_the_official_release(scene: Scene) -> None:
     assert missing.value.attempts == ()
 
 
-def test_get_wheel_offline_names_no_credentials(scene: Scene) -> None:
+def test_fetch_wheel_offline_names_no_credentials(scene: Scene) -> None:
     """Offline the mirror's user and password are not told."""
     with pytest.raises(OfflineError, match=r"forbids fetching http://mirror\.example/") as missing:
         scene.get(offline=True, base_url="http://user:secret@mirror.example")
     assert "secret" not in str(missing.value)
 
 
-def test_get_wheel_offline_wheelhouse_of_other_bytes(scene: Scene) -> None:
+def test_fetch_wheel_offline_wheelhouse_of_other_bytes(scene: Scene) -> None:
     """Offline wrong bytes under the right name are told as such: a network would not help."""
     with pytest.raises(HashMismatchError, match=f"expected sha256 {scene.wheel.sha256}"):
         scene.get(scene.house("house", FILE, content=b"x"), offline=True)
 
 
 @pytest.mark.parametrize("where", ["wheelhouse", "first-wheelhouse", "mirror-file"])
-def test_get_wheel_warns_of_other_bytes(scene: Scene, caplog: pytest.LogCaptureFixture, where: str) -> None:
+def test_fetch_wheel_warns_of_other_bytes(scene: Scene, caplog: pytest.LogCaptureFixture, where: str) -> None:
     """Wrong bytes at one source are a warning with both digests even when another one serves."""
     caplog.set_level(logging.INFO, "modelboot")
     wrong = altered(scene.wheel, scene.root / "wrong")
@@ -223,7 +220,7 @@ def test_get_wheel_warns_of_other_bytes(scene: Scene, caplog: pytest.LogCaptureF
     assert hashlib.sha256(wrong.read_bytes()).hexdigest() in warning
 
 
-def test_get_wheel_warns_of_the_right_attempt(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_fetch_wheel_warns_of_the_right_attempt(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     """Of several attempts at one source the one with wrong bytes is warned of, also when it was not the last."""
     wrong = altered(scene.wheel, scene.root / "wrong")
     unreadable = scene.root / "unreadable"
@@ -239,7 +236,7 @@ def test_get_wheel_warns_of_the_right_attempt(scene: Scene, caplog: pytest.LogCa
     assert told[2][1].endswith(f"wheelhouse ({(unreadable / FILE).as_uri()}): Input/output error")
 
 
-def test_get_wheel_warns_nothing_of_other_failures(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_fetch_wheel_warns_nothing_of_other_failures(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     """A source that merely lacks the wheel is no warning."""
     scene.mirror()
     caplog.set_level(logging.INFO, "modelboot")
@@ -248,7 +245,7 @@ def test_get_wheel_warns_nothing_of_other_failures(scene: Scene, caplog: pytest.
     assert "wheelhouse" in caplog.text
 
 
-def test_get_wheel_every_source_in_the_error(scene: Scene, no_pip: None) -> None:  # noqa: ARG001 - for its effect
+def test_fetch_wheel_every_source_in_the_error(scene: Scene, no_pip: None) -> None:  # noqa: ARG001 - for its effect
     """When all sources fail each is named with its place and its reason, in order."""
     house, absent = scene.house("house", "other.whl", content=b"x"), scene.root / "absent"
     with pytest.raises(DownloadError, match="could not get") as failed:
@@ -263,7 +260,7 @@ def test_get_wheel_every_source_in_the_error(scene: Scene, no_pip: None) -> None
         assert str(attempt) in failed.value.message
 
 
-def test_get_wheel_wrong_bytes_among_failures(scene: Scene, no_pip: None) -> None:  # noqa: ARG001 - for its effect
+def test_fetch_wheel_wrong_bytes_among_failures(scene: Scene, no_pip: None) -> None:  # noqa: ARG001 - for its effect
     """One source with wrong bytes makes the whole a refusal; the other sources' reasons stay in it."""
     scene.mirror(Reply(body=b"x"))
     with pytest.raises(HashMismatchError, match="not the pinned bytes") as failed:
@@ -275,14 +272,14 @@ def test_get_wheel_wrong_bytes_among_failures(scene: Scene, no_pip: None) -> Non
     ]
 
 
-def test_get_wheel_official_release_is_named_so(scene: Scene) -> None:
+def test_fetch_wheel_official_release_is_named_so(scene: Scene) -> None:
     """Without a mirror the source is called the release."""
     with pytest.raises(DownloadError, match="HTTP 404 Not Found") as failed:
         scene.get(url=f"{scene.server.url}/x.whl", base_url=None)
     assert [attempt.source for attempt in failed.value.attempts] == ["release"]
 
 
-def test_get_wheel_index_switched_off(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_wheel_index_switched_off(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """MODELBOOT_INDEX=0 keeps pip from being started."""
 
     def forbidden(*_: object, **__: object) -> None:
@@ -295,7 +292,7 @@ def test_get_wheel_index_switched_off(scene: Scene, monkeypatch: pytest.MonkeyPa
     assert [attempt.source for attempt in failed.value.attempts] == ["mirror"]
 
 
-def test_get_wheel_disk_failure_ends_the_search(scene: Scene) -> None:
+def test_fetch_wheel_disk_failure_ends_the_search(scene: Scene) -> None:
     """A wheel that cannot be written is not asked of the next source."""
     scene.mirror()
     house = scene.house("house", FILE)
@@ -307,23 +304,20 @@ def test_get_wheel_disk_failure_ends_the_search(scene: Scene) -> None:
 
 CHILD = """
 import sys
-from dataclasses import replace
 from pathlib import Path
 from modelboot import ModelPin
-from modelboot._limits import Deadline
 from modelboot._progress import make_progress
-from modelboot._settings import read_settings
-from modelboot._sources.fetch import Order, get_wheel
+from modelboot._settings import Settings
+from modelboot._sources.fetch import fetch_wheel, make_sources
 houses = tuple(map(Path, sys.argv[4:]))
-settings = replace(read_settings({}), wheelhouse=houses, offline=True, progress=False, home=None)
-stage = Path(sys.argv[3])
-order = Order(pin=ModelPin(sys.argv[1], "1.0.0", sys.argv[2]), folder=stage, settings=settings,
-              deadline=Deadline.after(30), progress=make_progress(settings))
-sys.stdout.write(get_wheel(order).source)
+settings = Settings(wheelhouse=houses, offline=True)
+pin = ModelPin(sys.argv[1], "1.0.0", sys.argv[2])
+fetched = fetch_wheel(pin, Path(sys.argv[3]), make_sources(settings), settings.limits(), make_progress(False))
+sys.stdout.write(fetched.source)
 """
 
 
-def test_get_wheel_unreadable_wheelhouses(scene: Scene) -> None:
+def test_fetch_wheel_unreadable_wheelhouses(scene: Scene) -> None:
     """Neither a wheelhouse nor a wheel that may not be read hides the wheel behind it."""
     skip_unless_other_user()
     with public_folder() as root:
