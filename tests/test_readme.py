@@ -15,8 +15,8 @@ import modelboot
 from modelboot._catalog import catalog
 from modelboot._settings import VARIABLES, Settings
 from modelboot.cli import main
-from support.real import NAME, real_wheel_in
-from support.wheels import build_wheel
+from support.real import NAME
+from support.wheels import BuiltWheel, build_wheel
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 SETUP = (
@@ -87,11 +87,10 @@ def test_readme_example_compiles(block: Block) -> None:
 @pytest.mark.index
 @pytest.mark.parametrize("block", WITH_REAL_MODEL)
 def test_readme_example_with_the_real_pipeline(
-    block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, real_wheel: BuiltWheel
 ) -> None:
     """It does what it shows, in a process of its own."""
-    wheel = real_wheel_in(tmp_path_factory.getbasetemp())
-    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(wheel.path.parent))
+    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(real_wheel.path.parent))
     monkeypatch.setenv("MODELBOOT_INDEX", "0")
     used = "".join(line for sign, line in EPILOGUES.items() if sign in block.text)
     _run(block.text + used, tmp_path)
@@ -140,12 +139,11 @@ def test_readme_help_is_the_programs(
 def test_readme_report_has_the_programs_lines(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    tmp_path_factory: pytest.TempPathFactory,
+    real_wheel: BuiltWheel,
 ) -> None:
     """The report it shows of `check` is the program's but for versions, places, seconds and the source."""
     [shown] = [block.text for block in BLOCKS if block.text.startswith(f"{NAME} 3.8.0\n")]
-    wheel = real_wheel_in(tmp_path_factory.getbasetemp())
-    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(wheel.path.parent))
+    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(real_wheel.path.parent))
     monkeypatch.setenv("MODELBOOT_INDEX", "0")
     assert main(["check", NAME]) == 0
     printed = capsys.readouterr().out

@@ -38,17 +38,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
 
 
 @pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: BuiltWheel, tiny: BuiltWheel) -> Path:
-    """Offer two tiny pipelines, one of them the default, and return the folder of their mirror."""
-    folder = tmp_path / "mirror"
-    publish(monkeypatch, folder, wheel, tiny)
-    return folder
+def file_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: BuiltWheel, tiny: BuiltWheel) -> Path:
+    """Make two tiny pipelines all that the catalog knows, one of them the default; return their mirror's folder."""
+    return publish(monkeypatch, tmp_path / "mirror", wheel, tiny)
 
 
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.mark.usefixtures("mirror")
+@pytest.mark.usefixtures("file_mirror")
 def test_install_prints_a_line(capsys: Capture, target: Path) -> None:
     """A cold install prints one line on stdout; what is under way is told on stderr."""
     assert main(["install"]) == 0
@@ -59,7 +57,7 @@ def test_install_prints_a_line(capsys: Capture, target: Path) -> None:
     assert err == "info: fetching en_core_web_sm 3.8.0 (0.0 MB)\n"
 
 
-@pytest.mark.usefixtures("mirror")
+@pytest.mark.usefixtures("file_mirror")
 def test_install_again(capsys: Capture, target: Path) -> None:
     """A second install finds the model, says so, changes nothing and has nothing to tell on stderr."""
     main(["install"])
@@ -72,7 +70,7 @@ def test_install_again(capsys: Capture, target: Path) -> None:
     assert snapshot(target, without=(), strict=True) == before
 
 
-@pytest.mark.usefixtures("mirror")
+@pytest.mark.usefixtures("file_mirror")
 def test_install_several(capsys: Capture) -> None:
     """Several models are a line each, in the order they were named."""
     assert main(["install", "en_tiny_sm==1.0.0", "en_core_web_sm"]) == 0
@@ -80,7 +78,7 @@ def test_install_several(capsys: Capture) -> None:
     assert [line.split("  ")[0] for line in lines] == ["en_tiny_sm 1.0.0", "en_core_web_sm 3.8.0"]
 
 
-@pytest.mark.usefixtures("mirror")
+@pytest.mark.usefixtures("file_mirror")
 def test_install_several_second_fails(capsys: Capture) -> None:
     """What was done before a failure is told, and the failure, too."""
     assert main(["install", "en_tiny_sm", "en_none", "en_core_web_sm"]) == 1
@@ -89,7 +87,7 @@ def test_install_several_second_fails(capsys: Capture) -> None:
     assert "error: the catalog has no pipeline named 'en_none'\n" in err
 
 
-@pytest.mark.usefixtures("mirror")
+@pytest.mark.usefixtures("file_mirror")
 def test_install_json(capsys: Capture, target: Path, wheel: BuiltWheel) -> None:
     """The JSON of an install is a list of facts, one item a model."""
     assert main(["install", "en_core_web_sm", "en_tiny_sm", "--json"]) == 0
@@ -99,7 +97,7 @@ def test_install_json(capsys: Capture, target: Path, wheel: BuiltWheel) -> None:
     assert facts[1]["path"] == str(target / "en_tiny_sm" / "en_tiny_sm-1.0.0")
 
 
-@pytest.mark.usefixtures("mirror")
+@pytest.mark.usefixtures("file_mirror")
 def test_check_prints_a_report(capsys: Capture, target: Path, wheel: BuiltWheel) -> None:
     """The report names pipeline, source, hash, place, phases, sentence and tokens."""
     assert main(["check"]) == 0
@@ -113,7 +111,7 @@ def test_check_prints_a_report(capsys: Capture, target: Path, wheel: BuiltWheel)
     assert err == "info: fetching en_core_web_sm 3.8.0 (0.0 MB)\n"
 
 
-@pytest.mark.usefixtures("mirror")
+@pytest.mark.usefixtures("file_mirror")
 def test_check_json(capsys: Capture) -> None:
     """The JSON of a check has the documented keys and a phase for each part of the work."""
     assert main(["check", "en_tiny_sm", "--json"]) == 0
@@ -294,7 +292,7 @@ def _target_is_a_file(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_failure(  # noqa: PLR0913, PLR0917 - a table of four columns by two choices
     capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
-    mirror: Path,
+    file_mirror: Path,
     hurdle: object,
     model: str,
     error: str,
@@ -304,7 +302,7 @@ def test_failure(  # noqa: PLR0913, PLR0917 - a table of four columns by two cho
 ) -> None:
     """A failure is status 1, nothing on stdout, and on stderr one line of what failed and one of what to do."""
     assert callable(hurdle)
-    hurdle(mirror, monkeypatch)
+    hurdle(file_mirror, monkeypatch)
     assert main([command, model, *options]) == 1
     out, err = capsys.readouterr()
     lines = err.splitlines()
@@ -318,9 +316,9 @@ def test_failure(  # noqa: PLR0913, PLR0917 - a table of four columns by two cho
     assert ("Traceback" in err) == ("--debug" in options)
 
 
-def test_failure_interrupted(capsys: Capture, monkeypatch: pytest.MonkeyPatch, mirror: Path) -> None:
+@pytest.mark.usefixtures("file_mirror")
+def test_failure_interrupted(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C is two lines and status 1, not a traceback."""
-    assert mirror.is_dir()
     _raise_while_loading(monkeypatch, KeyboardInterrupt())
     assert main(["check"]) == 1
     out, err = capsys.readouterr()
@@ -329,12 +327,10 @@ def test_failure_interrupted(capsys: Capture, monkeypatch: pytest.MonkeyPatch, m
     assert "Traceback" not in err
 
 
+@pytest.mark.usefixtures("file_mirror")
 @pytest.mark.parametrize("options", [[], ["--debug"]], ids=["plain", "debug"])
-def test_failure_unexpected(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch, mirror: Path, options: Sequence[str]
-) -> None:
+def test_failure_unexpected(capsys: Capture, monkeypatch: pytest.MonkeyPatch, options: Sequence[str]) -> None:
     """A fault nobody foresaw is two lines, whatever it says of itself; its traceback is there for the asking."""
-    assert mirror.is_dir()
     _raise_while_parsing(monkeypatch, RuntimeError("two\n  lines"))
     assert main(["check", *options]) == 1
     out, err = capsys.readouterr()
@@ -346,7 +342,7 @@ def test_failure_unexpected(
     assert ("Traceback" in err) == bool(options)
 
 
-@pytest.mark.usefixtures("mirror")
+@pytest.mark.usefixtures("file_mirror")
 def test_debug_logs(capsys: Capture) -> None:
     """With --debug the log is on stderr, and stdout still has the result alone."""
     assert main(["install", "--debug"]) == 0
@@ -354,9 +350,9 @@ def test_debug_logs(capsys: Capture) -> None:
     assert (out.count("\n"), "debug: installed en_core_web_sm 3.8.0 from release" in err) == (1, True)
 
 
-def test_stdout_replaced(mirror: Path) -> None:
+@pytest.mark.usefixtures("file_mirror")
+def test_stdout_replaced() -> None:
     """A caller who put something of their own in the place of stdout, as a notebook does, gets the result there."""
-    assert mirror.is_dir()
     with contextlib.redirect_stdout(io.StringIO()) as out:
         assert main(["pin", "en_tiny_sm"]) == 0
     assert out.getvalue().startswith('ModelPin("en_tiny_sm", "1.0.0", ')

@@ -31,22 +31,15 @@ KEYS = {"name", "version", "sha256", "source", "path", "downloaded_bytes"}
 
 
 @pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: BuiltWheel) -> Path:
-    """Offer the wheel, and return the folder of its mirror."""
-    publish(monkeypatch, tmp_path / "mirror", wheel)
-    return tmp_path / "mirror"
-
-
-@pytest.fixture
-def dest(tmp_path: Path, mirror: Path) -> Path:
+def dest(tmp_path: Path, file_mirror: Path) -> Path:
     """Return a wheelhouse that holds the wheel; the mirror it came from is gone."""
     folder = tmp_path / "wheels"
     assert main(["fetch", NAME, "--dest", str(folder)]) == 0
-    mirror.rename(mirror.with_name("gone"))
+    file_mirror.rename(file_mirror.with_name("gone"))
     return folder
 
 
-@pytest.mark.usefixtures("mirror")
+@pytest.mark.usefixtures("file_mirror")
 def test_fetch_lays_out_the_release_tree(capsys: Capture, tmp_path: Path, wheel: BuiltWheel, target: Path) -> None:
     """The wheel lies where a mirror has it, a link to it at the top, nothing else; a line tells so."""
     dest = tmp_path / "new" / "wheels"
@@ -55,7 +48,7 @@ def test_fetch_lays_out_the_release_tree(capsys: Capture, tmp_path: Path, wheel:
     path = dest / f"{NAME}-1.0.0" / FILE
     assert out == f"{NAME} 1.0.0  release  {path}\n"
     assert err == f"info: fetching {NAME} 1.0.0 (0.0 MB)\n"
-    assert path.read_bytes() == wheel.path.read_bytes()
+    assert path.read_bytes() == wheel.content
     assert sorted(dest.rglob("*")) == [path.parent, path, dest / FILE]
     assert (dest / FILE).readlink() == path.relative_to(dest)
     assert not target.exists()
@@ -70,7 +63,7 @@ def test_fetch_again(capsys: Capture, dest: Path) -> None:
     assert snapshot(dest, without=(), strict=True) == before
 
 
-@pytest.mark.usefixtures("mirror")
+@pytest.mark.usefixtures("file_mirror")
 def test_fetch_json(capsys: Capture, tmp_path: Path, wheel: BuiltWheel) -> None:
     """The JSON is a list of facts, an item a wheel."""
     assert main(["fetch", NAME, f"{NAME}==1.0.0", "--dest", str(tmp_path / "wheels"), "--json"]) == 0
@@ -80,9 +73,9 @@ def test_fetch_json(capsys: Capture, tmp_path: Path, wheel: BuiltWheel) -> None:
     assert first["path"] == str(tmp_path / "wheels" / f"{NAME}-1.0.0" / FILE)
 
 
-def test_fetch_relative_dest(capsys: Capture, mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("file_mirror")
+def test_fetch_relative_dest(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DIR may be relative to the working directory; what is printed is absolute."""
-    assert mirror.is_dir()
     monkeypatch.chdir(tmp_path)
     assert main(["fetch", NAME, "--dest", "wheels"]) == 0
     assert capsys.readouterr().out.endswith(f"  {tmp_path / 'wheels' / f'{NAME}-1.0.0' / FILE}\n")
@@ -156,24 +149,24 @@ def test_fetch_from_a_wheelhouse(capsys: Capture, dest: Path, tmp_path: Path, mo
     assert (tmp_path / "second" / FILE).is_file()
 
 
+@pytest.mark.usefixtures("file_mirror")
 @pytest.mark.parametrize("at_top", [False, True], ids=["in the tree", "at the top"])
-def test_fetch_replaces_altered(at_top: bool, mirror: Path, tmp_path: Path, wheel: BuiltWheel) -> None:  # noqa: FBT001 - a column
+def test_fetch_replaces_altered(at_top: bool, tmp_path: Path, wheel: BuiltWheel) -> None:  # noqa: FBT001 - a column
     """Other bytes under the wheel's name, in the tree or at the top, give way to the pinned ones."""
     dest = tmp_path / "wheels"
-    assert mirror.is_dir()
     altered(wheel, dest if at_top else dest / f"{NAME}-1.0.0")
     assert main(["fetch", NAME, "--dest", str(dest)]) == 0
     for path in (dest / FILE, dest / f"{NAME}-1.0.0" / FILE):
-        assert path.read_bytes() == wheel.path.read_bytes()
+        assert path.read_bytes() == wheel.content
 
 
-def test_fetch_keeps_what_else_is_there(mirror: Path, tmp_path: Path, wheel: BuiltWheel) -> None:
+@pytest.mark.usefixtures("file_mirror")
+def test_fetch_keeps_what_else_is_there(tmp_path: Path, wheel: BuiltWheel) -> None:
     """A good copy at the top stays a file of its own, and other files are not touched."""
     dest = tmp_path / "wheels"
     dest.mkdir()
-    (dest / FILE).write_bytes(wheel.path.read_bytes())
+    (dest / FILE).write_bytes(wheel.content)
     (dest / "notes.txt").write_text("mine", "utf-8")
-    assert mirror.is_dir()
     assert main(["fetch", NAME, "--dest", str(dest)]) == 0
     assert not (dest / FILE).is_symlink()
     assert (dest / "notes.txt").read_text("utf-8") == "mine"
@@ -198,14 +191,14 @@ def test_fetch_fails(  # noqa: PLR0913, PLR0917 - a table of two by two
     error: str,
     is_there: bool,  # noqa: FBT001 - a column
     capsys: Capture,
-    mirror: Path,
+    file_mirror: Path,
     tmp_path: Path,
 ) -> None:
     """After a failure there is nothing that was not there before, not even the folder."""
     dest = tmp_path / "deep" / "wheels"
     if is_there:
         dest.mkdir(parents=True)
-    spoil(mirror)
+    spoil(file_mirror)
     assert main(["fetch", NAME, "--dest", str(dest)]) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -236,9 +229,9 @@ def test_fetch_interrupted(tmp_path: Path, server: ModelServer, monkeypatch: pyt
     assert not (tmp_path / "wheels").exists()
 
 
-def test_fetch_sweeps_after_a_kill(mirror: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("file_mirror")
+def test_fetch_sweeps_after_a_kill(tmp_path: Path) -> None:
     """What a killed fetch left in DIR is gone after the next one."""
-    assert mirror.is_dir()
     work = tmp_path / "wheels" / WORK
     code = (
         "import os, pathlib, sys, modelboot._install.stage as s\n"
@@ -260,7 +253,7 @@ def test_fetch_resumes_after_a_kill(server: ModelServer, tmp_path: Path, monkeyp
     wheel = small_wheel(tmp_path / "built", tampering=Tampering(extra=filler))
     publish(monkeypatch, tmp_path / "mirror", wheel, size_mb=4)
     monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
-    path, body = f"/{NAME}-1.0.0/{FILE}", wheel.path.read_bytes()
+    path, body = f"/{NAME}-1.0.0/{FILE}", wheel.content
     server.serve(
         path, Reply(body=body, stall="body", cut_after_bytes=2 << 20, ranged=True), Reply(body=body, ranged=True)
     )
@@ -325,10 +318,10 @@ print(told.getvalue(), end="")
 """
 
 
+@pytest.mark.usefixtures("file_mirror")
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
-def test_fetch_disk_full(mirror: Path, tmp_path: Path, wheel: BuiltWheel) -> None:
+def test_fetch_disk_full(tmp_path: Path, wheel: BuiltWheel) -> None:
     """A full disk, for which a limit on files stands in, is told of a fetch, not of an install, and leaves nothing."""
-    assert mirror.is_dir()
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))"
     command = [sys.executable, "-B", "-c", f"{limit}\n{FETCH}", str(tmp_path / "wheels"), NAME, "1.0.0", wheel.sha256]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -340,9 +333,9 @@ def test_fetch_disk_full(mirror: Path, tmp_path: Path, wheel: BuiltWheel) -> Non
     assert not (tmp_path / "wheels").exists()
 
 
-def test_fetch_dest_is_a_file(capsys: Capture, mirror: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("file_mirror")
+def test_fetch_dest_is_a_file(capsys: Capture, tmp_path: Path) -> None:
     """A DIR that is a file is told as such, and the file stays."""
-    assert mirror.is_dir()
     file = tmp_path / "file"
     file.write_text("mine", "utf-8")
     assert main(["fetch", NAME, "--dest", str(file)]) == 1

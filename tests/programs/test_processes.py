@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.children import pin_arguments
 from support.folders import names
 from support.races import Race, run
 from support.server import Reply
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def race(tiny: BuiltWheel, server: ModelServer, tmp_path: Path) -> Race:
     """Return a race of eight programs for the tiny pipeline, which the server takes a second to send."""
-    server.serve(f"/{tiny.path.name}", Reply(body=tiny.path.read_bytes(), drip_bytes_per_s=tiny.size_bytes))
-    pin = [tiny.name, tiny.version, tiny.sha256, f"{server.url}/{tiny.path.name}"]
-    return Race(pin=pin, folder=str(tmp_path), programs=8, processes=1)
+    pin = server.publish(tiny, Reply(body=tiny.content, drip_bytes_per_s=tiny.size_bytes))
+    return Race(pin=pin_arguments(pin), folder=str(tmp_path), programs=8, processes=1)
 
 
 def test_ensure_model_in_8_processes_downloads_once(race: Race, server: ModelServer) -> None:

@@ -38,13 +38,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
     return build_wheel(tmp_path_factory.mktemp("wheel"), name="en_core_web_sm", version="3.8.0")
 
 
-def served(wheel: BuiltWheel, server: ModelServer, *replies: Reply) -> ModelPin:
-    """Put a wheel on the server, at its pace or by these replies, and return its pin."""
-    path = f"/{wheel.path.name}"
-    server.serve(path, *(replies or [Reply(body=wheel.path.read_bytes())]))
-    return wheel.pin_at(f"{server.url}{path}")
-
-
 def library(interpreter: Path) -> Path:
     """Return the folder an environment keeps its packages in."""
     (folder,) = interpreter.parents[1].glob("lib/python*/site-packages")
@@ -89,8 +82,8 @@ def parallel_suites(folder: Path, env: dict[str, str]) -> list[int]:
 )
 def test_story_1_parallel_test_suite(repeats: int, wheel: BuiltWheel, server: ModelServer, tmp_path: Path) -> None:
     """Story 1, "Parallel test suite": all pass, one request, two entries in the target and no leftovers."""
-    slow = Reply(body=wheel.path.read_bytes(), drip_bytes_per_s=wheel.size_bytes)
-    pin = served(wheel, server, slow)
+    slow = Reply(body=wheel.content, drip_bytes_per_s=wheel.size_bytes)
+    pin = server.publish(wheel, slow)
     (tmp_path / "test_app.py").write_text(SUITE, "utf-8")
     for number in range(1, repeats + 1):
         target = tmp_path / f"target{number}"
@@ -165,7 +158,7 @@ def test_story_3_uv_environment_without_pip(wheel: BuiltWheel, server: ModelServ
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if uv is None:
         pytest.skip("there is no uv here")
-    pin, interpreter = served(wheel, server), make_env(tmp_path / "env", uv=uv)
+    pin, interpreter = server.publish(wheel), make_env(tmp_path / "env", uv=uv)
     before = snapshot(library(interpreter))
     env = in_env(interpreter, PATH="", MODELBOOT_INDEX="1")
     done = subprocess.run(
@@ -217,9 +210,9 @@ def test_story_5_killed_half_way(
     moment: tuple[str, str, str], wheel: BuiltWheel, server: ModelServer, target: Path
 ) -> None:
     """Story 5, "Killed half way": the next plain call loads the pinned version, and a waiting sibling goes on."""
-    whole = Reply(body=wheel.path.read_bytes())
+    whole = Reply(body=wheel.content)
     in_transfer = moment == KILLS["transfer"]
-    pin = served(wheel, server, Reply(body=whole.body, stall="body") if in_transfer else whole, whole)
+    pin = server.publish(wheel, Reply(body=whole.body, stall="body") if in_transfer else whole, whole)
     victim = subprocess.Popen(command(KILLED, *pin_arguments(pin), *moment), env=environment({}))
     sibling = None
     if in_transfer:
@@ -252,7 +245,7 @@ def test_story_6_old_model_lying_around(  # noqa: PLR0913, PLR0917 - all are fix
     monkeypatch.syspath_prepend(str(target))
     old = build_wheel(tmp_path / "old", name=wheel.name, version="3.7.1").pin
     assert get_nlp(old).meta["version"] == "3.7.1"
-    nlp = get_nlp(served(wheel, server))
+    nlp = get_nlp(server.publish(wheel))
     assert nlp.meta["version"] == "3.8.0"
     assert sys.modules[wheel.name].__version__ == "3.8.0"
     pip = [sys.executable, "-m", "pip", "list", "--path", str(target), "--format=json"]
@@ -272,7 +265,7 @@ def test_story_9_two_users_one_box(wheel: BuiltWheel, server: ModelServer) -> No
     """Story 9, "Two users, one box": neither waits for the other, and a planted symlink's target is untouched."""
     skip_unless_other_user()
     alice_id, bob_id = OTHER, OTHER - 1
-    body = wheel.path.read_bytes()
+    body = wheel.content
     server.serve("/alice/en_core_web_sm.whl", Reply(body=body, drip_bytes_per_s=wheel.size_bytes // 3))
     server.serve("/bob/en_core_web_sm.whl", Reply(body=body))
     with public_folder() as folder:
@@ -333,9 +326,9 @@ def test_story_10_long_test_run_on_a_dead_network(wheel: BuiltWheel, monkeypatch
     monkeypatch.setenv("MODELBOOT_TIMEOUT", "1")
     monkeypatch.setenv("MODELBOOT_RETRIES", "0")
     with ModelServer() as closed:
-        dead = served(wheel, closed)
+        dead = closed.publish(wheel)
     with ModelServer() as server:
-        stalled = served(wheel, server, Reply(stall="headers"), Reply(body=wheel.path.read_bytes()))
+        stalled = server.publish(wheel, Reply(stall="headers"), Reply(body=wheel.content))
         for pin, cause in ((dead, "refused"), (stalled, "timed out|no byte|no answer|s without")):
             get_nlp.cache_clear()
             started = time.monotonic()

@@ -92,7 +92,7 @@ def test_scratch_is_gone_before_the_commit(
     pin: ModelPin, wheel: BuiltWheel, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the model appears its wheel is gone from the work folder: a crash right then leaves no copy behind."""
-    content, rename, seen = wheel.path.read_bytes(), os.rename, {"unpacked": 0, "commits": 0, "committed": 0}
+    content, rename, seen = wheel.content, os.rename, {"unpacked": 0, "commits": 0, "committed": 0}
 
     def copies() -> int:
         return sum(path.is_file() and path.read_bytes() == content for path in target.rglob("*"))

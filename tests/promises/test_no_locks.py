@@ -194,8 +194,7 @@ def test_killed_holder_frees_the_others_at_once(
     """A holder is killed in the middle of its download: who waits for it goes on, and its stage is swept."""
     monkeypatch.setattr(model_lock, "LOG_EVERY_S", 0.05)
     path = f"/{tiny.path.name}"
-    server.serve(path, Reply(body=tiny.path.read_bytes(), stall="body"), Reply(body=tiny.path.read_bytes()))
-    pin = tiny.pin_at(f"{server.url}{path}")
+    pin = server.publish(tiny, Reply(body=tiny.content, stall="body"), Reply(body=tiny.content))
     waiting, logger, results = Waiting(), logging.getLogger("modelboot"), []
     logger.addHandler(waiting)
     logger.setLevel(logging.INFO)

@@ -23,8 +23,7 @@ from support.children import (
     skip_unless_other_user,
 )
 from support.folders import dist_infos, is_complete, leftovers, modes, snapshot
-from support.server import Reply
-from support.wheels import OLDER, VERSION, BuiltWheel, build_wheel, small_wheel
+from support.wheels import DIST_INFO, OLDER, BuiltWheel, build_wheel, small_wheel
 
 if TYPE_CHECKING:
     from support.server import ModelServer
@@ -48,11 +47,9 @@ def open_to_all() -> Iterator[Path]:
 
 
 @pytest.fixture
-def served(server: ModelServer, tmp_path: Path) -> ModelPin:
+def served(server: ModelServer, wheel: BuiltWheel) -> ModelPin:
     """Return the pin of a small wheel that the server has."""
-    wheel = small_wheel(tmp_path / "served")
-    server.serve(f"/{wheel.path.name}", Reply(body=wheel.path.read_bytes()))
-    return wheel.pin_at(f"{server.url}/{wheel.path.name}")
+    return server.publish(wheel)
 
 
 def ensure_as_other(pin: ModelPin, *, executable: str | None = None, **env: str | None) -> str:
@@ -137,9 +134,8 @@ def test_environment_that_may_not_be_written_gives_way_to_the_user_site(served: 
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077], ids=["022", "077"])
-def test_modes_are_those_pip_gives(umask: int, tmp_path: Path) -> None:
+def test_modes_are_those_pip_gives(umask: int, wheel: BuiltWheel, tmp_path: Path) -> None:
     """Files and folders get the rights that pip gives them under the same umask, in a target and in the store."""
-    wheel = small_wheel(tmp_path / "wheel")
     pin, name = wheel.pin, f"{wheel.name}-{wheel.version}.dist-info"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--no-index"]
     options = ["--disable-pip-version-check", "--target", str(tmp_path / "pip"), str(wheel.path)]
@@ -152,9 +148,9 @@ def test_modes_are_those_pip_gives(umask: int, tmp_path: Path) -> None:
     assert {mode for path, mode in modes(ours, name).items() if path not in theirs} <= {f"{0o666 & ~umask:o}"}
 
 
-def test_store_under_umask_022_can_be_read_by_all(tmp_path: Path) -> None:
+def test_store_under_umask_022_can_be_read_by_all(pin: ModelPin, tmp_path: Path) -> None:
     """What is published into the store in one rename has not the rights of a private temporary folder."""
-    target, pin = tmp_path / "target", small_wheel(tmp_path / "wheel").pin
+    target = tmp_path / "target"
     (target / f"{pin.name}-0.1.dist-info").mkdir(parents=True)  # nobody's: the place is taken
     done = python(ENSURE, *pin_arguments(pin), umask=0o022, env={"MODELBOOT_TARGET": str(target)})
     assert done.stdout.startswith(f"release {tmp_path / 'home'}")
@@ -168,8 +164,8 @@ def test_store_under_umask_022_can_be_read_by_all(tmp_path: Path) -> None:
 
 @pytest.fixture
 def old(tmp_path: Path) -> BuiltWheel:
-    """Return version 0.9.0 of the tiny pipeline."""
-    return build_wheel(tmp_path / "old", version="0.9.0")
+    """Return an older version of the tiny pipeline."""
+    return build_wheel(tmp_path / "old", version=OLDER)
 
 
 @pytest.fixture
@@ -269,9 +265,9 @@ def test_same_version_of_another_wheel_is_not_used(tiny_pin: ModelPin, target: P
     assert not (target / "en_tiny_sm" / "en_tiny_sm-1.0.0" / "marker.txt").exists()
 
 
-def test_versions_replace_one_another_upwards_only(target: Path, tmp_path: Path) -> None:
+def test_versions_replace_one_another_upwards_only(pin: ModelPin, target: Path, tmp_path: Path) -> None:
     """Old, new, old, new: one folder of the target, one of the store, and no further download."""
-    old, new = (small_wheel(tmp_path / version, version).pin for version in (OLDER, VERSION))
-    sources = [ensure_model(pin).source for pin in (old, new, old, new, old)]
+    old = small_wheel(tmp_path / "old", OLDER).pin
+    sources = [ensure_model(one).source for one in (old, pin, old, pin, old)]
     assert sources == ["release", "release", "release", "present", "present"]
-    assert dist_infos(target) == [f"{new.name}-{VERSION}.dist-info"]
+    assert dist_infos(target) == [DIST_INFO]

@@ -38,7 +38,7 @@ def race_on_slow_origin(
     wheel: BuiltWheel, server: ModelServer, folder: Path, *, wire_s: float, **size: object
 ) -> tuple[Race, list[list[Answer]]]:
     """Run a race for a wheel that takes so many seconds over the wire; each round has a URL of its own."""
-    slow = Reply(body=wheel.path.read_bytes(), drip_bytes_per_s=int(wheel.size_bytes / wire_s))
+    slow = Reply(body=wheel.content, drip_bytes_per_s=int(wheel.size_bytes / wire_s))
     race = Race(
         pin=[wheel.name, wheel.version, wheel.sha256, f"{server.url}/round{{round}}/{wheel.path.name}"],
         folder=str(folder),
@@ -73,10 +73,15 @@ def judge(race: Race, answers: list[list[Answer]], server: ModelServer, count: C
     ],
 )
 def test_many_at_once_cost_one_request(  # noqa: PLR0913, PLR0917 - three of them are the case
-    processes: int, threads: int, rounds: int, server: ModelServer, tmp_path: Path, count: Callable[..., None]
+    processes: int,
+    threads: int,
+    rounds: int,
+    wheel: BuiltWheel,
+    server: ModelServer,
+    tmp_path: Path,
+    count: Callable[..., None],
 ) -> None:
     """Processes and threads behind a barrier on a slow origin: one request a round, everyone has the model."""
-    wheel = small_wheel(tmp_path / "wheel")
     size = {"processes": processes, "threads": threads, "rounds": rounds}
     race, answers = race_on_slow_origin(wheel, server, tmp_path, wire_s=0.3, **size)
     judge(race, answers, server, count, "racers on a slow origin")
@@ -112,10 +117,8 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_of_a_pool_all_load(method: str, tiny: BuiltWheel, server: ModelServer, tmp_path: Path) -> None:
     """Workers of multiprocessing, forked or spawned, ask for a model that is not there: all load it, one request."""
-    script, path = tmp_path / "pool.py", f"/{tiny.path.name}"
+    script, pin = tmp_path / "pool.py", pin_arguments(server.publish(tiny))
     script.write_text(POOL, "utf-8")
-    server.serve(path, Reply(body=tiny.path.read_bytes()))
-    pin = pin_arguments(tiny.pin_at(f"{server.url}{path}"))
     done = python("import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')", str(script), method, *pin)
     if method == "spawn":  # its workers import the main program by its path
         done = subprocess.run(
@@ -128,7 +131,7 @@ def test_workers_of_a_pool_all_load(method: str, tiny: BuiltWheel, server: Model
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)
     assert [answer[:2] for answer in answers] == [["1.0.0", 2]] * 4
-    assert server.count(path) == 1
+    assert len(server.requests) == 1
     assert leftovers(tmp_path / "target", tiny.pin) == []
 
 
@@ -186,11 +189,11 @@ def test_model_loaded_before_a_fork_is_the_children_s_too(tiny_pin: ModelPin) ->
 def test_interrupt_leaves_nothing_behind(
     replacing: bool,  # noqa: FBT001 - a case
     every: int,
+    pin: ModelPin,
     tmp_path: Path,
     count: Callable[..., None],
 ) -> None:
     """Ctrl-C at any moment: the old or the new model complete or none, no stage, and the next call succeeds."""
-    pin = small_wheel(tmp_path / "new").pin
     before = small_wheel(tmp_path / "old", OLDER).pin if replacing else None
     *moments, last = interrupts.run(pin, every=every, before=before)
     count(
@@ -227,8 +230,8 @@ def test_users_with_one_temporary_folder_do_not_wait_for_each_other(server: Mode
         wheel = small_wheel(folder / "wheel")
         (folder / "tmp").mkdir()
         (folder / "tmp").chmod(0o1777)
-        server.serve(f"/alice/{wheel.path.name}", Reply(body=wheel.path.read_bytes(), stall="body"))
-        server.serve(f"/bob/{wheel.path.name}", Reply(body=wheel.path.read_bytes()))
+        server.serve(f"/alice/{wheel.path.name}", Reply(body=wheel.content, stall="body"))
+        server.serve(f"/bob/{wheel.path.name}", Reply(body=wheel.content))
 
         def settings(name: str, user: int) -> dict[str, str | None]:
             target, home = owned(folder / name, user), owned(folder / f"home-{name}", user)

@@ -16,7 +16,6 @@ import pytest
 from modelboot import ModelPin, ensure_model
 from support.children import TIMEOUT_S, command, environment, pin_arguments
 from support.folders import dist_infos, is_complete, leftovers, snapshot
-from support.server import Reply
 from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, small_wheel
 
 if TYPE_CHECKING:
@@ -184,9 +183,7 @@ print("loaded", nlp.meta["version"], flush=True)
 
 def test_racers_that_found_the_same_damage_repair_it_once(tiny: BuiltWheel, target: Path, server: ModelServer) -> None:
     """Two processes find the same altered file, then get the lock one after the other: one fetches, both load."""
-    path = f"/{tiny.path.name}"
-    server.serve(path, Reply(body=tiny.path.read_bytes()))
-    pin = tiny.pin_at(f"{server.url}{path}")
+    pin = server.publish(tiny)
     ensure_model(tiny.pin)
     config = target / pin.name / f"{pin.name}-{pin.version}" / "config.cfg"
     config.write_bytes(b"\xc1" * config.stat().st_size)
@@ -204,6 +201,6 @@ def test_racers_that_found_the_same_damage_repair_it_once(tiny: BuiltWheel, targ
                 racer.wait()
     assert ["config.cfg" in line for line in found] == [True, True]
     assert said == [f"loaded {pin.version}\n"] * 2
-    assert server.count(path) == 1
+    assert len(server.requests) == 1
     assert is_complete(target, pin)
     assert leftovers(target, pin) == []

@@ -19,7 +19,6 @@ from _pytest.mark.structures import ParameterSet
 from modelboot import InstallError, LoadError, ModelPin, ensure_model, get_nlp
 from support.children import OTHER, owned, pin_arguments, public_folder, python, skip_unless_other_user
 from support.folders import dist_infos, is_complete, leftovers, snapshot
-from support.server import Reply
 from support.wheels import BuiltWheel, build_wheel
 
 if TYPE_CHECKING:
@@ -291,10 +290,8 @@ def refusing(really: Callable[..., Any], number: int, folder: Path) -> Callable[
 @pytest.fixture
 def far(tiny: BuiltWheel, target: Path, server: ModelServer) -> tuple[Model, ModelServer]:
     """Return an installed model whose wheel could be fetched again, from a server that would know."""
-    path = f"/{tiny.path.name}"
-    server.serve(path, Reply(body=tiny.path.read_bytes()))
     ensure_model(tiny.pin)
-    return Model(target, tiny.pin_at(f"{server.url}{path}")), server
+    return Model(target, server.publish(tiny)), server
 
 
 @pytest.mark.parametrize("call", ["stat", "open"])

@@ -1,12 +1,13 @@
 """Helpers of the tests. Where to look first.
 
 I need ...                                            -> use ...
-a model's wheel and its pin                           -> the fixtures `wheel`, `pin`; wheels.small_wheel
+a wheel, and its pin                                  -> the fixtures `wheel`, `pin`; wheels.small_wheel
 a wheel of a pipeline that loads                      -> the fixtures `tiny`, `tiny_pin`; wheels.build_wheel
 an older, a large, an altered wheel                   -> wheels.small_wheel, wheels.large_wheel, wheels.altered
 a wheel that breaks the archive policy                -> wheels.BREACHES, wheels.Tampering
-an official pipeline                                  -> real.real_wheel_in
+an official wheel                                     -> the fixture `real_wheel`
 a server that does as it is told                      -> the fixture `server`; server.Reply
+a mirror that has the wheel                           -> the fixture `mirror`: the server; `file_mirror`: a folder
 nginx, squid, tinyproxy and certificates              -> peers
 a catalog and a mirror of my own                      -> sources.publish
 a package index of my own                             -> sources.publish_to_index, sources.point_pip_at

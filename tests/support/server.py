@@ -22,6 +22,9 @@ from urllib.parse import unquote, urlsplit
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from modelboot import ModelPin
+    from support.wheels import BuiltWheel
+
 _CHUNK_BYTES = 64 * 1024
 _DRIPS_PER_S = 20
 # Linger on, for no time: closing drops what is unsent and sends a reset.
@@ -150,6 +153,20 @@ class ModelServer:
         """
         with self._script.changed:
             self._script.replies[path] = list(replies)
+
+    def publish(self, wheel: BuiltWheel, *replies: Reply) -> ModelPin:
+        """Answer for a wheel, under its file name.
+
+        Args:
+            wheel: The wheel.
+            replies: As in `serve`; the wheel itself when there are none.
+
+        Returns:
+            The wheel's pin, at its URL here.
+        """
+        path = f"/{wheel.path.name}"
+        self.serve(path, *(replies or [Reply(body=wheel.content)]))
+        return wheel.pin_at(f"{self.url}{path}")
 
     def tree(self, folder: Path) -> None:
         """Serve a folder's files under "/" with ETag and ranges, where no reply is scripted."""

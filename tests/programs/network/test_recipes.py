@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.peers import Authority, Peer, Site, nginx, squid
-from support.real import NAME, real_wheel_in
+from support.real import NAME
 from support.server import ModelServer
 from support.sources import publish_to_index
 
@@ -34,18 +34,12 @@ LOGIN_ENDS = "password@"
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
-    """Return the real wheel, whose bytes the recipes' commands insist on."""
-    return real_wheel_in(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, wheel: BuiltWheel) -> Path:
+def site(tmp_path_factory: pytest.TempPathFactory, real_wheel: BuiltWheel) -> Path:
     """Return a web server's root with the wheel where the official host, and where the mirror has it."""
     root = tmp_path_factory.mktemp("site")
     for tree in (RELEASES, "models"):
         (root / tree / PATH).parent.mkdir(parents=True)
-        (root / tree / PATH).symlink_to(wheel.path)
+        (root / tree / PATH).symlink_to(real_wheel.path)
     return root
 
 
@@ -106,7 +100,7 @@ def test_recipe(  # noqa: PLR0913, PLR0917 - three columns and what they work on
     source: str,
     site: Path,
     authority: Authority,
-    wheel: BuiltWheel,
+    real_wheel: BuiltWheel,
     peers: ExitStack,
     target: Path,
     tmp_path: Path,
@@ -114,7 +108,7 @@ def test_recipe(  # noqa: PLR0913, PLR0917 - three columns and what they work on
     """Run as written, with the hosts of its example replaced, it installs the model from the source it is about."""
     (script,) = [text for text in RECIPES if f"export {recipe}=" in text]
     env = _clean_environment()
-    for old, new in play(site, authority, wheel, peers, env).items():
+    for old, new in play(site, authority, real_wheel, peers, env).items():
         assert script.count(old) == 1, f"the recipe has {old!r} no more"
         script = script.replace(old, new)
     assert "example" not in script

@@ -136,7 +136,7 @@ def test_unpack_damaged_member(wheel: BuiltWheel, built: Path, damage: bytes) ->
     member = f"{NAME}/{NAME}-{VERSION}/config.cfg"
     with zipfile.ZipFile(wheel.path) as archive:
         start = archive.getinfo(member).header_offset + 30 + len(member)
-    content = bytearray(wheel.path.read_bytes())
+    content = bytearray(wheel.content)
     content[start : start + len(damage)] = damage
     wheel.path.write_bytes(content)
     with pytest.raises(InstallError, match=r"decompressing|CRC") as refused:
@@ -225,7 +225,7 @@ def test_unpack_modes_follow_umask(wheel: BuiltWheel, built: Path, umask: int) -
 def test_unpack_arbitrary_file_name(tmp_path: Path, wheel: BuiltWheel, built: Path, name: str) -> None:
     """What the wheel's file is called does not matter: its hash says what it is."""
     copy = tmp_path / name
-    copy.write_bytes(wheel.path.read_bytes())
+    copy.write_bytes(wheel.content)
     unpack(copy, PIN, built)
     assert record(built)
 

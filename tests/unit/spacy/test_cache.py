@@ -193,7 +193,7 @@ def test_get_nlp_many_spellings_forgotten(tiny_pin: ModelPin) -> None:
 
 def test_get_nlp_threads_at_once(tiny: BuiltWheel, web_pin: ModelPin, server: ModelServer, loads: list[Path]) -> None:
     """Threads that ask at once, in different spellings, wait for one download and one load and share the object."""
-    server.serve(PATH, Reply(body=tiny.path.read_bytes(), drip_bytes_per_s=100_000))
+    server.serve(PATH, Reply(body=tiny.content, drip_bytes_per_s=100_000))
     barrier = threading.Barrier(THREADS)
 
     def ask(thread: int) -> Language:
@@ -237,7 +237,7 @@ def test_get_nlp_failure_of_any_components(web_pin: ModelPin, server: ModelServe
 
 def test_get_nlp_failure_is_no_result(tiny: BuiltWheel, web_pin: ModelPin, server: ModelServer) -> None:
     """Once the failure is forgotten, the call gives the model."""
-    server.serve(PATH, Reply(404), Reply(body=tiny.path.read_bytes()))
+    server.serve(PATH, Reply(404), Reply(body=tiny.content))
     _failure(web_pin)
     get_nlp.cache_clear()
     assert get_nlp(web_pin).meta["version"] == "1.0.0"
