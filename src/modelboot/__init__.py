@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from modelboot import errors
     from modelboot._install.ensure import InstalledModel
     from modelboot._pin import ModelPin
-    from modelboot._spacy.cache import Cached as CachedFunction
-    from modelboot._spacy.cache import CacheInfo
+    from modelboot._spacy.cache import CachedFunction, CacheInfo
     from modelboot.errors import (
         DownloadError,
         HashMismatchError,

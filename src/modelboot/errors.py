@@ -262,12 +262,12 @@ class HashMismatchError(DownloadError):
 
 
 Action = Literal["fetch", "install", "uninstall"]
-Fault = Literal["archive", "busy", "owner", "rights", "space", "system"]
+Fault = Literal["archive", "busy", "owner", "permissions", "space", "system"]
 
 _ERRNO_FAULTS: dict[int | None, Fault] = {
-    errno.EACCES: "rights",
-    errno.EPERM: "rights",
-    errno.EROFS: "rights",
+    errno.EACCES: "permissions",
+    errno.EPERM: "permissions",
+    errno.EROFS: "permissions",
     errno.ENOSPC: "space",
     errno.EDQUOT: "space",
     errno.EFBIG: "space",
@@ -277,15 +277,17 @@ _INSTALL_HINTS: dict[Fault, str] = {
     "archive": "this wheel cannot be installed by modelboot; rebuild it with `spacy package` and pin the new hash",
     "busy": "wait for the other process or end it; MODELBOOT_DEADLINE sets how long to wait, in seconds",
     "owner": "modelboot removes only what it installed; use the program that did, or move your own files away first",
-    "rights": "run as a user who may write there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder you may write",
-    "space": "free some space there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder on another file system",
+    "permissions": (
+        "run as a user who may write there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder you may write to"
+    ),
+    "space": "free some disk space there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder on another file system",
     "system": "nothing was changed; fix the cause named above and run it again",
 }
 
 
 @dataclass(kw_only=True, eq=False)
 class InstallError(ModelbootError):
-    """The verified wheel could not be put in place: rights, room, another process, or the archive itself."""
+    """The verified wheel could not be put in place: permissions, disk space, another process, or the archive itself."""
 
     model: str
     """Name and version of the pipeline."""
@@ -298,7 +300,7 @@ class InstallError(ModelbootError):
 
     @classmethod
     def from_os_error(cls, error: OSError, *, model: str, path: str, action: Action = "install") -> InstallError:
-        """Word what the operating system refused.
+        """Describe what the operating system refused.
 
         Args:
             error: The refusal; the file it names wins over `path`.
@@ -313,14 +315,14 @@ class InstallError(ModelbootError):
 
     @property
     def message(self) -> str:
-        """Name model, place and reason."""
+        """Name model, path and reason."""
         return f"could not {self.action} {self.model}: {self.path}: {self.reason}"
 
     @property
     def hint(self) -> str:
-        """What mends this kind of fault."""
-        if self.action == "fetch" and self.fault in {"rights", "space"}:
-            return "name another folder with --dest, one you may write and that has room"
+        """What to do about this kind of fault."""
+        if self.action == "fetch" and self.fault in {"permissions", "space"}:
+            return "name another folder with --dest, one you may write to, with enough disk space"
         return _INSTALL_HINTS[self.fault]
 
 
@@ -337,7 +339,7 @@ class LoadError(ModelbootError):
 
     @property
     def message(self) -> str:
-        """Name model, place and what spaCy said."""
+        """Name model, path and what spaCy said."""
         return f"could not load {self.model} from {self.path}: {self.reason}"
 
     @property

@@ -302,7 +302,7 @@ def test_fetch_unwritable_dest(wheel: BuiltWheel) -> None:
     status, error, hint = answer.splitlines()
     assert status == "1"
     assert error == f"error: could not fetch {NAME} 1.0.0: {folder / 'wheels'}: Permission denied"
-    assert hint == "hint: name another folder with --dest, one you may write and that has room"
+    assert hint == "hint: name another folder with --dest, one you may write to, with enough disk space"
 
 
 UNWRITABLE = """
@@ -329,7 +329,7 @@ def test_fetch_disk_full(tmp_path: Path, wheel: BuiltWheel) -> None:
     assert done.returncode == 1
     assert error.startswith(f"error: could not fetch {NAME} 1.0.0: {tmp_path / 'wheels'}")
     assert error.endswith(": File too large")
-    assert hint == "hint: name another folder with --dest, one you may write and that has room"
+    assert hint == "hint: name another folder with --dest, one you may write to, with enough disk space"
     assert not (tmp_path / "wheels").exists()
 
 

@@ -138,7 +138,7 @@ def test_workers_of_a_pool_all_load(method: str, tiny: BuiltWheel, server: Model
 PRELOAD = """
 import json, os, sys, threading
 import modelboot
-from modelboot._spacy import cache as _load
+from modelboot._spacy import cache
 from support.children import forked
 
 pin = modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])
@@ -152,11 +152,11 @@ def load_anew():
     return [modelboot.get_nlp(pin, disable=["sentencizer"]).meta["version"]]
 
 used = forked([use] * 2)
-flight = _load._memory.flight(_load._Key(pin, frozenset(["sentencizer"]), frozenset(), frozenset()))
+load_lock = cache._state.load_lock(cache.CacheKey(pin, frozenset(["sentencizer"]), frozenset(), frozenset()))
 held, over = threading.Event(), threading.Event()
 
 def hold():
-    with _load._memory.lock, flight:
+    with cache._state.lock, load_lock:
         held.set()
         over.wait()
 

@@ -370,8 +370,7 @@ def test_trouble_while_loading_and_hashing_is_not_taken_for_damage(
 
 EMFILE = """
 import os, resource, sys
-import spacy, modelboot, modelboot._spacy.cache
-from modelboot._spacy import load as _pipeline
+import spacy, modelboot, modelboot._spacy.cache, modelboot._spacy.load
 modelboot.get_nlp, spacy.blank("en")
 pin = modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

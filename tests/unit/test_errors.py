@@ -122,13 +122,13 @@ CASES = {
         "could not uninstall xx 1.0: /target: no luck",
         "nothing was changed; fix the cause named above and run it again",
     ),
-    "install-rights": install_error(
-        "rights",
-        "run as a user who may write there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder you may write",
+    "install-permissions": install_error(
+        "permissions",
+        "run as a user who may write there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder you may write to",
     ),
     "install-space": install_error(
         "space",
-        "free some space there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder on another file system",
+        "free some disk space there, or set MODELBOOT_TARGET or MODELBOOT_HOME to a folder on another file system",
     ),
     "install-system": install_error("system", "nothing was changed; fix the cause named above and run it again"),
     "load": Case(
@@ -213,9 +213,9 @@ def test_error_parent(error: type[ModelbootError], parent: type[Exception]) -> N
 @pytest.mark.parametrize(
     ("number", "fault"),
     [
-        (errno.EACCES, "rights"),
-        (errno.EPERM, "rights"),
-        (errno.EROFS, "rights"),
+        (errno.EACCES, "permissions"),
+        (errno.EPERM, "permissions"),
+        (errno.EROFS, "permissions"),
         (errno.ENOSPC, "space"),
         (errno.EDQUOT, "space"),
         (errno.EFBIG, "space"),

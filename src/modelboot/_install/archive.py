@@ -1,4 +1,4 @@
-"""What a pipeline's wheel may hold. Read from the archive's directory and a few small members; nothing is written.
+"""Which wheels are accepted. Read from the archive's directory and a few small members; nothing is written.
 
 installer 0.7 writes `../x`, and no version of it refuses what a pipeline has no use for (scripts, `.pth`, `.data`),
 so the policy is modelboot's own.
@@ -19,11 +19,11 @@ from pathlib import Path
 from modelboot._pin import ModelPin, same_name, same_version
 
 EXPANSION_FREE_BYTES = 100_000_000
-"""Members may always be so large in all: the wheel of an untrained pipeline is small, but its tables are not."""
+"""All members together may always be so large: the wheel of an untrained pipeline is small, but its tables are not."""
 EXPANSION_LIMIT = 50
-"""Beyond that, how many times larger than the wheel its members may be in all. Trained pipelines: about 2 times."""
+"""Beyond that, how many times larger than the wheel its members may be together. Trained pipelines: about 2 times."""
 SMALL_BYTES = 1 << 24
-"""Members read whole here (RECORD, METADATA, WHEEL, entry points) may be so large; real ones have kilobytes."""
+"""Members read into memory (RECORD, METADATA, WHEEL, entry points) may be so large; real ones have kilobytes."""
 WRITTEN_BY_INSTALLERS = frozenset({"INSTALLER", "REQUESTED", "direct_url.json"})
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError)
 """What zipfile raises on an archive that is broken, when it is opened or when a member is read."""
@@ -32,7 +32,7 @@ SIGNATURES = frozenset({"RECORD.jws", "RECORD.p7s"})
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class WheelContents:
     """What a wheel that passed the policy holds."""
 
     dist_info: str
@@ -43,8 +43,8 @@ class Contents:
     """Size of all members unpacked."""
 
 
-class PolicyError(Exception):
-    """The archive breaks the policy; every issue found is in `issues`."""
+class InvalidWheel(Exception):  # noqa: N818 - as other installers name it
+    """The wheel is not accepted; every issue found is in `issues`."""
 
     def __init__(self, issues: list[str]) -> None:
         """Keep the issues, each a phrase such as "link name/x"."""
@@ -52,7 +52,7 @@ class PolicyError(Exception):
         self.issues = issues
 
 
-def inspect(wheel: Path, pin: ModelPin) -> Contents:
+def validate(wheel: Path, pin: ModelPin) -> WheelContents:
     """Check a verified wheel against the policy before anything of it is written.
 
     Args:
@@ -63,16 +63,16 @@ def inspect(wheel: Path, pin: ModelPin) -> Contents:
         What the wheel holds.
 
     Raises:
-        PolicyError: It holds something a pipeline's wheel may not; all issues are collected.
+        InvalidWheel: It holds what a pipeline's wheel may not hold; all issues are collected.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
-            return _inspect(archive, pin, wheel.stat().st_size)
+            return _validate(archive, pin, wheel.stat().st_size)
     except (*UNREADABLE, NotImplementedError, RuntimeError, UnicodeDecodeError, csv.Error) as error:
-        raise PolicyError([f"not a readable wheel: {error}"]) from error
+        raise InvalidWheel([f"not a readable wheel: {error}"]) from error
 
 
-def _inspect(archive: zipfile.ZipFile, pin: ModelPin, wheel_bytes: int) -> Contents:
+def _validate(archive: zipfile.ZipFile, pin: ModelPin, wheel_bytes: int) -> WheelContents:
     members = [member for member in archive.infolist() if not member.is_dir()]
     names = [member.filename for member in members]
     dist_info = next((top for top in _tops(names) if top.endswith(".dist-info")), f"{pin.name}-{pin.version}.dist-info")
@@ -84,7 +84,7 @@ def _inspect(archive: zipfile.ZipFile, pin: ModelPin, wheel_bytes: int) -> Conte
     if total > max(EXPANSION_FREE_BYTES, EXPANSION_LIMIT * wheel_bytes):
         issues.append(f"unpacks to {total} bytes, more than {EXPANSION_LIMIT} times its size")
     if issues:  # nothing is read from an archive of the wrong shape
-        raise PolicyError(issues)
+        raise InvalidWheel(issues)
     rows = _record(archive, dist_info)
     issues = [
         *_record_issues(members, rows, dist_info),
@@ -94,8 +94,8 @@ def _inspect(archive: zipfile.ZipFile, pin: ModelPin, wheel_bytes: int) -> Conte
     if f"{pin.name}/__init__.py" not in names:
         issues.append(f"no {pin.name}/__init__.py")
     if issues:
-        raise PolicyError(issues)
-    return Contents(dist_info, {path: digest for path, (digest, size) in rows.items() if size}, total)
+        raise InvalidWheel(issues)
+    return WheelContents(dist_info, {path: digest for path, (digest, size) in rows.items() if size}, total)
 
 
 def _tops(names: list[str]) -> list[str]:
@@ -103,7 +103,7 @@ def _tops(names: list[str]) -> list[str]:
 
 
 def _duplicates(names: list[str]) -> Iterator[str]:
-    """Yield names that one file system or another would give to one file."""
+    """Yield names that are one name on some file system."""
     seen: set[str] = set()
     for name in names:
         folded = name.casefold()
@@ -113,7 +113,7 @@ def _duplicates(names: list[str]) -> Iterator[str]:
 
 
 def _member_issues(member: zipfile.ZipInfo, name: str, dist_info: str) -> Iterator[str]:
-    """Yield what is wrong with one member: the most telling thing about its path, then all about its kind."""
+    """Yield what is wrong with one member: one issue with its path, and every issue with its kind."""
     yield from _path_issues(member.filename, name, dist_info)
     if stat.S_IFMT(member.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
         yield f"link or special file {member.filename}"
@@ -148,7 +148,7 @@ def _record(archive: zipfile.ZipFile, dist_info: str) -> dict[str, tuple[str, st
     bad = [",".join(row) for row in rows if len(row) != 3]  # noqa: PLR2004 - PEP 376: path, hash, size
     twice = list(_duplicates([row[0] for row in rows]))
     if bad or twice or not rows:
-        raise PolicyError([*(f"RECORD line {line!r} has not three columns" for line in bad), *twice] or ["no RECORD"])
+        raise InvalidWheel([*(f"RECORD line {line!r} has not three columns" for line in bad), *twice] or ["no RECORD"])
     return {path: (digest, size) for path, digest, size in rows}
 
 
@@ -200,7 +200,7 @@ def _read(archive: zipfile.ZipFile, path: str) -> str:
     try:
         member = archive.getinfo(path)
     except KeyError as error:
-        raise PolicyError([f"no {path}"]) from error
+        raise InvalidWheel([f"no {path}"]) from error
     if member.file_size > SMALL_BYTES:
-        raise PolicyError([f"{path} has {member.file_size} bytes"])
+        raise InvalidWheel([f"{path} has {member.file_size} bytes"])
     return archive.read(member).decode("utf-8")

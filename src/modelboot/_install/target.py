@@ -240,7 +240,7 @@ def _choose(
             refused.append(f"{target}: {reason}")
     if not has_home:
         refused.append("MODELBOOT_HOME is not set and this user has no home folder")
-    raise InstallError(model=str(pin), path=str(targets[0].folder), fault="rights", reason="; ".join(refused))
+    raise InstallError(model=str(pin), path=str(targets[0].folder), fault="permissions", reason="; ".join(refused))
 
 
 def _make(target: Target, made: list[Path]) -> str | None:

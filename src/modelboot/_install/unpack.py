@@ -1,4 +1,4 @@
-"""A verified wheel → a whole stage: policy check, unpacking with installer, comparison with RECORD, flush to disk."""
+"""A verified wheel -> complete package in the staging directory: checked, unpacked, compared with RECORD, flushed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from installer.destinations import SchemeDictionaryDestination, WheelDestination
 from installer.sources import WheelFile
 
 from modelboot._files import fsync_tree
-from modelboot._install import archive as _archive
+from modelboot._install.archive import UNREADABLE, InvalidWheel, WheelContents, validate
 from modelboot._install.target import INSTALLER
 from modelboot._pin import ModelPin
 from modelboot.errors import InstallError, without_secrets
@@ -27,45 +27,46 @@ if TYPE_CHECKING:
 SCHEMES = ("purelib", "platlib", "headers", "scripts", "data")
 
 
-def unpack(wheel: Path, pin: ModelPin, built: Path) -> None:
+def unpack(wheel: Path, pin: ModelPin, directory: Path) -> None:
     """Unpack a verified wheel into a folder, complete and flushed to disk.
 
     Args:
         wheel: The wheel file; its SHA-256 has matched the pin's.
         pin: The pin.
-        built: Folder to make; the package and its dist-info are all it holds afterwards.
+        directory: Folder to make; afterwards it holds the package and its dist-info, and nothing else.
 
     Raises:
-        InstallError: The archive breaks the policy, a member's bytes are not those RECORD names, or the disk is full.
+        InstallError: The wheel is not accepted, a member does not match its hash in RECORD, or the disk is too small.
         OSError: It could not be written.
     """
     try:
-        contents = _archive.inspect(wheel, pin)
-        _check_room(contents.total_bytes, pin, wheel.parent)
-        _run_installer(wheel, pin, built, contents)
-    except (_archive.PolicyError, *_archive.UNREADABLE) as error:
+        contents = validate(wheel, pin)
+        _check_disk_space(contents.total_bytes, pin, wheel.parent)
+        _run_installer(wheel, pin, directory, contents)
+    except (InvalidWheel, *UNREADABLE) as error:
         raise InstallError(model=str(pin), path=pin.filename, fault="archive", reason=str(error)) from error
-    fsync_tree(built)
+    fsync_tree(directory)
 
 
-def _check_room(needed_bytes: int, pin: ModelPin, folder: Path) -> None:
+def _check_disk_space(needed_bytes: int, pin: ModelPin, folder: Path) -> None:
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
         reason = f"needs {needed_bytes:,} bytes, {free_bytes:,} are free"
         raise InstallError(model=str(pin), path=str(folder), fault="space", reason=reason)
 
 
-def _run_installer(wheel: Path, pin: ModelPin, built: Path, contents: _archive.Contents) -> None:
-    # Every scheme key leads into the stage: nothing can reach the live environment, whatever the wheel says.
-    schemes = {key: str(built) for key in SCHEMES}
-    unpacked = SchemeDictionaryDestination(schemes, interpreter="python", script_kind="posix")
+def _run_installer(wheel: Path, pin: ModelPin, directory: Path, contents: WheelContents) -> None:
+    # Every scheme is the staging directory: nothing can reach the environment, whatever the wheel says.
+    schemes = {key: str(directory) for key in SCHEMES}
+    destination = SchemeDictionaryDestination(schemes, interpreter="python", script_kind="posix")
     with zipfile.ZipFile(wheel) as archive:
         # installer reads name and version off the file's name, which may be anything.
         archive.filename = f"{contents.dist_info.removesuffix('.dist-info')}-py3-none-any.whl"
-        installer.install(WheelFile(archive), _Compared(unpacked, contents.hashes), _own_metadata(pin))
+        checking = HashCheckingDestination(destination, contents.hashes)
+        installer.install(WheelFile(archive), checking, installer_metadata(pin))
 
 
-def _own_metadata(pin: ModelPin) -> dict[str, bytes]:
+def installer_metadata(pin: ModelPin) -> dict[str, bytes]:
     """Return the files an installer adds to the dist-info, so that pip and uv know where it came from (PEP 610, 376).
 
     The URL is the pin's, not the source's: the hash proves that the bytes are the same, and what `pip freeze` prints
@@ -80,8 +81,8 @@ def _own_metadata(pin: ModelPin) -> dict[str, bytes]:
     }
 
 
-class _Compared(WheelDestination):
-    """A destination that holds every written file against the digest RECORD gives it.
+class HashCheckingDestination(WheelDestination):
+    """A destination that compares every file it writes with its hash in RECORD.
 
     installer computes the digests while writing but, in every version, leaves the comparison to its caller.
     """
@@ -102,7 +103,7 @@ class _Compared(WheelDestination):
         entry = self._inner.write_file(scheme, path, stream, is_executable)
         expected = self._hashes.get(entry.path)
         if expected is not None and str(entry.hash_).rstrip("=") != expected.rstrip("="):
-            raise _archive.PolicyError([f"{entry.path} has not the bytes its RECORD names"])
+            raise InvalidWheel([f"{entry.path} does not match its hash in RECORD"])
         return entry
 
     def finalize_installation(

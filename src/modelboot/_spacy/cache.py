@@ -1,4 +1,4 @@
-"""`get_nlp`: one load a model a process, however it is spelled and however many threads ask."""
+"""`get_nlp`: one load per model per process, however it is spelled and however many threads ask."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 from modelboot._catalog import resolve
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, read_settings
-from modelboot._spacy.load import Options, load
+from modelboot._spacy.load import LoadOptions, load
 from modelboot.errors import DownloadError, InstallError, LoadError, ModelbootError, SettingsError
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 
-FAIL_FAST_S = 60.0
-"""For so many seconds after a failure further calls for the same model fail at once."""
+FAILURE_TTL_S = 60.0
+"""Seconds for which a failure is remembered: further calls for the same model fail at once."""
 
 
 class CacheInfo(NamedTuple):
@@ -36,7 +36,7 @@ class CacheInfo(NamedTuple):
     currsize: int
 
 
-class Cached(Protocol[P, R_co]):
+class CachedFunction(Protocol[P, R_co]):
     """A function with the controls of an `lru_cache`, whose signature a type checker still sees."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
@@ -50,81 +50,81 @@ class Cached(Protocol[P, R_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
-    """One model with one choice of components, in the one spelling all others come down to."""
+class CacheKey:
+    """One model with one choice of components; all spellings of a call have the same key."""
 
     pin: ModelPin
     disable: frozenset[str]
     enable: frozenset[str]
     exclude: frozenset[str]
 
-    def options(self) -> Options:
+    def options(self) -> LoadOptions:
         """Return what spaCy is told; what was not given is left to its defaults."""
         chosen = {"disable": self.disable, "enable": self.enable, "exclude": self.exclude}
-        return cast("Options", {option: sorted(names) for option, names in chosen.items() if names})
+        return cast("LoadOptions", {option: sorted(names) for option, names in chosen.items() if names})
 
 
-class _Call(NamedTuple):
-    """What a failure is remembered of."""
+class FailureKey(NamedTuple):
+    """The calls that a failure stands for."""
 
     pin: tuple[object, ...]
     """All of the pin: pins that are equal may differ in their URL, and one with another URL may fare better."""
-    key: _Key | None
-    """The choice of components, where the failure may lie in it; None where it stands for every choice."""
+    key: CacheKey | None
+    """The choice of components, when that may be the reason; None when the failure stands for every choice."""
     settings: Settings
 
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """A failure that is repeated for a while instead of being waited for again."""
+    """A failure that is raised again for a while, without another try."""
 
     error: ModelbootError
     until_s: float
 
 
 @dataclass(slots=True)
-class _Memory:
+class State:
     """Everything `get_nlp` remembers in this process."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    flights: dict[_Key, threading.RLock] = field(default_factory=dict)
-    models: dict[_Key, Language] = field(default_factory=dict)
-    failures: dict[_Call, _Failure] = field(default_factory=dict)
+    load_locks: dict[CacheKey, threading.RLock] = field(default_factory=dict)
+    models: dict[CacheKey, Language] = field(default_factory=dict)
+    failures: dict[FailureKey, _Failure] = field(default_factory=dict)
     hits: int = 0
     misses: int = 0
 
-    def flight(self, key: _Key) -> threading.RLock:
-        """Return the lock whose holder loads that model while the others wait.
+    def load_lock(self, key: CacheKey) -> threading.RLock:
+        """Return the lock of one model: its holder loads the model while other threads wait.
 
-        Its holder may ask again: a pipeline's own code may, while it is imported, and must not wait for itself.
+        The holder may ask again, as a pipeline's own code may do while it is imported, and does not wait for itself.
         """
         with self.lock:
-            return self.flights.setdefault(key, threading.RLock())
+            return self.load_locks.setdefault(key, threading.RLock())
 
-    def renew_locks(self) -> None:
-        """Drop locks that a thread of the parent process held while it forked: that thread is not here."""
+    def reset_after_fork(self) -> None:
+        """Replace locks that another thread held when the process forked: that thread does not exist in the child."""
         self.lock = threading.Lock()
-        self.flights = {}
+        self.load_locks = {}
 
 
-_memory = _Memory()
+_state = State()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_memory.renew_locks)
+    os.register_at_fork(after_in_child=_state.reset_after_fork)
 
 
 def cache_info() -> CacheInfo:
     """Return hits, misses, maximum and current size."""
     recalled = _recall.cache_info().hits
-    return CacheInfo(recalled + _memory.hits, _memory.misses, None, len(_memory.models))
+    return CacheInfo(recalled + _state.hits, _state.misses, None, len(_state.models))
 
 
 def cache_clear() -> None:
     """Forget every model and every remembered failure."""
-    with _memory.lock:
+    with _state.lock:
         _recall.cache_clear()
-        _memory.models.clear()
-        _memory.failures.clear()
-        _memory.hits = _memory.misses = 0
+        _state.models.clear()
+        _state.failures.clear()
+        _state.hits = _state.misses = 0
 
 
 def get_nlp(
@@ -133,11 +133,11 @@ def get_nlp(
     enable: str | Iterable[str],
     exclude: str | Iterable[str],
 ) -> Language:
-    """Recall the pipeline of a call that was made before, or find or load it; `modelboot.get_nlp` says the rest."""
+    """Return the pipeline of an equal earlier call, or find or load it; see `modelboot.get_nlp`."""
     try:
         return _recall(model, disable, enable, exclude)  # type: ignore[arg-type]  # what cannot be hashed comes below
     except TypeError:
-        # Lists cannot be looked up; what can be already failed for another reason. Keep lists out of the cache key.
+        # A list is not hashable, so it cannot be part of the key of `_recall`.
         return _find(model, disable, enable, exclude)
 
 
@@ -147,22 +147,22 @@ def _find(
     enable: str | Iterable[str],
     exclude: str | Iterable[str],
 ) -> Language:
-    """Bring a call to its one spelling and return that model, loading it if this thread is the first to ask."""
+    """Return the model of a call, however it is spelled; the first thread that asks loads it."""
     chosen = [_names(option, names) for option, names in zip(_OPTIONS, (disable, enable, exclude), strict=True)]
-    key = _Key(resolve(model), *chosen)
-    with _memory.flight(key):
-        nlp = _memory.models.get(key)
+    key = CacheKey(resolve(model), *chosen)
+    with _state.load_lock(key):
+        nlp = _state.models.get(key)
         if nlp is not None:
-            with _memory.lock:
-                _memory.hits += 1
+            with _state.lock:
+                _state.hits += 1
             return nlp
-        with _memory.lock:
-            _memory.misses += 1
-        return _memory.models.setdefault(key, _load_or_repeat_failure(key))
+        with _state.lock:
+            _state.misses += 1
+        return _state.models.setdefault(key, _load_or_repeat_failure(key))
 
 
 _OPTIONS = ("disable", "enable", "exclude")
-# Spellings, not models: a generator is a new one each time, and would be kept for ever.
+# Bounded, as it holds spellings, not models: each generator is a new one.
 _recall = functools.lru_cache(maxsize=1024)(_find)
 
 
@@ -177,17 +177,17 @@ def _names(option: str, names: str | Iterable[str]) -> frozenset[str]:
     return chosen
 
 
-def _load_or_repeat_failure(key: _Key) -> Language:
+def _load_or_repeat_failure(key: CacheKey) -> Language:
     """Load a model, unless the same call failed a moment ago: 200 tests on a dead network wait once, not 200 times."""
     settings = read_settings()
-    getting, loading = _Call(astuple(key.pin), None, settings), _Call(astuple(key.pin), key, settings)
-    for call in (getting, loading):
-        failure = _memory.failures.get(call)
+    installing, loading = FailureKey(astuple(key.pin), None, settings), FailureKey(astuple(key.pin), key, settings)
+    for call in (installing, loading):
+        failure = _state.failures.get(call)
         if failure is not None and time.monotonic() < failure.until_s:
             raise copy(failure.error) from failure.error
     try:
         return load(key.pin, settings, key.options())
-    except (DownloadError, InstallError, LoadError) as error:  # the others cost nothing to find out again
-        call = loading if isinstance(error, LoadError) else getting
-        _memory.failures[call] = _Failure(error, time.monotonic() + FAIL_FAST_S)
+    except (DownloadError, InstallError, LoadError) as error:  # the others cost nothing to repeat
+        call = loading if isinstance(error, LoadError) else installing
+        _state.failures[call] = _Failure(error, time.monotonic() + FAILURE_TTL_S)
         raise

@@ -1,6 +1,6 @@
-"""Installed files → a loaded pipeline. The only module that imports spaCy.
+"""Installed files -> Language; repair. The only module that imports spaCy.
 
-Any failure to load is followed by one full hash check: altered files are installed again, intact ones are not.
+Any failure to load is followed by one full hash check: modified files are installed again, intact ones are not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Options(TypedDict, total=False):
+class LoadOptions(TypedDict, total=False):
     """Keyword arguments of `spacy.load`."""
 
     disable: list[str]
@@ -33,8 +33,8 @@ class Options(TypedDict, total=False):
     exclude: list[str]
 
 
-def load(pin: ModelPin, settings: Settings, options: Options) -> Language:
-    """Install and load; where loading fails, find out whether it is the files' fault and mend them once.
+def load(pin: ModelPin, settings: Settings, options: LoadOptions) -> Language:
+    """Install and load; when loading fails because files were modified, repair them once.
 
     Args:
         pin: The model.
@@ -76,7 +76,7 @@ def _failed(installed: Installed, pin: ModelPin, error: Exception) -> LoadError:
     return LoadError(model=str(pin), path=str(installed.data_folder), reason=f"{type(error).__name__}: {reason}")
 
 
-def _load_installed(installed: Installed, pin: ModelPin, options: Options) -> Language:
+def _load_installed(installed: Installed, pin: ModelPin, options: LoadOptions) -> Language:
     """Load exactly these files: by their path, so that nothing of that name elsewhere can stand in for them."""
     import spacy
 
@@ -116,10 +116,10 @@ def _module_at(name: str, init: str) -> ModuleType:
 
 
 class _ReadOnlyLoader(SourceFileLoader):
-    """Import without leaving byte code behind: a warm start writes nothing."""
+    """Import without leaving bytecode behind: a warm start writes nothing."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run a module; if it is a package, what it imports from its own folder is imported in this way, too."""
+        """Run a module; if it is a package, its own modules are imported in the same way."""
         for folder in getattr(module, "__path__", ()):
             sys.path_importer_cache[folder] = FileFinder(
                 folder, (ExtensionFileLoader, EXTENSION_SUFFIXES), (_ReadOnlyLoader, SOURCE_SUFFIXES)

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from modelboot import ModelPin
-from modelboot._install import archive as _archive
+from modelboot._install import archive
+from modelboot._install.archive import InvalidWheel, WheelContents, validate
 from support.wheels import BREACHES, NAME, VERSION, Breach, BuiltWheel, Tampering, small_members
 from support.wheels import DIST_INFO as INFO
 from support.wheels import small_wheel as plain_wheel
@@ -25,8 +26,8 @@ PIN = ModelPin(NAME, VERSION, "0" * 64)  # the hash is not this module's to chec
 
 def issues(wheel: Path) -> list[str]:
     """Have a wheel refused and return what is said of it."""
-    with pytest.raises(_archive.PolicyError) as refused:
-        _archive.inspect(wheel, PIN)
+    with pytest.raises(InvalidWheel) as refused:
+        validate(wheel, PIN)
     assert str(refused.value) == "; ".join(refused.value.issues)
     return refused.value.issues
 
@@ -57,7 +58,7 @@ def row(rows: list[list[str]], path: str) -> list[str]:
 
 
 @pytest.mark.parametrize("case", BREACHES.values(), ids=BREACHES.keys())
-def test_inspect_hostile_wheel(tmp_path: Path, case: Breach) -> None:
+def test_validate_hostile_wheel(tmp_path: Path, case: Breach) -> None:
     """Every breach of the policy is refused, in words that name it and nothing else."""
     wheel = plain_wheel(tmp_path, case.version, tampering=case.tampering)
     assert issues(wheel.path) == [case.issue]
@@ -91,13 +92,13 @@ def test_inspect_hostile_wheel(tmp_path: Path, case: Breach) -> None:
         ),
     ],
 )
-def test_inspect_bad_record(tmp_path: Path, change: Callable[[list[list[str]]], object], issue: str) -> None:
+def test_validate_bad_record(tmp_path: Path, change: Callable[[list[list[str]]], object], issue: str) -> None:
     """A RECORD that does not describe every member with hash and size is refused."""
     (only,) = issues(rewritten(tmp_path, change))
     assert only.endswith(issue)
 
 
-def test_inspect_several_breaches_of_shape(tmp_path: Path) -> None:
+def test_validate_several_breaches_of_shape(tmp_path: Path) -> None:
     """All that is wrong with names and kinds is told at once."""
     tampering = Tampering(
         extra={"../x": b"", "x.pth": b"", f"{INFO}/INSTALLER": b""},
@@ -113,7 +114,7 @@ def test_inspect_several_breaches_of_shape(tmp_path: Path) -> None:
     ]
 
 
-def test_inspect_several_breaches_of_description(tmp_path: Path) -> None:
+def test_validate_several_breaches_of_description(tmp_path: Path) -> None:
     """All that is wrong with what the wheel says of itself is told at once."""
     tampering = Tampering(
         unlisted={f"{NAME}/new": b"x"},
@@ -136,14 +137,14 @@ def test_inspect_several_breaches_of_description(tmp_path: Path) -> None:
     ]
 
 
-def test_inspect_special_member_with_hostile_path(tmp_path: Path) -> None:
+def test_validate_special_member_with_hostile_path(tmp_path: Path) -> None:
     """A link outside the package is told as both."""
     wheel = plain_wheel(tmp_path, tampering=Tampering(links={"../x": "y"}))
     assert issues(wheel.path) == ["path '../x' leaves its folder", "link or special file ../x"]
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>sign in</html>", b"PK\x03\x04"], ids=["empty", "page", "cut"])
-def test_inspect_no_archive(tmp_path: Path, content: bytes) -> None:
+def test_validate_no_archive(tmp_path: Path, content: bytes) -> None:
     """A file that is no zip archive is refused as such."""
     wheel = tmp_path / "x.whl"
     wheel.write_bytes(content)
@@ -151,7 +152,7 @@ def test_inspect_no_archive(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.9], ids=["early", "late"])
-def test_inspect_truncated_archive(tmp_path: Path, kept: float) -> None:
+def test_validate_truncated_archive(tmp_path: Path, kept: float) -> None:
     """An archive whose end is missing is refused."""
     wheel = plain_wheel(tmp_path).path
     content = wheel.read_bytes()
@@ -159,7 +160,7 @@ def test_inspect_truncated_archive(tmp_path: Path, kept: float) -> None:
     assert issues(wheel) == ["not a readable wheel: File is not a zip file"]
 
 
-def test_inspect_damaged_member(tmp_path: Path) -> None:
+def test_validate_damaged_member(tmp_path: Path) -> None:
     """A member that cannot be unpacked makes the wheel unreadable, not the program crash."""
     wheel = plain_wheel(tmp_path).path
     with zipfile.ZipFile(wheel) as archive:
@@ -171,13 +172,13 @@ def test_inspect_damaged_member(tmp_path: Path) -> None:
     assert issue.startswith("not a readable wheel: Error -3 while decompressing")
 
 
-def test_inspect_record_of_other_encoding(tmp_path: Path) -> None:
+def test_validate_record_of_other_encoding(tmp_path: Path) -> None:
     """A RECORD that is not UTF-8 is refused."""
     (issue,) = issues(plain_wheel(tmp_path, tampering=Tampering(extra={RECORD: b"\xff"})).path)
     assert issue.startswith("not a readable wheel: 'utf-8' codec")
 
 
-def test_inspect_record_with_endless_field(tmp_path: Path) -> None:
+def test_validate_record_with_endless_field(tmp_path: Path) -> None:
     """A RECORD the csv reader gives up on is refused."""
     padding = incompressible(20_000)
     tampering = Tampering(extra={RECORD: b"x" * (csv.field_size_limit() + 1), f"{NAME}/padding": padding})
@@ -188,14 +189,14 @@ def test_inspect_record_with_endless_field(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["run = x\n", "[console_scripts]\nrun = a:b\nrun = c:d\n", "[x]\n[x]\n"], ids=["bare", "twice", "sections"]
 )
-def test_inspect_entry_points_unreadable(tmp_path: Path, text: str) -> None:
+def test_validate_entry_points_unreadable(tmp_path: Path, text: str) -> None:
     """Entry points that installers would choke on are refused before one does."""
     told = issues(plain_wheel(tmp_path, tampering=Tampering(entry_points=text)).path)
     assert told[0].startswith("entry_points.txt cannot be read: ")
     assert "\n" not in told[0]
 
 
-def test_inspect_encrypted_member(tmp_path: Path) -> None:
+def test_validate_encrypted_member(tmp_path: Path) -> None:
     """A member that needs a password is refused by name."""
     wheel = plain_wheel(tmp_path).path
     content = bytearray(wheel.read_bytes())
@@ -204,7 +205,7 @@ def test_inspect_encrypted_member(tmp_path: Path) -> None:
     assert issues(wheel) == [f"encrypted member {NAME}/__init__.py"]
 
 
-def test_inspect_foreign_compression(tmp_path: Path) -> None:
+def test_validate_foreign_compression(tmp_path: Path) -> None:
     """A member packed in a way that no wheel is packed is refused before it is read."""
     wheel = plain_wheel(tmp_path).path
     with zipfile.ZipFile(wheel, "a") as archive:
@@ -212,31 +213,31 @@ def test_inspect_foreign_compression(tmp_path: Path) -> None:
     assert issues(wheel) == [f"member {NAME}/x is neither stored nor deflated"]
 
 
-def test_inspect_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validate_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An archive that unpacks to far more than its size is refused, beyond what any wheel may unpack to."""
-    monkeypatch.setattr(_archive, "EXPANSION_FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(archive, "EXPANSION_FREE_BYTES", 1 << 20)
     wheel = plain_wheel(tmp_path, tampering=Tampering(extra={f"{NAME}/zeros": bytes(1 << 20)}))
-    with zipfile.ZipFile(wheel.path) as archive:
-        total = sum(member.file_size for member in archive.infolist())
+    with zipfile.ZipFile(wheel.path) as opened:
+        total = sum(member.file_size for member in opened.infolist())
     assert issues(wheel.path) == [f"unpacks to {total} bytes, more than 50 times its size"]
 
 
 @pytest.mark.parametrize("path", [RECORD, f"{INFO}/METADATA", f"{INFO}/entry_points.txt"])
-def test_inspect_huge_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+def test_validate_huge_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     """A member that would be read whole is refused when it is too large for that."""
     comment = b"\n#" + incompressible(1000).hex().encode()
     wheel = plain_wheel(tmp_path, tampering=Tampering(extra={path: comment}))
-    monkeypatch.setattr(_archive, "SMALL_BYTES", len(comment) - 1)
+    monkeypatch.setattr(archive, "SMALL_BYTES", len(comment) - 1)
     assert issues(wheel.path)[0] == f"{path} has {len(comment)} bytes"
 
 
-def test_inspect_honest_wheel(tmp_path: Path) -> None:
+def test_validate_honest_wheel(tmp_path: Path) -> None:
     """An honest wheel passes, and every digest and the size of all members are told."""
     wheel = plain_wheel(tmp_path)
     with zipfile.ZipFile(wheel.path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     digests = {path: hashlib.sha256(data).digest() for path, data in members.items() if path != RECORD}
-    assert _archive.inspect(wheel.path, PIN) == _archive.Contents(
+    assert validate(wheel.path, PIN) == WheelContents(
         dist_info=INFO,
         hashes={
             path: "sha256=" + base64.urlsafe_b64encode(digest).decode().rstrip("=") for path, digest in digests.items()
@@ -258,18 +259,18 @@ def test_inspect_honest_wheel(tmp_path: Path) -> None:
         pytest.param(Tampering(wheel_text="Wheel-Version: 1.9\nRoot-Is-Purelib: True\n"), id="wheel-1.9"),
     ],
 )
-def test_inspect_unusual_but_honest_wheel(tmp_path: Path, tampering: Tampering) -> None:
+def test_validate_unusual_but_honest_wheel(tmp_path: Path, tampering: Tampering) -> None:
     """What a build tool may well do is no breach."""
-    assert _archive.inspect(plain_wheel(tmp_path, tampering=tampering).path, PIN).dist_info == INFO
+    assert validate(plain_wheel(tmp_path, tampering=tampering).path, PIN).dist_info == INFO
 
 
-def test_inspect_version_spelled_shorter(tmp_path: Path) -> None:
+def test_validate_version_spelled_shorter(tmp_path: Path) -> None:
     """A dist-info whose version is spelled otherwise than the pin's is the pinned one."""
     wheel = plain_wheel(tmp_path, "1.0")
-    assert _archive.inspect(wheel.path, PIN).dist_info == f"{NAME}-1.0.dist-info"
+    assert validate(wheel.path, PIN).dist_info == f"{NAME}-1.0.dist-info"
 
 
-def test_inspect_file_absent(tmp_path: Path) -> None:
+def test_validate_file_absent(tmp_path: Path) -> None:
     """A file that is not there is the caller's to tell, not a breach of the policy."""
     with pytest.raises(FileNotFoundError, match=r"absent\.whl"):
-        _archive.inspect(tmp_path / "absent.whl", PIN)
+        validate(tmp_path / "absent.whl", PIN)

@@ -1,15 +1,13 @@
-"""Renames are taken back when one fails, and flushes reach every file and folder."""
+"""Renames are undone, all of them, when one fails."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from modelboot._files import fsync_folder, fsync_tree
 from modelboot._install.publish import rename_all
 
 NAMES = ("a", "b", "c", "d")
@@ -17,8 +15,8 @@ REFUSAL = OSError(errno.EIO, "refused")
 
 
 @pytest.fixture
-def moves(tmp_path: Path) -> list[tuple[Path, Path]]:
-    """Return moves of four folders, each with a file."""
+def renames(tmp_path: Path) -> list[tuple[Path, Path]]:
+    """Return renames of four folders, each with a file."""
     for name in NAMES:
         (tmp_path / "from" / name).mkdir(parents=True)
         (tmp_path / "from" / name / "file").write_text(name)
@@ -43,26 +41,26 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, position: int, error: BaseException
     monkeypatch.setattr(os, "rename", scripted)
 
 
-def test_rename_all(tmp_path: Path, moves: list[tuple[Path, Path]]) -> None:
+def test_rename_all(tmp_path: Path, renames: list[tuple[Path, Path]]) -> None:
     """Every move is made."""
-    rename_all(moves)
+    rename_all(renames)
     assert files(tmp_path) == {f"to/{name}/file": name for name in NAMES}
 
 
-def test_rename_all_in_order(monkeypatch: pytest.MonkeyPatch, moves: list[tuple[Path, Path]]) -> None:
+def test_rename_all_in_order(monkeypatch: pytest.MonkeyPatch, renames: list[tuple[Path, Path]]) -> None:
     """Moves are made in the order given: what commits comes last."""
     made: list[tuple[Path, Path]] = []
     monkeypatch.setattr(os, "rename", lambda source, destination: made.append((source, destination)))
-    rename_all(moves)
-    assert made == moves
+    rename_all(renames)
+    assert made == renames
 
 
 @pytest.mark.parametrize("error", [REFUSAL, KeyboardInterrupt("^C")], ids=["refused", "interrupted"])
 @pytest.mark.parametrize("position", range(len(NAMES)))
-def test_rename_all_taken_back(
+def test_rename_all_rolled_back(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    moves: list[tuple[Path, Path]],
+    renames: list[tuple[Path, Path]],
     position: int,
     error: BaseException,
 ) -> None:
@@ -70,13 +68,13 @@ def test_rename_all_taken_back(
     before = files(tmp_path)
     fail_at(monkeypatch, position, error)
     with pytest.raises(type(error)) as caught:
-        rename_all(moves)
+        rename_all(renames)
     assert caught.value is error
     assert files(tmp_path) == before
 
 
-def test_rename_all_taken_back_last_first(tmp_path: Path) -> None:
-    """A chain of moves is undone from its end, or what made room would be overwritten."""
+def test_rename_all_rolled_back_last_first(tmp_path: Path) -> None:
+    """A chain of renames is undone from its end, or what made room would be overwritten."""
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text(name)
@@ -87,7 +85,7 @@ def test_rename_all_taken_back_last_first(tmp_path: Path) -> None:
 
 
 def test_rename_all_with_a_racer(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, moves: list[tuple[Path, Path]]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, renames: list[tuple[Path, Path]]
 ) -> None:
     """Where somebody else has taken a place meanwhile theirs stays, and so does all that was moved before."""
     rename = os.rename
@@ -101,65 +99,6 @@ def test_rename_all_with_a_racer(
 
     monkeypatch.setattr(os, "rename", racing)
     with pytest.raises(OSError, match="refused"):
-        rename_all(moves)
+        rename_all(renames)
     here = {"from/c/file": "c", "from/d/file": "d"}
     assert files(tmp_path) == {**here, "from/b/file": "theirs", "to/a/file": "a", "to/b/file": "b"}
-
-
-def open_files() -> int:
-    """Count this process's open descriptors."""
-    return len(os.listdir("/dev/fd"))
-
-
-@pytest.fixture
-def flushed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Return the inodes that are flushed, in order; afterwards no descriptor is left open."""
-    inodes: list[int] = []
-    monkeypatch.setattr(os, "fsync", lambda descriptor: inodes.append(os.fstat(descriptor).st_ino))
-    before = open_files()
-    yield inodes
-    assert open_files() == before
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """Return a folder with files at several depths, an empty folder among them."""
-    root = tmp_path / "tree"
-    for file in ("one", "a/two", "a/b/three"):
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        (root / file).write_text(file)
-    (root / "empty").mkdir()
-    return root
-
-
-def test_flush_tree(flushed: list[int], tree: Path) -> None:
-    """Every file and folder is flushed exactly once, the root too and nothing above it."""
-    fsync_tree(tree)
-    assert sorted(flushed) == sorted(path.stat().st_ino for path in [tree, *tree.rglob("*")])
-
-
-def test_flush_tree_content_first(flushed: list[int], tree: Path) -> None:
-    """What a folder names is flushed before the folder."""
-    fsync_tree(tree)
-    paths = [tree, *tree.rglob("*")]
-    order = {path: flushed.index(path.stat().st_ino) for path in paths}
-    assert all(order[path] < order[path.parent] for path in paths if path != tree)
-
-
-def test_flush_folder(flushed: list[int], tree: Path) -> None:
-    """A folder alone is flushed, without what is below it."""
-    fsync_folder(tree)
-    assert flushed == [tree.stat().st_ino]
-
-
-def test_flush_refused(monkeypatch: pytest.MonkeyPatch, tree: Path) -> None:
-    """A flush that fails is an error, and its descriptor is closed all the same."""
-
-    def refuse(_: int) -> None:
-        raise REFUSAL
-
-    monkeypatch.setattr(os, "fsync", refuse)
-    before = open_files()
-    with pytest.raises(OSError, match="refused"):
-        fsync_tree(tree)
-    assert open_files() == before

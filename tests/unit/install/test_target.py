@@ -6,7 +6,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +18,14 @@ from modelboot._install.target import (
     Store,
     Target,
     is_writable,
+    prepared_target,
     purelib,
     targets_in_use,
     targets_to_install_into,
     targets_to_search,
 )
 from modelboot._settings import Settings
+from modelboot.errors import InstallError
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
 
 PIN = ModelPin("en_acme_sm", "1.2.0", "0123456789abcdef" * 4)
@@ -250,3 +252,58 @@ def test_is_writable_work_folder_alone(reachable: Path) -> None:
     work.mkdir()
     work.chmod(0o777)
     assert run_as_other_user(IS_WRITABLE, reachable) == "False"
+
+
+def refusal_of(targets: list[Target], *, foreign: Container[Target] = (), has_home: bool = True) -> InstallError:
+    """Ask for a target where none can be had."""
+    preparing = prepared_target(PIN, targets, foreign=foreign, has_home=has_home)
+    with pytest.raises(InstallError) as refused, preparing:
+        pass
+    return refused.value
+
+
+def fail_after_a_lock(target: Target, message: str) -> None:
+    """Make the lock file, as an install does, and fail."""
+    (target.work / "en_acme_sm.lock").touch()
+    raise RuntimeError(message)
+
+
+def test_prepared_target_first_of_use(tmp_path: Path) -> None:
+    """A target that holds somebody else's model and one that cannot be made are passed over; only one is made."""
+    (tmp_path / "file").touch()
+    foreign, blocked = Target("environment", tmp_path / "foreign"), Target("user site", tmp_path / "file" / "below")
+    store, other = Store("store", tmp_path / "home" / STORE_NAME), Target("sys.path", tmp_path / "other")
+    with prepared_target(PIN, [foreign, blocked, store, other], foreign=[foreign], has_home=True) as chosen:
+        assert chosen == store
+        assert store.work.is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "home"]
+
+
+def test_prepared_target_failure_removes_what_was_made(tmp_path: Path) -> None:
+    """When what follows fails, the folders made for it are gone again, the lock file with them."""
+    target, message = Target("environment", tmp_path / "a" / "b"), "unpacking failed"
+    preparing = prepared_target(PIN, [target], foreign=(), has_home=True)
+    with pytest.raises(RuntimeError, match=message), preparing:
+        fail_after_a_lock(target, message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_prepared_target_none(tmp_path: Path) -> None:
+    """Where there is no target, each is named with its reason, in order, and nothing is made."""
+    (tmp_path / "file").touch()
+    foreign, blocked = Target("environment", tmp_path / "foreign"), Target("user site", tmp_path / "file")
+    refused = refusal_of([blocked, foreign], foreign=[foreign])
+    user = f"user {os.getuid()} may not write there"
+    assert (refused.fault, refused.path, refused.model) == ("permissions", str(blocked.folder), str(PIN))
+    assert refused.reason.split("; ") == [
+        f"{blocked.folder} (user site): {user}",
+        f"{foreign.folder} (environment) holds one that is not modelboot's to replace or to read",
+    ]
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_prepared_target_none_without_home(tmp_path: Path) -> None:
+    """A user without a store is told why there is none."""
+    (tmp_path / "file").touch()
+    reason = refusal_of([Target("environment", tmp_path / "file")], has_home=False).reason
+    assert reason.endswith("; MODELBOOT_HOME is not set and this user has no home folder")

@@ -38,7 +38,7 @@ from modelboot import (
     ensure_model,
     get_nlp,
 )
-from modelboot._spacy import cache as _load
+from modelboot._spacy import cache
 from support.server import ModelServer, Reply
 from support.sources import publish
 from support.wheels import BuiltWheel, Tampering, build_wheel
@@ -268,7 +268,7 @@ def test_get_nlp_failure_for_a_minute(
 ) -> None:
     """A failure is repeated for 60 seconds and no longer."""
     clock = SimpleNamespace(now_s=1000.0)
-    monkeypatch.setattr(_load, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    monkeypatch.setattr(cache, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
     _failure(web_pin)
     clock.now_s += after_s
     _failure(web_pin)
