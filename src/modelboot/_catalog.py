@@ -1,6 +1,6 @@
-"""The table of official pipelines, and the way from a name to a pin.
+"""A model's name -> its pin, from the catalog of official pipelines; what a pipeline requires.
 
-The table is `catalog.csv` beside this module: every official pipeline for spaCy 3.7 and 3.8, from the publisher's
+The catalog is `catalog.csv` beside this module: every official pipeline for spaCy 3.7 and 3.8, from the publisher's
 release metadata (github.com/explosion/spacy-models, `meta/*.json`, field `checksum_whl`).
 """
 
@@ -46,7 +46,7 @@ def entries(name: str) -> tuple[CatalogEntry, ...]:
 
 @cache
 def _rows() -> dict[str, list[dict[str, str]]]:
-    """Read the data file, grouped by name. Rows become pins only when asked for: that is most of the cost."""
+    """Read the data file, grouped by name. Rows become pins only when needed: that is most of the cost."""
     text = resources.files("modelboot").joinpath("catalog.csv").read_text("utf-8")
     rows: dict[str, list[dict[str, str]]] = {}
     for row in csv.DictReader(text.splitlines()):
@@ -66,7 +66,7 @@ def _entry(row: dict[str, str]) -> CatalogEntry:
 
 
 def resolve(model: str | ModelPin, *, spacy_version: str | None = None) -> ModelPin:
-    """Turn what a caller names into a pin.
+    """Turn the name of a model into its pin.
 
     Args:
         model: A catalog name, a name with a version ("en_core_web_sm==3.7.1"), or a pin, which is returned as it is.
@@ -103,7 +103,7 @@ def _unknown(name: str, version: str, releases: tuple[CatalogEntry, ...]) -> Unk
 
 
 def _fitting(releases: tuple[CatalogEntry, ...], spacy_version: str) -> ModelPin:
-    """Choose among releases of one pipeline, oldest first, as spaCy itself would judge them."""
+    """Choose among releases of one pipeline, oldest first, by the rule spaCy itself uses."""
     accepting = [entry for entry in releases if accepts_version(entry.spacy_range, spacy_version)]
     if accepting:
         return accepting[-1].pin
@@ -125,7 +125,7 @@ def _installed_spacy(entry: CatalogEntry) -> str:
 
 
 def check_requirements(pin: ModelPin) -> None:
-    """Make sure that what a pipeline needs is installed.
+    """Check that what a pipeline requires is installed.
 
     Args:
         pin: The pipeline.

@@ -1,4 +1,4 @@
-"""Files: hash them, a chunk at a time because a wheel may have half a gigabyte, and write them through to the disk."""
+"""Hash files, a chunk at a time because a wheel may have half a gigabyte, and fsync files and folders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import os
 from pathlib import Path
 
-PIECE_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 18
 
 
 def sha256_of(path: Path) -> bytes:
@@ -24,13 +24,13 @@ def sha256_of(path: Path) -> bytes:
     """
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(PIECE_BYTES):
-            digest.update(piece)
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
     return digest.digest()
 
 
 def fsync_tree(root: Path) -> None:
-    """Write every file and folder below a folder, and the folder itself, through to the disk."""
+    """Fsync every file and folder below a folder, and the folder itself."""
     for folder, _, files in os.walk(root, topdown=False):
         for file in files:
             _fsync(os.path.join(folder, file))
@@ -38,7 +38,7 @@ def fsync_tree(root: Path) -> None:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Write a folder's list of names through to the disk: that is what makes a rename durable."""
+    """Fsync a folder: that makes a rename in it durable."""
     _fsync(folder)
 
 
@@ -54,4 +54,4 @@ def _fsync(path: str | Path) -> None:
 
 
 _NO_FSYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
-"""fsync(2): this kind of file cannot be flushed, such as a folder on some network file systems."""
+"""fsync(2): this kind of file cannot be synced, such as a folder on some network file systems."""

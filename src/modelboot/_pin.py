@@ -16,7 +16,7 @@ from packaging.version import InvalidVersion, Version
 from modelboot.errors import SettingsError, without_secrets
 
 RELEASE_TREE = "https://github.com/explosion/spacy-models/releases/download"
-"""Where the publisher of spaCy's pipelines keeps them: {name}-{version}/{file} below it."""
+"""Where spaCy's pipelines are published: {name}-{version}/{file} below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ModelPin:
     size_mb: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        """Normalise the hash, then refuse what could not work later."""
+        """Normalise the hash, then reject what could not work later."""
         object.__setattr__(self, "sha256", str(self.sha256).lower())
         requires: object = self.requires
         if isinstance(requires, list):
@@ -104,7 +104,7 @@ def _is_wheel_url(value: object) -> bool:
 
 
 def _are_requirements(value: object) -> bool:
-    # A lone text would otherwise be read as one requirement a letter.
+    # A single string would otherwise be read as one requirement a character.
     return isinstance(value, tuple) and all(isinstance(text, str) and is_requirement(text) for text in value)
 
 
@@ -120,11 +120,11 @@ _FIELDS: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     ("requires", _are_requirements, "a tuple of requirements"),
     ("size_mb", _is_size, "a number of megabytes"),
 )
-"""Each field, what it is judged by, and the accepted form in words."""
+"""Each field, how it is validated, and the accepted form in words."""
 
 
 def is_version(text: str) -> bool:
-    """Tell whether a text is a version, with no white space around it."""
+    """Tell whether a text is a version, without whitespace around it."""
     try:
         return bool(Version(text)) and text == text.strip()
     except InvalidVersion:

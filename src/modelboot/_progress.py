@@ -1,4 +1,4 @@
-"""What a person sees while a wheel is on its way: a bar on a terminal, one log line otherwise."""
+"""What a user sees while a wheel is downloaded: a progress bar on a terminal, one log line otherwise."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ class Progress(Protocol):
     """Follows one download after another."""
 
     def start(self, label: str, total_bytes: int | None, present_bytes: int) -> None:
-        """Say what is on its way, how large it is where that is known, and how much of it is here already."""
+        """Show what is downloaded, its size where that is known, and how much of it is already here."""
 
     def note(self, text: str) -> None:
-        """Say what the transfer is waiting for."""
+        """Show what the download waits for."""
 
-    def advance(self, received_bytes: int) -> None:
-        """Say that so many more bytes have come."""
+    def advance(self, downloaded_bytes: int) -> None:
+        """Show that so many more bytes were downloaded."""
 
     def close(self) -> None:
-        """Leave the terminal clean, however the transfer ended."""
+        """Leave the terminal clean, however the download ended."""
 
 
 def make_progress(wanted: bool | None) -> Progress:  # noqa: FBT001 - the one thing it depends on
     """Return a bar where one is wanted (None: on a terminal) and can be seen, else a line in the log."""
     is_bar = _is_terminal() if wanted is None else wanted
-    return _Bar() if is_bar and _can_be_written() else _LogLine()
+    return _Bar() if is_bar and _has_stderr() else _LogLine()
 
 
-def _can_be_written() -> bool:
+def _has_stderr() -> bool:
     """Tell whether there is a stderr: daemons and programs without a console have none, or have closed it."""
     return sys.stderr is not None and not sys.stderr.closed
 
 
 def _is_terminal() -> bool:
-    return _can_be_written() and sys.stderr.isatty()
+    return _has_stderr() and sys.stderr.isatty()
 
 
 class _LogLine:
-    """One INFO line at the start: enough to see why a first call takes its time."""
+    """One INFO line at the start: it says why a first call takes its time."""
 
     def start(self, label: str, total_bytes: int | None, present_bytes: int) -> None:
         size = "unknown size" if total_bytes is None else f"{total_bytes / 1e6:.1f} MB"
-        here = f", {present_bytes / 1e6:.1f} MB of it are here" if present_bytes else ""
-        _log.info("fetching %s (%s%s)", label, size, here)
+        present = f", {present_bytes / 1e6:.1f} MB already here" if present_bytes else ""
+        _log.info("downloading %s (%s%s)", label, size, present)
 
     def note(self, text: str) -> None:
         _log.info("%s", text)
 
-    def advance(self, received_bytes: int) -> None:
+    def advance(self, downloaded_bytes: int) -> None:
         pass
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class _LogLine:
 
 
 class _Bar:
-    """A tqdm bar on stderr: name, bytes, rate, time left. stdout belongs to the program."""
+    """A tqdm bar on stderr: name, bytes, rate, time left. stdout is the program's own."""
 
     def __init__(self) -> None:
         self._bar: tqdm[NoReturn] | None = None
@@ -85,11 +85,11 @@ class _Bar:
     def note(self, text: str) -> None:
         from tqdm import tqdm
 
-        tqdm.write(text, file=sys.stderr)  # above the bar, which stays whole
+        tqdm.write(text, file=sys.stderr)  # above the bar, which stays as it is
 
-    def advance(self, received_bytes: int) -> None:
+    def advance(self, downloaded_bytes: int) -> None:
         if self._bar is not None:
-            self._bar.update(received_bytes)
+            self._bar.update(downloaded_bytes)
 
     def close(self) -> None:
         bar, self._bar = self._bar, None

@@ -200,7 +200,10 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         SettingsError: A variable has a value that cannot be used.
     """
     env = os.environ if environ is None else environ
-    values = {variable.field: _read(env, variable.name, variable.parse, variable.accepted) for variable in VARIABLES}
+    values = {
+        each.field: _read(env, each.name, each.parse, each.accepted, each.show(getattr(Settings(), each.field)))
+        for each in VARIABLES
+    }
     given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     bundles = ((variable, _read(env, variable, directory, _CERTIFICATES)) for variable in _CA_BUNDLES)
     trust_env = TrustEnv(
@@ -210,7 +213,9 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(**{"home": _user_cache(env), **given}, trust_env=trust_env)
 
 
-def _read(env: Mapping[str, str], variable: str, parse: Callable[[str], T], accepted: str) -> T | None:
+def _read(
+    env: Mapping[str, str], variable: str, parse: Callable[[str], T], accepted: str, default: str = "none"
+) -> T | None:
     text = env.get(variable, "").strip()
     if not text:
         return None
@@ -219,7 +224,7 @@ def _read(env: Mapping[str, str], variable: str, parse: Callable[[str], T], acce
     except ValueError:
         shown = without_secrets(text) if any(mark in text for mark in "@/?") else text
         # The cause would show the whole value, password included.
-        raise SettingsError(variable=variable, value=shown, accepted=accepted) from None
+        raise SettingsError(variable=variable, value=shown, accepted=accepted, default=default) from None
 
 
 def origins(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""Every exception modelboot raises, and how it is worded.
+"""Every exception that modelboot raises, with its message and its hint; redaction of URLs.
 
-Raise sites pass facts by keyword; the class turns them into a message (what failed, on what, expected and got) and a
-hint (what to do next). The facts stay as attributes. This module imports nothing else of modelboot.
+Code that raises passes facts by keyword; the class turns them into a message (what failed, on what, expected and got)
+and a hint (what to do next). The facts stay as attributes. This module imports nothing else of modelboot.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ __all__ = [
 
 
 def without_secrets(url: str) -> str:
-    """Cut user, password, query and fragment from a URL: any of them may carry a credential.
+    """Remove user, password, query and fragment from a URL: any of them may be a credential.
 
     Args:
-        url: Any URL or plain path. A mistyped URL, whose parts cannot be told apart, loses all up to its last "@".
+        url: Any URL or plain path. A mistyped URL, whose parts cannot be recognised, loses all up to its last "@".
 
     Returns:
         The URL as it may be shown and written to disk.
@@ -52,12 +52,12 @@ def _after_last_at(text: str) -> str:
 
 SourceName = Literal["wheelhouse", "release", "mirror", "index"]
 Kind = Literal["bytes", "certificate", "page", "short", "other"]
-"""What came of an attempt, as far as it decides what to do next."""
+"""What an attempt failed on, as far as it decides what to do next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One source that was asked for a wheel and did not give it."""
+    """One request for a wheel that failed."""
 
     source: SourceName
     where: str
@@ -66,9 +66,9 @@ class Attempt:
     """Why it failed, as the end of a sentence."""
     kind: Kind = "other"
     got_sha256: str | None = None
-    """Digest of what came instead of the pinned wheel; None when nothing was hashed."""
+    """Digest of what was received instead of the pinned wheel; None when nothing was hashed."""
     got_bytes: int | None = None
-    """Length of what came, in bytes; None when nothing was hashed."""
+    """Length of what was received, in bytes; None when nothing was hashed."""
 
     def __str__(self) -> str:
         return f"{self.source} ({self.where}): {self.reason}"
@@ -113,6 +113,8 @@ class SettingsError(ModelbootError, ValueError):
     value: str
     accepted: str
     """The accepted form, as the end of the sentence "… is not …"."""
+    default: str | None = None
+    """What holds when the variable is unset; None for what has no default."""
 
     @property
     def message(self) -> str:
@@ -121,8 +123,10 @@ class SettingsError(ModelbootError, ValueError):
 
     @property
     def hint(self) -> str:
-        """Name the place to correct."""
-        return f"correct {self.variable}, or leave it out where it has a default"
+        """Name what to fix, and its default."""
+        return (
+            f"fix {self.variable}" if self.default is None else f"fix or unset {self.variable} (default {self.default})"
+        )
 
 
 @dataclass(kw_only=True, eq=False)
@@ -171,13 +175,13 @@ class IncompatibleError(ModelbootError):
 
     @property
     def hint(self) -> str:
-        """The pip line that brings what is missing."""
+        """The pip command that installs what is missing."""
         return f"pip install {' '.join(repr(requirement) for requirement, _ in self.unmet)}"
 
 
 @dataclass(kw_only=True, eq=False)
 class OfflineError(ModelbootError):
-    """The model is not there, and the network is switched off."""
+    """The model is not installed, and the network is switched off."""
 
     name: str
     version: str
@@ -187,15 +191,15 @@ class OfflineError(ModelbootError):
 
     @property
     def message(self) -> str:
-        """Name model, version and URL, and where it was looked for."""
-        looked = "".join(f"; {attempt}" for attempt in self.attempts)
+        """Name model, version and URL, and each place that was searched."""
+        attempts = "".join(f"; {attempt}" for attempt in self.attempts)
         return (
-            f"{self.name} {self.version} is not installed and MODELBOOT_OFFLINE=1 forbids fetching {self.url}{looked}"
+            f"{self.name} {self.version} is not installed and MODELBOOT_OFFLINE=1 forbids fetching {self.url}{attempts}"
         )
 
     @property
     def hint(self) -> str:
-        """The command that provisions the model."""
+        """The command that gets the wheel where there is a network."""
         return (
             f"where there is a network run `modelboot fetch {self.name}=={self.version} --dest wheelhouse`, then bring "
             "that folder here and set MODELBOOT_WHEELHOUSE to it"
@@ -215,31 +219,32 @@ class DownloadError(ModelbootError):
     @property
     def message(self) -> str:
         """Name each source and why it failed."""
-        tried = "; ".join(map(str, self.attempts))
-        return f"could not get {self.name} {self.version} (sha256 {self.sha256}): {tried}"
+        attempts = "; ".join(map(str, self.attempts))
+        return f"could not get {self.name} {self.version} (sha256 {self.sha256}): {attempts}"
 
     @property
     def hint(self) -> str:
-        """What mends the most telling of the failures."""
+        """What to do about the clearest of the failures."""
         kinds = {attempt.kind for attempt in self.attempts}
         return next((hint for kind, hint in _DOWNLOAD_HINTS.items() if kind in kinds), _DOWNLOAD_HINTS["other"])
 
 
 _DOWNLOAD_HINTS: dict[Kind, str] = {
     "page": (
-        "a login page, proxy or mirror answered in place of the file: sign in to the network, set HTTPS_PROXY, or "
-        "correct MODELBOOT_BASE_URL"
+        "a login page, proxy or mirror answered instead of the release: sign in to the network, set HTTPS_PROXY, or "
+        "fix MODELBOOT_BASE_URL"
     ),
     "certificate": "set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to the PEM file of the CA your network uses",
     "short": (
-        "the connection breaks off: run it again, raise MODELBOOT_RETRIES, or set MODELBOOT_BASE_URL to a nearer mirror"
+        "the connection is interrupted: run it again, raise MODELBOOT_RETRIES, or set MODELBOOT_BASE_URL to a "
+        "nearer mirror"
     ),
     "other": (
         "check the network and proxy (`modelboot doctor`), set MODELBOOT_BASE_URL to a mirror of the release tree, or "
         "put the wheel into a folder and set MODELBOOT_WHEELHOUSE to that folder"
     ),
 }
-"""What to do next, the most telling failure first."""
+"""What to do next, the clearest failure first."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -249,12 +254,12 @@ class HashMismatchError(DownloadError):
     @property
     def message(self) -> str:
         """Name expected and received digest of each source."""
-        tried = "; ".join(map(str, self.attempts))
-        return f"refused {self.name} {self.version}: not the pinned bytes, expected sha256 {self.sha256}: {tried}"
+        attempts = "; ".join(map(str, self.attempts))
+        return f"refused {self.name} {self.version}: not the pinned bytes, expected sha256 {self.sha256}: {attempts}"
 
     @property
     def hint(self) -> str:
-        """Whom to distrust. Never to skip the check."""
+        """Whom to ask. Never to skip the check."""
         return (
             "do not use that file: ask whoever runs the source for the original wheel, or take it from another source "
             "(MODELBOOT_WHEELHOUSE, MODELBOOT_BASE_URL)"

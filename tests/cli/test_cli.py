@@ -281,7 +281,12 @@ def _target_is_a_file(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (_unknown, "en_tiny_xl", "the catalog has no pipeline named 'en_tiny_xl'", "did you mean en_tiny_sm"),
         (_unknown, "en_tiny_sm==7", "the catalog has no en_tiny_sm 7, only 1.0.0", "did you mean en_tiny_sm==1.0.0?"),
-        (_bad_setting, "en_tiny_sm", "MODELBOOT_TIMEOUT='soon' is not a number", "correct MODELBOOT_TIMEOUT"),
+        (
+            _bad_setting,
+            "en_tiny_sm",
+            "MODELBOOT_TIMEOUT='soon' is not a number",
+            "fix or unset MODELBOOT_TIMEOUT (default 30)",
+        ),
         (_no_wheel, "en_tiny_sm", "could not get en_tiny_sm 1.0.0 (sha256 ", "check the network and proxy"),
         (_altered_wheel, "en_tiny_sm", "refused en_tiny_sm 1.0.0: not the pinned bytes", "do not use that file"),
         (_offline, "en_tiny_sm", "en_tiny_sm 1.0.0 is not installed and MODELBOOT_OFFLINE=1", "where there is a net"),

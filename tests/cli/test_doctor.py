@@ -430,8 +430,8 @@ sys.exit(status)
 @pytest.mark.parametrize(
     ("variable", "value", "hint"),
     [
-        ("MODELBOOT_TIMEOUT", "soon", "correct MODELBOOT_TIMEOUT"),
-        ("MODELBOOT_BASE_URL", "mirror", "correct MODELBOOT_BASE_URL"),
+        ("MODELBOOT_TIMEOUT", "soon", "fix or unset MODELBOOT_TIMEOUT (default 30)"),
+        ("MODELBOOT_BASE_URL", "mirror", "fix or unset MODELBOOT_BASE_URL (default none)"),
     ],
 )
 def test_doctor_broken_settings(

@@ -59,7 +59,7 @@ CASES = {
     "settings": Case(
         SettingsError(variable="MODELBOOT_RETRIES", value="many\n", accepted="a whole number from 0 up"),
         r"MODELBOOT_RETRIES='many\n' is not a whole number from 0 up",
-        "correct MODELBOOT_RETRIES, or leave it out where it has a default",
+        "fix MODELBOOT_RETRIES",
     ),
     "unknown-name": Case(UnknownModelError(name="zz"), "the catalog has no pipeline named 'zz'", MISSING_HINT),
     "unknown-name-with-near-ones": Case(
@@ -274,12 +274,13 @@ def test_without_secrets(url: str, shown: str) -> None:
 
 DOWNLOAD_HINTS = {
     "page": (
-        "a login page, proxy or mirror answered in place of the file: sign in to the network, set HTTPS_PROXY, or "
-        "correct MODELBOOT_BASE_URL"
+        "a login page, proxy or mirror answered instead of the release: sign in to the network, set HTTPS_PROXY, or "
+        "fix MODELBOOT_BASE_URL"
     ),
     "certificate": "set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to the PEM file of the CA your network uses",
     "short": (
-        "the connection breaks off: run it again, raise MODELBOOT_RETRIES, or set MODELBOOT_BASE_URL to a nearer mirror"
+        "the connection is interrupted: run it again, raise MODELBOOT_RETRIES, or set MODELBOOT_BASE_URL to a "
+        "nearer mirror"
     ),
     "other": DOWNLOAD_HINT,
 }

@@ -112,10 +112,10 @@ def test_line_where_there_is_no_terminal(
     progress.start("en_x 1.0.0", None, 0)
     progress.close()
     assert [(record.name, record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("modelboot._progress", "INFO", "fetching en_x 1.0.0 (12.8 MB)"),
+        ("modelboot._progress", "INFO", "downloading en_x 1.0.0 (12.8 MB)"),
         ("modelboot._progress", "INFO", "trying again in 1.0 s"),
-        ("modelboot._progress", "INFO", "fetching en_x 1.0.0 (12.8 MB, 5.0 MB of it are here)"),
-        ("modelboot._progress", "INFO", "fetching en_x 1.0.0 (unknown size)"),
+        ("modelboot._progress", "INFO", "downloading en_x 1.0.0 (12.8 MB, 5.0 MB already here)"),
+        ("modelboot._progress", "INFO", "downloading en_x 1.0.0 (unknown size)"),
     ]
     assert capsys.readouterr() == ("", "")
 

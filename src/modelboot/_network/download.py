@@ -67,7 +67,7 @@ def download(url: str, wanted: Download, trust_env: TrustEnv) -> int:
             transfer.run(url, trust_env)
     finally:
         wanted.progress.close()
-    return transfer.received_bytes
+    return transfer.downloaded_bytes
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ class _Transfer:
     """One download: as many attempts as its retries allow."""
 
     wanted: Download
-    received_bytes: int = 0
+    downloaded_bytes: int = 0
     discarded: bool = False
     """Whether what was put together from parts did not match before."""
 
@@ -142,7 +142,7 @@ class _Transfer:
             if partial.size_bytes + len(chunk) > max_bytes:
                 raise RequestError(f"sends more than the {max_bytes:,} bytes expected", response.url)
             partial.write(chunk)
-            self.received_bytes += len(chunk)
+            self.downloaded_bytes += len(chunk)
             self.wanted.progress.advance(len(chunk))
         self._check_deadline(response.url)
         if response.total_bytes is not None and partial.size_bytes < response.total_bytes:

@@ -10,12 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelboot._files import CHUNK_BYTES
 from modelboot.errors import InstallError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-CHUNK_BYTES = 1 << 18
 
 
 class PartialFile:

@@ -49,8 +49,8 @@ class Release:
     def fetch(self, pin: ModelPin, wanted: Download) -> int:
         """Download the wheel; a copy of a file counts as no bytes over the network."""
         url = self.url(pin)
-        received_bytes = download_from(self, url, pin, wanted, self.trust_env)
-        return 0 if _is_file(url) else received_bytes
+        downloaded_bytes = download_from(self, url, pin, wanted, self.trust_env)
+        return 0 if _is_file(url) else downloaded_bytes
 
     def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:
         """Request the wheel and read its first bytes only."""

@@ -45,9 +45,9 @@ class Recorded:
         """Keep what is waited for."""
         self.told.append(text)
 
-    def advance(self, received_bytes: int) -> None:
+    def advance(self, downloaded_bytes: int) -> None:
         """Keep a figure."""
-        self.told.append(received_bytes)
+        self.told.append(downloaded_bytes)
 
     def close(self) -> None:
         """Keep the fact."""
