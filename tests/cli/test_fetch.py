@@ -47,7 +47,7 @@ def test_fetch_lays_out_the_release_tree(capsys: Capture, tmp_path: Path, wheel:
     out, err = capsys.readouterr()
     path = dest / f"{NAME}-1.0.0" / FILE
     assert out == f"{NAME} 1.0.0  release  {path}\n"
-    assert err == f"info: fetching {NAME} 1.0.0 (0.0 MB)\n"
+    assert err == f"info: downloading {NAME} 1.0.0 (0.0 MB)\n"
     assert path.read_bytes() == wheel.content
     assert sorted(dest.rglob("*")) == [path.parent, path, dest / FILE]
     assert (dest / FILE).readlink() == path.relative_to(dest)
