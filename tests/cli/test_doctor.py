@@ -19,7 +19,6 @@ import pytest
 from modelboot._catalog import resolve
 from modelboot._settings import read_settings
 from modelboot._sources.source import Probe
-from modelboot.cli import commands as _report
 from modelboot.cli import doctor as _doctor
 from modelboot.cli import main
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
@@ -465,9 +464,7 @@ def test_doctor_text_is_narrow() -> None:
         seconds=0.123,
     )
     place = Probe(subject="store", value="/store", ok=True, found="writable, locks work")
-    text = _report.diagnosis_text(
-        _doctor.DoctorReport(model=f"{NAME} 1.0.0", settings=(), places=(place,), sources=(finding,))
-    )
+    text = _doctor.DoctorReport(model=f"{NAME} 1.0.0", settings=(), places=(place,), sources=(finding,)).text()
     assert max(map(len, text.splitlines())) <= 100
     assert f"  no  mirror           https://mirror.example.org:8443/…/{FILE}\n" in text
     words = " ".join(text.split())

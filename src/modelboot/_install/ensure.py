@@ -7,11 +7,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from modelboot._catalog import DEFAULT_MODEL, check_requirements, resolve
 from modelboot._install import lock, stage
@@ -24,11 +25,13 @@ from modelboot._install.target import (
     targets_to_install_into,
     targets_to_search,
 )
-from modelboot._limits import Limits
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
 from modelboot._settings import Settings, directories, directory, read_settings
 from modelboot.errors import InstallError
+
+if TYPE_CHECKING:
+    from modelboot._sources.fetch import FetchedWheel
 
 Source = Literal["present", "wheelhouse", "release", "index"]
 
@@ -148,7 +151,12 @@ def _ensure(pin: ModelPin, settings: Settings, replacing: Installed | None) -> t
         installed = inspect(target, pin).installed
         if installed is not None and not (replacing and installed.modified_files()):
             return timings.report(pin, installed, "present"), installed
-        return _install_into(target, pin, settings, limits, timings)
+        # urllib3 opens a socket when it is imported, to see whether there is IPv6: not in a warm start.
+        from modelboot._sources.fetch import fetch_wheel, make_sources
+
+        progress = make_progress(settings.progress)
+        fetch = partial(fetch_wheel, pin, sources=make_sources(settings), limits=limits, progress=progress)
+        return _install_into(target, pin, fetch, timings)
 
 
 def _find(pin: ModelPin, targets: Iterable[Target]) -> Installed | None:
@@ -167,15 +175,13 @@ def _prepared(pin: ModelPin, settings: Settings, replacing: Installed | None) ->
 
 
 def _install_into(
-    target: Target, pin: ModelPin, settings: Settings, limits: Limits, timings: Timings
+    target: Target, pin: ModelPin, fetch: Callable[[Path], FetchedWheel], timings: Timings
 ) -> tuple[InstalledModel, Installed]:
-    # urllib3 opens a socket when it is imported, to see whether there is IPv6: not in a warm start.
     from modelboot._install.unpack import unpack
-    from modelboot._sources.fetch import fetch_wheel, make_sources
 
     with stage.staged(target.work, pin.name) as staging:
         stage.remove_stale(target.work, pin.name, inherit_into=staging)
-        fetched = fetch_wheel(pin, staging, make_sources(settings), limits, make_progress(settings.progress))
+        fetched = fetch(staging)
         timings.mark("fetch")
         unpack(fetched.path, pin, staging / "unpacked")
         timings.mark("unpack")

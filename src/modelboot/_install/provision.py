@@ -6,11 +6,11 @@ a link to each wheel at its top, to `pip install --no-index --find-links`.
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +20,7 @@ from modelboot._install.target import WORK
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
 from modelboot._settings import Settings
-from modelboot._sources.fetch import fetch_wheel, make_sources
+from modelboot._sources.fetch import FetchedWheel, fetch_wheel, make_sources
 from modelboot.errors import InstallError
 
 
@@ -57,7 +57,9 @@ def provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWheel
         InstallError: It cannot be written.
     """
     try:
-        return _provision(pin, dest, settings)
+        progress = make_progress(settings.progress)
+        fetch = partial(fetch_wheel, pin, sources=make_sources(settings), limits=settings.limits(), progress=progress)
+        return _provision(pin, dest, fetch)
     except InstallError as error:  # worded for an install, by those who usually take part in one
         error.action = "fetch"
         raise
@@ -65,16 +67,15 @@ def provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWheel
         raise InstallError.from_os_error(error, model=str(pin), path=str(dest), action="fetch") from error
 
 
-def _provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWheel:
+def _provision(pin: ModelPin, dest: Path, fetch: Callable[[Path], FetchedWheel]) -> ProvisionedWheel:
     path = dest / pin.release_path
-    wheel = functools.partial(ProvisionedWheel, name=pin.name, version=pin.version, sha256=pin.sha256, path=path)
+    wheel = partial(ProvisionedWheel, name=pin.name, version=pin.version, sha256=pin.sha256, path=path)
     if _is_pinned(path, pin):
         _link_at_top(path, dest, pin)
         return wheel(source="present", downloaded_bytes=0)
-    limits = settings.limits()
     with _leaving_no_empty_folder(dest), stage.staged(dest / WORK, pin.name) as staging:
         stage.remove_stale(dest / WORK, pin.name, inherit_into=staging)
-        fetched = fetch_wheel(pin, staging, make_sources(settings), limits, make_progress(settings.progress))
+        fetched = fetch(staging)
         fsync_tree(staging)
         path.parent.mkdir(exist_ok=True)
         fetched.path.replace(path)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from modelboot._catalog import DEFAULT_MODEL, CatalogEntry, catalog, resolve
 from modelboot._install.ensure import InstalledModel, ensure_model
@@ -20,13 +18,11 @@ from modelboot._install.target import targets_in_use
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
 from modelboot._settings import directory, read_settings
-from modelboot.cli.output import Facts, aligned, download_size, print_each, print_result, table
+from modelboot.cli.output import Facts, download_size, print_each, print_result, table
 from modelboot.errors import without_secrets
 
 if TYPE_CHECKING:
-    from modelboot._sources.source import Probe
     from modelboot.cli.check import CheckReport
-    from modelboot.cli.doctor import DoctorReport
 
 
 class CommandError(Exception):
@@ -219,65 +215,5 @@ def doctor(options: argparse.Namespace) -> None:
     """Show settings, places, locks and which sources answer."""
     from modelboot.cli.doctor import diagnose
 
-    diagnosis = diagnose(resolve(options.model), read_settings())
-    print_result(as_json=options.json, text=diagnosis_text(diagnosis), facts=diagnosis_facts(diagnosis))
-
-
-def diagnosis_facts(diagnosis: DoctorReport) -> Facts:
-    """Return what `doctor --json` says."""
-    return asdict(diagnosis)
-
-
-def diagnosis_text(diagnosis: DoctorReport) -> str:
-    """Return what `doctor` says: a block each for settings, places and sources, and what comes of it."""
-    settings = [
-        (item.subject, item.origin, f"{item.value}{item.found and f'  ({item.found})'}") for item in diagnosis.settings
-    ]
-    lines = ["settings", *(f"  {line}" for line in aligned(settings)), ""]
-    for title, findings in (
-        ("places, in the order they are tried", diagnosis.places),
-        ("sources, in the order they are asked", diagnosis.sources),
-    ):
-        lines += [title, *_looked_at(findings), ""]
-    return "\n".join([*lines, *textwrap.wrap(_verdict(diagnosis), _WORDS_WIDTH)])
-
-
-_MARKS = {True: "ok", False: "no", None: "--"}
-_WORDS_WIDTH = 100
-_BELOW = " " * 23
-_URL_WORTH_ITS_PATH = 60
-"""Signs: a longer URL is shown by its host, which is what answers or does not; the JSON has the whole."""
-
-
-def _looked_at(findings: Iterable[Probe]) -> Iterator[str]:
-    """Yield two lines for each: what and where, and below it what was found, which may be a long sentence."""
-    for finding in findings:
-        yield f"  {_MARKS[finding.ok]}  {finding.subject:<15}  {_short(finding.value)}"
-        through = [f"through {finding.through}"] if finding.through else []
-        took = [f"{finding.seconds:.2f} s"] if finding.seconds is not None else []
-        how = ", ".join([*through, *took])
-        yield from textwrap.wrap(
-            f"{finding.found}{how and f' ({how})'}",
-            _WORDS_WIDTH,
-            initial_indent=_BELOW,
-            subsequent_indent=_BELOW,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-
-
-def _short(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme in {"http", "https"} and len(value) > _URL_WORTH_ITS_PATH:
-        return f"{parts.scheme}://{parts.netloc}/…/{parts.path.rpartition('/')[2]}"
-    return value
-
-
-def _verdict(diagnosis: DoctorReport) -> str:
-    if diagnosis.place is None:
-        return f"{diagnosis.model} cannot be installed here: no place can be written"
-    answering = diagnosis.answering
-    if not answering:
-        return f"{diagnosis.model} cannot be fetched now: no source answers"
-    names = " and ".join(dict.fromkeys(source.subject for source in answering))
-    return f"{diagnosis.model} would be sought from {names} and installed into: {diagnosis.place.subject}"
+    report = diagnose(resolve(options.model), read_settings())
+    print_result(as_json=options.json, text=report.text(), facts=asdict(report))

@@ -1,4 +1,4 @@
-"""What `modelboot doctor` finds out: settings and their origin, places, locks, and which sources answer.
+"""`modelboot doctor`: find out settings and their origin, targets, locks, and which sources answer, and show it.
 
 It changes nothing: no file is made, no lock file either.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from modelboot._install.target import Target, is_writable, targets_to_install_into
 from modelboot._limits import Deadline, Limits
@@ -17,6 +19,7 @@ from modelboot._pin import ModelPin
 from modelboot._settings import Settings, origins
 from modelboot._sources.fetch import make_sources
 from modelboot._sources.source import Probe
+from modelboot.cli.output import aligned
 
 if sys.platform != "win32":
     import fcntl
@@ -46,6 +49,55 @@ class DoctorReport:
     def answering(self) -> tuple[Probe, ...]:
         """The sources of use, in the order an install asks them. Whether the index has the wheel only it knows."""
         return tuple(source for source in self.sources if source.ok)
+
+    def text(self) -> str:
+        """Return what `doctor` says: a block each for settings, places and sources, and what comes of it."""
+        settings = [
+            (item.subject, item.origin, f"{item.value}{item.found and f'  ({item.found})'}") for item in self.settings
+        ]
+        lines = ["settings", *(f"  {line}" for line in aligned(settings)), ""]
+        lines += ["places, in the order they are tried", *_probe_lines(self.places), ""]
+        lines += ["sources, in the order they are asked", *_probe_lines(self.sources), ""]
+        return "\n".join([*lines, *textwrap.wrap(self._verdict(), _TEXT_WIDTH)])
+
+    def _verdict(self) -> str:
+        if self.place is None:
+            return f"{self.model} cannot be installed here: no place can be written"
+        if not self.answering:
+            return f"{self.model} cannot be fetched now: no source answers"
+        names = " and ".join(dict.fromkeys(source.subject for source in self.answering))
+        return f"{self.model} would be sought from {names} and installed into: {self.place.subject}"
+
+
+_MARKS = {True: "ok", False: "no", None: "--"}
+_TEXT_WIDTH = 100
+_INDENT = " " * 23
+_MAX_URL = 60
+"""Characters: of a longer URL the host and the file are shown; the JSON has all of it."""
+
+
+def _probe_lines(probes: Iterable[Probe]) -> Iterator[str]:
+    """Yield two lines or more for each: what and where, and below it what was found, which may be a long sentence."""
+    for probe in probes:
+        yield f"  {_MARKS[probe.ok]}  {probe.subject:<15}  {_shortened(probe.value)}"
+        through = [f"through {probe.through}"] if probe.through else []
+        took = [f"{probe.seconds:.2f} s"] if probe.seconds is not None else []
+        how = ", ".join([*through, *took])
+        yield from textwrap.wrap(
+            f"{probe.found}{how and f' ({how})'}",
+            _TEXT_WIDTH,
+            initial_indent=_INDENT,
+            subsequent_indent=_INDENT,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+
+def _shortened(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme in {"http", "https"} and len(value) > _MAX_URL:
+        return f"{parts.scheme}://{parts.netloc}/…/{parts.path.rpartition('/')[2]}"
+    return value
 
 
 def diagnose(pin: ModelPin, settings: Settings) -> DoctorReport:
