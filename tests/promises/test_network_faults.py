@@ -43,11 +43,10 @@ STALL = {"MODELBOOT_TIMEOUT": "0.5"}
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A wheel to be got, the server it is asked of, and another host."""
+class Replies:
+    """What the servers of a row answer with: the wheel, or part of it, and redirects to another server."""
 
     wheel: bytes
-    server: ModelServer
     other: ModelServer
 
     @property
@@ -62,7 +61,7 @@ class Scene:
 
     @property
     def altered(self) -> bytes:
-        """The wheel with one byte altered, among the first that come."""
+        """The wheel with one byte altered, among the first that are sent."""
         return self.wheel[:1000] + bytes([self.wheel[1000] ^ 1]) + self.wheel[1001:]
 
     def moved(self, path: str = "/v.whl", *, to: str = "", status: int = 302) -> Reply:
@@ -86,7 +85,7 @@ class Case:
         real_pauses: Whether the waits between tries are the real ones.
     """
 
-    replies: Callable[[Scene], Mapping[str, list[Reply]]]
+    replies: Callable[[Replies], Mapping[str, list[Reply]]]
     reason: str | None = None
     asked: list[str] = field(default_factory=lambda: [PATH])
     env: Mapping[str, str] = field(default_factory=dict)
@@ -97,14 +96,14 @@ class Case:
     real_pauses: bool = False
 
 
-def answers(*replies: Reply) -> Callable[[Scene], Mapping[str, list[Reply]]]:
+def answers(*replies: Reply) -> Callable[[Replies], Mapping[str, list[Reply]]]:
     """Answer the wheel's path with replies that need no wheel."""
     return lambda _: {PATH: [*replies]}
 
 
-def wheel(*names: str | Reply) -> Callable[[Scene], Mapping[str, list[Reply]]]:
-    """Answer the wheel's path with replies of the scene, by name."""
-    return lambda scene: {PATH: [name if isinstance(name, Reply) else getattr(scene, name) for name in names]}
+def by_name(*names: str | Reply) -> Callable[[Replies], Mapping[str, list[Reply]]]:
+    """Answer the wheel's path with replies of `Replies`, by name."""
+    return lambda replies: {PATH: [name if isinstance(name, Reply) else getattr(replies, name) for name in names]}
 
 
 def in_s(seconds: float) -> str:
@@ -116,7 +115,7 @@ AGAIN = f"{PATH} from {CUT}"
 COMPRESSED = r"sends the file compressed \(gzip\), although asked not to"
 OTHER_BYTES = r"got sha256 [0-9a-f]{64} in [\d,]+ bytes"
 DIRECT = {
-    "ok": Case(wheel("full")),
+    "ok": Case(by_name("full")),
     "chunked": Case(lambda s: {PATH: [Reply(body=s.wheel, chunked=True)]}),
     "gzip-forced": Case(
         lambda s: {PATH: [Reply(headers={"Content-Encoding": "gzip", "ETag": ETAG}, body=gzip.compress(s.wheel, 1))]},
@@ -182,14 +181,14 @@ REDIRECTS = {
     ),
 }
 RETRIED = {
-    "500-once": Case(wheel(Reply(500), "full"), asked=[PATH] * 2),
+    "500-once": Case(by_name(Reply(500), "full"), asked=[PATH] * 2),
     "500-always": Case(answers(Reply(500)), "HTTP 500 Internal Server Error, 5 attempts", asked=[PATH] * 5),
     "500-no-retries": Case(answers(Reply(500)), "HTTP 500 Internal Server Error", env={"MODELBOOT_RETRIES": "0"}),
-    "503-503-200": Case(wheel(Reply(503), Reply(503), "full"), asked=[PATH] * 3),
-    "429-seconds": Case(wheel(Reply(429, {"Retry-After": "1"}), "full"), asked=[PATH] * 2, least_s=1.0),
+    "503-503-200": Case(by_name(Reply(503), Reply(503), "full"), asked=[PATH] * 3),
+    "429-seconds": Case(by_name(Reply(429, {"Retry-After": "1"}), "full"), asked=[PATH] * 2, least_s=1.0),
     "429-date": Case(lambda s: {PATH: [Reply(429, {"Retry-After": in_s(2)}), s.full]}, asked=[PATH] * 2, least_s=0.9),
     "429-day": Case(
-        wheel(Reply(429, {"Retry-After": "86400"}), "full"),
+        by_name(Reply(429, {"Retry-After": "86400"}), "full"),
         "HTTP 429 Too Many Requests, asked to wait 86400 s",
         within_s=2.0,
     ),
@@ -198,14 +197,14 @@ RETRIED = {
         r"HTTP 503 Service Unavailable, asked to wait 86(400|39\d) s",
         within_s=2.0,
     ),
-    "stall-before-headers": Case(wheel(Reply(stall="headers"), "full"), asked=[PATH] * 2, env=STALL),
+    "stall-before-headers": Case(by_name(Reply(stall="headers"), "full"), asked=[PATH] * 2, env=STALL),
     "stall-always": Case(
         answers(Reply(stall="headers")),
         r"no byte for 0\.5 s, 3 attempts",
         asked=[PATH] * 3,
         env={**STALL, "MODELBOOT_RETRIES": "2"},
     ),
-    "pauses": Case(wheel(Reply(500), Reply(500), "full"), asked=[PATH] * 3, least_s=0.75, real_pauses=True),
+    "pauses": Case(by_name(Reply(500), Reply(500), "full"), asked=[PATH] * 3, least_s=0.75, real_pauses=True),
     "pause-beyond-deadline": Case(
         answers(Reply(500)),
         "HTTP 500 Internal Server Error",
@@ -215,8 +214,8 @@ RETRIED = {
     ),
 }
 RESUMED = {
-    "cut-once": Case(wheel("cut", "full"), asked=[PATH, AGAIN]),
-    "cut-every-time": Case(wheel("cut"), asked=[PATH, *(f"{PATH} from {CUT * n}" for n in (1, 2, 3))]),
+    "cut-once": Case(by_name("cut", "full"), asked=[PATH, AGAIN]),
+    "cut-every-time": Case(by_name("cut"), asked=[PATH, *(f"{PATH} from {CUT * n}" for n in (1, 2, 3))]),
     "cut-too-often": Case(
         lambda s: {PATH: [Reply(headers={"ETag": ETAG}, body=s.wheel, ranged=True, cut_after_bytes=100_000)]},
         r"cut short: 500,000 of 1,\d{3},\d{3} bytes received, 5 attempts",
@@ -246,11 +245,13 @@ RESUMED = {
         env=STALL,
     ),
     "wrong-content-range": Case(
-        wheel("cut", Reply(206, {"Content-Range": "bytes 7-9/999"}, b"xyz"), "full"), asked=[PATH, AGAIN, PATH]
+        by_name("cut", Reply(206, {"Content-Range": "bytes 7-9/999"}, b"xyz"), "full"), asked=[PATH, AGAIN, PATH]
     ),
-    "no-content-range": Case(wheel("cut", Reply(206, {}, b"xyz"), "full"), asked=[PATH, AGAIN, PATH]),
-    "416": Case(wheel("cut", Reply(416), "full"), asked=[PATH, AGAIN, PATH]),
-    "416-no-retries": Case(wheel("cut", Reply(416), "full"), asked=[PATH, AGAIN, PATH], env={"MODELBOOT_RETRIES": "1"}),
+    "no-content-range": Case(by_name("cut", Reply(206, {}, b"xyz"), "full"), asked=[PATH, AGAIN, PATH]),
+    "416": Case(by_name("cut", Reply(416), "full"), asked=[PATH, AGAIN, PATH]),
+    "416-no-retries": Case(
+        by_name("cut", Reply(416), "full"), asked=[PATH, AGAIN, PATH], env={"MODELBOOT_RETRIES": "1"}
+    ),
     "changed-etag": Case(
         lambda s: {PATH: [s.cut, Reply(headers={"ETag": '"two"'}, body=s.wheel, ranged=True)]}, asked=[PATH, AGAIN]
     ),
@@ -269,7 +270,7 @@ RESUMED = {
         kind="bytes",
     ),
     "page-after-cut": Case(
-        wheel("cut", Reply(headers={"Content-Type": "text/html"}, body=HTML)),
+        by_name("cut", Reply(headers={"Content-Type": "text/html"}, body=HTML)),
         r"received an HTML page instead of the wheel \(text/html\)",
         asked=[PATH, AGAIN],
         kind="page",
@@ -296,22 +297,22 @@ CASES = {**DIRECT, **REDIRECTS, **RETRIED, **RESUMED, **DEADLINES}
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
-    """Return the wheel that is pinned."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
+    """Return a wheel of 1 MB, which takes several reads to receive."""
     return large_wheel(tmp_path_factory.mktemp("large"))
 
 
 @pytest.fixture
-def pin(built: BuiltWheel, server: ModelServer) -> ModelPin:
-    """Return the pin, with its URL on the server."""
-    return replace(built.pin_at(f"{server.url}{PATH}"), size_mb=1)
+def pin(wheel: BuiltWheel, server: ModelServer) -> ModelPin:
+    """Return its pin, at a URL of the server."""
+    return replace(wheel.pin_at(f"{server.url}{PATH}"), size_mb=1)
 
 
 @pytest.fixture
-def scene(built: BuiltWheel, server: ModelServer) -> Iterator[Scene]:
-    """Return the wheel and two servers that have nothing yet."""
+def replies(wheel: BuiltWheel) -> Iterator[Replies]:
+    """Return what servers answer with; the other one runs and has nothing yet."""
     with ModelServer() as other:
-        yield Scene(built.path.read_bytes(), server, other)
+        yield Replies(wheel.content, other)
 
 
 @pytest.fixture
@@ -342,29 +343,29 @@ def as_told(request: Request) -> str:
     return request.path + (f" from {asked.removeprefix('bytes=').removesuffix('-')}" if asked else "")
 
 
-def assert_asked(scene: Scene, case: Case) -> None:
+def assert_asked(case: Case, server: ModelServer, other: ModelServer) -> None:
     """See that the requests are those of the row, with the headers each must have."""
-    told = [as_told(request) for request in scene.server.requests]
+    told = [as_told(request) for request in server.requests]
     assert len(told) == len(case.asked), told
     for got, wanted in zip(told, case.asked, strict=True):
         # "?": nobody knows how much of what was under way has come, if any.
         pattern = re.escape(wanted).replace(r"\ from\ \?", r"( from \d+)?")
         assert re.fullmatch(pattern, got), told
-    assert len(scene.other.requests) == case.elsewhere
-    for request in [*scene.server.requests, *scene.other.requests]:
+    assert len(other.requests) == case.elsewhere
+    for request in [*server.requests, *other.requests]:
         assert request.headers["Accept-Encoding"] == "identity"
         assert "Authorization" not in request.headers
 
 
-def play(scene: Scene, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def play(case: Case, server: ModelServer, replies: Replies, monkeypatch: pytest.MonkeyPatch) -> None:
     """Set up the row's servers and settings."""
     if not case.real_pauses:
         monkeypatch.setattr(_retry, "FIRST_DELAY_S", 0.01)
-    for path, replies in case.replies(scene).items():
+    for path, scripted in case.replies(replies).items():
         if path.startswith("other"):
-            scene.other.serve(path.removeprefix("other"), *replies)
+            replies.other.serve(path.removeprefix("other"), *scripted)
         else:
-            scene.server.serve(path, *replies)
+            server.serve(path, *scripted)
     for variable, value in case.env.items():
         monkeypatch.setenv(variable, value)
 
@@ -386,33 +387,45 @@ def rows(*, good: bool) -> pytest.MarkDecorator:
 
 @rows(good=True)
 def test_network_fault_mended(  # noqa: PLR0913, PLR0917 - fixtures
-    scene: Scene, case: Case, pin: ModelPin, strangers: Path, opened: list[object], monkeypatch: pytest.MonkeyPatch
+    case: Case,
+    pin: ModelPin,
+    server: ModelServer,
+    replies: Replies,
+    strangers: Path,
+    opened: list[object],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The pinned wheel is installed whole, for the requests and within the seconds of the row; nothing else is left."""
-    play(scene, case, monkeypatch)
+    play(case, server, replies, monkeypatch)
     with timed(case):
         model = ensure_model(pin, target=strangers)
     assert (model.source, model.sha256) == ("release", pin.sha256)
     assert len((strangers / NAME / "vectors.bin").read_bytes()) == 1_000_000
     assert opened  # so the rows that fail would show it
-    assert_asked(scene, case)
+    assert_asked(case, server, replies.other)
     assert not parts_below(strangers)
     assert not threads_left()
 
 
 @rows(good=False)
 def test_network_fault_told(  # noqa: PLR0913, PLR0917 - fixtures
-    scene: Scene, case: Case, pin: ModelPin, strangers: Path, opened: list[object], monkeypatch: pytest.MonkeyPatch
+    case: Case,
+    pin: ModelPin,
+    server: ModelServer,
+    replies: Replies,
+    strangers: Path,
+    opened: list[object],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The error says why; no archive was opened, the target is as it was, and no thread is left."""
-    play(scene, case, monkeypatch)
+    play(case, server, replies, monkeypatch)
     before = snapshot(strangers, without=())
     with timed(case), pytest.raises(DownloadError, match=rf"{NAME} {re.escape(VERSION)}") as failed:
         ensure_model(pin, target=strangers)
     assert snapshot(strangers, without=()) == before
     assert not opened
     assert_told(failed.value, case)
-    assert_asked(scene, case)
+    assert_asked(case, server, replies.other)
     assert not threads_left()
 
 
@@ -426,19 +439,19 @@ def assert_told(error: DownloadError, case: Case) -> None:
     assert "s3cret" not in str(error)
 
 
-def test_network_fault_other_bytes(scene: Scene, pin: ModelPin, target: Path) -> None:
+def test_network_fault_other_bytes(server: ModelServer, replies: Replies, pin: ModelPin, target: Path) -> None:
     """Other bytes are told with both digests, both the size and the type, and where they came from in the end."""
-    scene.server.serve(PATH, scene.moved("/v.whl?sig=s3cret"))
-    scene.server.serve("/v.whl", Reply(headers={"Content-Type": "application/zip"}, body=scene.altered))
+    server.serve(PATH, replies.moved("/v.whl?sig=s3cret"))
+    server.serve("/v.whl", Reply(headers={"Content-Type": "application/zip"}, body=replies.altered))
     with pytest.raises(HashMismatchError, match=rf"expected sha256 {pin.sha256}") as refused:
         ensure_model(pin, target=target)
-    got = hashlib.sha256(scene.altered).hexdigest()
-    told = f"release ({scene.server.url}/v.whl): got sha256 {got} in {len(scene.wheel):,} bytes of application/zip"
+    got = hashlib.sha256(replies.altered).hexdigest()
+    told = f"release ({server.url}/v.whl): got sha256 {got} in {len(replies.wheel):,} bytes of application/zip"
     assert refused.value.message.endswith(told)
 
 
 def test_network_fault_reads_no_further_than_the_cap(
-    scene: Scene, pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch
+    server: ModelServer, pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a body without end hardly more is read than the cap: what is read at once, and the headers."""
     read_bytes = 0
@@ -452,7 +465,7 @@ def test_network_fault_reads_no_further_than_the_cap(
         return count
 
     monkeypatch.setattr(socket.SocketIO, "readinto", counted)
-    scene.server.serve(PATH, Reply(body=b"PK", endless=True))
+    server.serve(PATH, Reply(body=b"PK", endless=True))
     with pytest.raises(DownloadError, match="sends more than"):
         ensure_model(pin, target=target)
     assert CAP < read_bytes <= CAP + (1 << 16) + (1 << 14)
@@ -464,9 +477,9 @@ def closed_port() -> str:
         return f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
-def test_network_fault_refused_port(built: BuiltWheel, target: Path) -> None:
+def test_network_fault_refused_port(wheel: BuiltWheel, target: Path) -> None:
     """A host that refuses connections is given up within 5 s after three tries, whatever the retries."""
-    pin = built.pin_at(f"{closed_port()}{PATH}")
+    pin = wheel.pin_at(f"{closed_port()}{PATH}")
     case = Case(answers(), "Connection refused, 3 attempts", least_s=0.75)
     with timed(case), pytest.raises(DownloadError, match="Connection refused, 3 attempts") as failed:
         ensure_model(pin, target=target)
@@ -541,13 +554,13 @@ def serving(server: ThreadingHTTPServer) -> Iterator[int]:
         thread.join()
 
 
-def test_network_fault_slow_redirects(built: BuiltWheel, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_network_fault_slow_redirects(wheel: BuiltWheel, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A chain of redirects, each of them in time, is over by the deadline."""
     monkeypatch.setenv("MODELBOOT_DEADLINE", "1")
     monkeypatch.setenv("MODELBOOT_TIMEOUT", "0.9")
     case = Case(answers(), "deadline of 1 s passed", within_s=4.0, least_s=1.0)
     with serving(ThreadingHTTPServer(("127.0.0.1", 0), SlowChain)) as port:
-        pin = built.pin_at(f"http://127.0.0.1:{port}/x.whl")
+        pin = wheel.pin_at(f"http://127.0.0.1:{port}/x.whl")
         with timed(case), pytest.raises(DownloadError, match=NAME) as failed:
             ensure_model(pin, target=target)
     assert_told(failed.value, case)
@@ -555,12 +568,12 @@ def test_network_fault_slow_redirects(built: BuiltWheel, target: Path, monkeypat
     assert not threads_left()
 
 
-def test_network_ipv6(built: BuiltWheel, target: Path) -> None:
+def test_network_ipv6(wheel: BuiltWheel, target: Path) -> None:
     """A server that has an IPv6 address only is asked there."""
     try:
-        server = Ipv6Server(("::1", 0), functools.partial(Quiet, directory=str(built.path.parent)))
+        server = Ipv6Server(("::1", 0), functools.partial(Quiet, directory=str(wheel.path.parent)))
     except OSError:
         pytest.skip("this machine has no IPv6 loopback")
     with serving(server) as port:
-        pin = built.pin_at(f"http://[::1]:{port}/{built.path.name}")
+        pin = wheel.pin_at(f"http://[::1]:{port}/{wheel.path.name}")
         assert ensure_model(pin, target=target).source == "release"

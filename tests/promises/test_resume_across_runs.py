@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-import modelboot
 from modelboot import ModelPin, ensure_model
-from support.children import pin_arguments
+from support.children import command, environment, pin_arguments
 from support.folders import parts_below
-from support.interrupts import threads_left
+from support.interrupts import pressed, threads_left
 from support.server import Reply
 from support.wheels import NAME, BuiltWheel, large_wheel
 
@@ -44,8 +40,8 @@ ensure_model(ModelPin(*sys.argv[1:4], url=sys.argv[4]))
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A wheel to be got in two runs."""
+class Transfer:
+    """The transfer of a wheel from a server into the target, over several calls."""
 
     wheel: BuiltWheel
     server: ModelServer
@@ -57,13 +53,13 @@ class Scene:
         return self.wheel.pin_at(f"{self.server.url}{PATH}")
 
     @property
-    def body(self) -> bytes:
-        """The wheel's bytes."""
-        return self.wheel.path.read_bytes()
+    def complete(self) -> Reply:
+        """A reply with all of the wheel, or with what is left of it."""
+        return Reply(headers=ETAG, body=self.wheel.content, ranged=True)
 
-    def stalls(self, after_bytes: int = STALLED, headers: dict[str, str] = ETAG) -> Reply:
+    def stalling(self, after_bytes: int = STALLED, headers: dict[str, str] = ETAG) -> Reply:
         """Make a reply that stops in the body."""
-        return Reply(headers=headers, body=self.body, cut_after_bytes=after_bytes, stall="body")
+        return Reply(headers=headers, body=self.wheel.content, cut_after_bytes=after_bytes, stall="body")
 
     def parts(self) -> list[Path]:
         """List the part files below the target."""
@@ -71,25 +67,18 @@ class Scene:
 
     def start(self) -> subprocess.Popen[str]:
         """Start a process that asks for the wheel."""
-        path = os.pathsep.join([str(Path(modelboot.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-        facts = pin_arguments(self.pin)
-        return subprocess.Popen(
-            [sys.executable, "-c", CHILD, *facts],
-            env={**os.environ, "PYTHONPATH": path},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        words, pipe = command(CHILD, *pin_arguments(self.pin)), subprocess.PIPE
+        return subprocess.Popen(words, env=environment({}), stdout=pipe, stderr=pipe, text=True)
 
     def wait_for_part(self, size_bytes: int) -> None:
-        """Wait until that much of the wheel is on disk, as far as pieces of 64 KiB go."""
+        """Wait until that much of the wheel is on disk, give or take a chunk of 64 KiB."""
         for _ in range(WAIT_S * 100):
             if any(part.stat().st_size > size_bytes - (1 << 16) for part in self.parts()):
                 return
             threading.Event().wait(0.01)
-        pytest.fail("nothing has come")
+        pytest.fail("nothing was received")
 
-    def broken_off(self, by: signal.Signals, size_bytes: int = STALLED) -> str:
+    def break_off(self, by: signal.Signals, size_bytes: int = STALLED) -> str:
         """Have a process fetch so much of the wheel and end it by a signal; return what it said last."""
         with self.start() as child:
             try:
@@ -102,7 +91,7 @@ class Scene:
         return complaint
 
     def ranges(self) -> list[tuple[str | None, str | None]]:
-        """Tell from where, and of which file, each request wanted the body."""
+        """Return from where, and of which file, each request wanted the body."""
         return [(request.headers.get("Range"), request.headers.get("If-Range")) for request in self.server.requests]
 
     def assert_finished(self, resumed_at: int | None, validator: str | None) -> None:
@@ -124,11 +113,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
 
 
 @pytest.fixture
-def scene(wheel: BuiltWheel, server: ModelServer, target: Path) -> Scene:
-    """Return the scene; the server stops in the body at first, and sends all of it then."""
-    scene = Scene(wheel, server, target)
-    server.serve(PATH, scene.stalls(), Reply(headers=ETAG, body=scene.body, ranged=True))
-    return scene
+def transfer(wheel: BuiltWheel, server: ModelServer, target: Path) -> Transfer:
+    """Return a transfer in which the server stops in the body at first, and sends all of it then."""
+    transfer = Transfer(wheel, server, target)
+    server.serve(PATH, transfer.stalling(), transfer.complete)
+    return transfer
 
 
 def size_of(parts: list[Path]) -> int:
@@ -137,133 +126,120 @@ def size_of(parts: list[Path]) -> int:
     return part.stat().st_size
 
 
-def test_resume_after_kill(scene: Scene) -> None:
+def test_resume_after_kill(transfer: Transfer) -> None:
     """After a SIGKILL in the middle of the body the next call fetches the rest of the same file only."""
-    scene.broken_off(signal.SIGKILL)
-    resumed_at = size_of(scene.parts())
+    transfer.break_off(signal.SIGKILL)
+    resumed_at = size_of(transfer.parts())
     assert STALLED - (1 << 16) <= resumed_at <= STALLED
-    scene.assert_finished(resumed_at, ETAG["ETag"])
+    transfer.assert_finished(resumed_at, ETAG["ETag"])
 
 
-def test_resume_after_interrupt_of_a_child(scene: Scene) -> None:
+def test_resume_after_interrupt_of_a_child(transfer: Transfer) -> None:
     """After Ctrl-C the part is all that stays, and the next call goes on from there."""
-    complaint = scene.broken_off(signal.SIGINT)
+    complaint = transfer.break_off(signal.SIGINT)
     assert complaint.strip().endswith("KeyboardInterrupt")
-    assert sorted(path.suffix for path in scene.target.glob(".modelboot/*.stage/*")) == [".json", ".part"]
-    scene.assert_finished(size_of(scene.parts()), ETAG["ETag"])
+    assert sorted(path.suffix for path in transfer.target.glob(".modelboot/*.stage/*")) == [".json", ".part"]
+    transfer.assert_finished(size_of(transfer.parts()), ETAG["ETag"])
 
 
-@pytest.fixture
-def interrupted(scene: Scene) -> Iterator[None]:
-    """Press Ctrl-C in this process as soon as so much has come as will come."""
-
-    def press() -> None:
-        scene.wait_for_part(STALLED)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-    thread = threading.Thread(target=press)
-    thread.start()
-    yield
-    thread.join()
-
-
-@pytest.mark.usefixtures("interrupted")
-def test_resume_after_interrupt_in_process(scene: Scene) -> None:
+def test_resume_after_interrupt_in_process(transfer: Transfer) -> None:
     """A program that goes on after Ctrl-C, as a notebook does, resumes as well."""
-    with pytest.raises(KeyboardInterrupt, match=r"^$"):
-        ensure_model(scene.pin)
+    with pressed(lambda: transfer.wait_for_part(STALLED)), pytest.raises(KeyboardInterrupt, match=r"^$"):
+        ensure_model(transfer.pin)
     assert not threads_left()
-    scene.assert_finished(size_of(scene.parts()), ETAG["ETag"])
+    transfer.assert_finished(size_of(transfer.parts()), ETAG["ETag"])
 
 
-def test_resume_file_changed_between(scene: Scene) -> None:
+def test_resume_file_changed_between(transfer: Transfer) -> None:
     """A server that has another file now sends the whole of it, which is what is installed."""
-    other = Reply(headers={"ETag": '"other"'}, body=bytes(len(scene.body)), cut_after_bytes=STALLED, stall="body")
-    scene.server.serve(PATH, other, Reply(headers=ETAG, body=scene.body, ranged=True))
-    scene.broken_off(signal.SIGKILL)
-    resumed_at = size_of(scene.parts())
-    assert ensure_model(scene.pin).downloaded_bytes == scene.wheel.size_bytes
-    assert scene.ranges() == [(None, None), (f"bytes={resumed_at}-", '"other"')]
-    assert not parts_below(scene.target)
+    other = Reply(
+        headers={"ETag": '"other"'}, body=bytes(len(transfer.wheel.content)), cut_after_bytes=STALLED, stall="body"
+    )
+    transfer.server.serve(PATH, other, transfer.complete)
+    transfer.break_off(signal.SIGKILL)
+    resumed_at = size_of(transfer.parts())
+    assert ensure_model(transfer.pin).downloaded_bytes == transfer.wheel.size_bytes
+    assert transfer.ranges() == [(None, None), (f"bytes={resumed_at}-", '"other"')]
+    assert not parts_below(transfer.target)
 
 
-def test_resume_from_a_server_without_validators(scene: Scene) -> None:
+def test_resume_from_a_server_without_validators(transfer: Transfer) -> None:
     """A server that says nothing to know the file by is asked for the rest all the same: the hash will tell."""
-    scene.server.serve(PATH, scene.stalls(headers={}), Reply(body=scene.body, ranged=True))
-    scene.broken_off(signal.SIGKILL)
-    scene.assert_finished(size_of(scene.parts()), None)
+    transfer.server.serve(PATH, transfer.stalling(headers={}), Reply(body=transfer.wheel.content, ranged=True))
+    transfer.break_off(signal.SIGKILL)
+    transfer.assert_finished(size_of(transfer.parts()), None)
 
 
-def test_resume_by_date(scene: Scene) -> None:
+def test_resume_by_date(transfer: Transfer) -> None:
     """A server that has no ETag knows the file by its date."""
     rest = Reply(
-        headers={"ETag": DATE["Last-Modified"]}, body=scene.body, ranged=True
+        headers={"ETag": DATE["Last-Modified"]}, body=transfer.wheel.content, ranged=True
     )  # what If-Range is compared with
-    scene.server.serve(PATH, scene.stalls(headers=DATE), rest)
-    scene.broken_off(signal.SIGKILL)
-    scene.assert_finished(size_of(scene.parts()), DATE["Last-Modified"])
+    transfer.server.serve(PATH, transfer.stalling(headers=DATE), rest)
+    transfer.break_off(signal.SIGKILL)
+    transfer.assert_finished(size_of(transfer.parts()), DATE["Last-Modified"])
 
 
-def test_resume_wrong_beginning(scene: Scene) -> None:
+def test_resume_wrong_beginning(transfer: Transfer) -> None:
     """What was put together from two runs and does not match is fetched once more, from zero."""
-    wrong = Reply(body=b"PK" + bytes(len(scene.body) - 2), cut_after_bytes=STALLED, stall="body")
-    scene.server.serve(PATH, wrong, Reply(body=scene.body, ranged=True))
-    scene.broken_off(signal.SIGKILL)
-    resumed_at = size_of(scene.parts())
-    model = ensure_model(scene.pin)
-    assert model.downloaded_bytes == 2 * scene.wheel.size_bytes - resumed_at
-    assert scene.ranges() == [(None, None), (f"bytes={resumed_at}-", None), (None, None)]
-    assert not parts_below(scene.target)
+    wrong = Reply(body=b"PK" + bytes(len(transfer.wheel.content) - 2), cut_after_bytes=STALLED, stall="body")
+    transfer.server.serve(PATH, wrong, Reply(body=transfer.wheel.content, ranged=True))
+    transfer.break_off(signal.SIGKILL)
+    resumed_at = size_of(transfer.parts())
+    model = ensure_model(transfer.pin)
+    assert model.downloaded_bytes == 2 * transfer.wheel.size_bytes - resumed_at
+    assert transfer.ranges() == [(None, None), (f"bytes={resumed_at}-", None), (None, None)]
+    assert not parts_below(transfer.target)
 
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
-def test_resume_small_part(scene: Scene, by: signal.Signals) -> None:
+def test_resume_small_part(transfer: Transfer, by: signal.Signals) -> None:
     """Less than a megabyte is not worth keeping: it is gone after the next call, which fetched all."""
-    scene.server.serve(PATH, scene.stalls(WORTH // 2), Reply(headers=ETAG, body=scene.body, ranged=True))
-    scene.broken_off(by, WORTH // 2)
+    transfer.server.serve(PATH, transfer.stalling(WORTH // 2), transfer.complete)
+    transfer.break_off(by, WORTH // 2)
     if by == signal.SIGINT:
-        assert not parts_below(scene.target)
-    scene.assert_finished(None, None)
+        assert not parts_below(transfer.target)
+    transfer.assert_finished(None, None)
 
 
-def test_resume_part_of_another_pin(scene: Scene, tmp_path: Path) -> None:
+def test_resume_part_of_another_pin(transfer: Transfer, tmp_path: Path) -> None:
     """A part of another pin's wheel is neither put into this one nor left behind."""
-    scene.broken_off(signal.SIGKILL)
-    other = Scene(large_wheel(tmp_path / "other", size_bytes=3_000_000, seed=1), scene.server, scene.target)
-    scene.server.serve(PATH, Reply(headers=ETAG, body=other.body, ranged=True))
+    transfer.break_off(signal.SIGKILL)
+    other = Transfer(large_wheel(tmp_path / "other", size_bytes=3_000_000, seed=1), transfer.server, transfer.target)
+    transfer.server.serve(PATH, Reply(headers=ETAG, body=other.wheel.content, ranged=True))
     other.assert_finished(None, None)
 
 
-def test_resume_after_two_kills(scene: Scene) -> None:
+def test_resume_after_two_kills(transfer: Transfer) -> None:
     """A call that resumes and is killed as well hands down what both have fetched."""
     later = Reply(
         206,
-        {**ETAG, "Content-Range": f"bytes {STALLED}-{len(scene.body) - 1}/{len(scene.body)}"},
-        scene.body[STALLED:],
+        {**ETAG, "Content-Range": f"bytes {STALLED}-{len(transfer.wheel.content) - 1}/{len(transfer.wheel.content)}"},
+        transfer.wheel.content[STALLED:],
         cut_after_bytes=WORTH // 2,
         stall="body",
     )
-    scene.server.serve(PATH, scene.stalls(), later, Reply(headers=ETAG, body=scene.body, ranged=True))
-    scene.broken_off(signal.SIGKILL)
-    scene.broken_off(signal.SIGKILL, STALLED + WORTH // 2)
-    assert len(scene.parts()) == 1
-    scene.assert_finished(size_of(scene.parts()), ETAG["ETag"])
+    transfer.server.serve(PATH, transfer.stalling(), later, transfer.complete)
+    transfer.break_off(signal.SIGKILL)
+    transfer.break_off(signal.SIGKILL, STALLED + WORTH // 2)
+    assert len(transfer.parts()) == 1
+    transfer.assert_finished(size_of(transfer.parts()), ETAG["ETag"])
 
 
-def test_resume_part_is_whole(scene: Scene) -> None:
+def test_resume_part_is_whole(transfer: Transfer) -> None:
     """A call killed before the wheel had its name leaves nothing to be asked for, even where no tries are left."""
-    scene.broken_off(signal.SIGKILL)
-    (part,) = scene.parts()
-    part.write_bytes(scene.body)
+    transfer.break_off(signal.SIGKILL)
+    (part,) = transfer.parts()
+    part.write_bytes(transfer.wheel.content)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MODELBOOT_RETRIES", "0")
-        assert ensure_model(scene.pin).downloaded_bytes == 0
-    assert scene.server.count(PATH) == 1
-    assert not parts_below(scene.target)
+        assert ensure_model(transfer.pin).downloaded_bytes == 0
+    assert transfer.server.count(PATH) == 1
+    assert not parts_below(transfer.target)
 
 
-def test_resume_note(scene: Scene) -> None:
+def test_resume_note(transfer: Transfer) -> None:
     """Beside the part lies what the server knew the file by, and nothing that is secret."""
-    scene.broken_off(signal.SIGKILL)
-    (note,) = scene.target.glob(".modelboot/*.stage/*.json")
+    transfer.break_off(signal.SIGKILL)
+    (note,) = transfer.target.glob(".modelboot/*.stage/*.json")
     assert json.loads(note.read_text("utf-8")) == {"validator": ETAG["ETag"]}

@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
@@ -26,10 +26,11 @@ from modelboot._network import retry as _retry
 from modelboot._network.response import RequestError
 from modelboot.cli import main
 from support.server import ModelServer, Reply
-from support.wheels import NAME, VERSION, BuiltWheel, small_wheel
+from support.sources import catalog_rows
+from support.wheels import DIST_INFO, NAME, VERSION, BuiltWheel
 
 if TYPE_CHECKING:
-    Way: TypeAlias = "Callable[[Scene, pytest.MonkeyPatch], ModelPin]"
+    Way: TypeAlias = "Callable[[Origin, pytest.MonkeyPatch], ModelPin]"
 
 SECRET = "s3cret-W0rd"  # noqa: S105 - what the tests look for
 USER = "us3r-of-it"
@@ -50,72 +51,69 @@ sys.exit(_cli.main(sys.argv[2:]))
 """
 
 
-@dataclass
-class Scene:
-    """A wheel, a server that lets in only who knows the secret, and what was answered to whom."""
+@dataclass(frozen=True)
+class Origin:
+    """Who has the wheel: a server, and what it replies to who knows the secret; None where nobody listens."""
 
     wheel: BuiltWheel
     server: ModelServer
-    root: Path
-    reply: Reply
-    refusing: bool = False
+    reply: Reply | None
 
     @property
     def host(self) -> str:
-        """The server's address; a port nobody listens on where it is to refuse."""
-        if not self.refusing:
+        """The server's address; a port nobody listens on where it refuses."""
+        if self.reply is not None:
             return f"127.0.0.1:{self.server.port}"
         with closing(socket.create_server(("127.0.0.1", 0))) as listening:
             return f"127.0.0.1:{listening.getsockname()[1]}"
 
-    def pin(self, url: str | None = None) -> ModelPin:
-        """The pin."""
-        return self.wheel.pin_at(url)
+    def serve(self, path: str) -> None:
+        """Reply at a path."""
+        if self.reply is not None:
+            self.server.serve(path, self.reply)
 
 
-def by_base_url(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ModelPin:
+def by_base_url(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> ModelPin:
     """Name the mirror with user and password."""
-    scene.server.serve(TREE, scene.reply)
-    monkeypatch.setenv("MODELBOOT_BASE_URL", f"http://{LOGIN}@{scene.host}")
-    return scene.pin()
+    origin.serve(TREE)
+    monkeypatch.setenv("MODELBOOT_BASE_URL", f"http://{LOGIN}@{origin.host}")
+    return origin.wheel.pin_at(None)
 
 
-def by_netrc(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ModelPin:
+def by_netrc(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> ModelPin:
     """Keep user and password of the mirror in .netrc."""
-    scene.server.serve(TREE, scene.reply)
-    netrc = scene.root / "netrc"
-    netrc.write_text(f"machine 127.0.0.1 login {USER} password {SECRET}\n", "utf-8")
-    monkeypatch.setenv("NETRC", str(netrc))
-    monkeypatch.setenv("MODELBOOT_BASE_URL", f"http://{scene.host}")
-    return scene.pin()
+    origin.serve(TREE)
+    Path(os.environ["NETRC"]).write_text(f"machine 127.0.0.1 login {USER} password {SECRET}\n", "utf-8")
+    monkeypatch.setenv("MODELBOOT_BASE_URL", f"http://{origin.host}")
+    return origin.wheel.pin_at(None)
 
 
-def by_proxy(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ModelPin:
+def by_proxy(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> ModelPin:
     """Reach the mirror through a proxy that wants user and password."""
-    scene.server.serve(f"http://mirror.invalid{TREE}", scene.reply)
-    monkeypatch.setenv("http_proxy", f"http://{LOGIN}@{scene.host}")
+    origin.serve(f"http://mirror.invalid{TREE}")
+    monkeypatch.setenv("http_proxy", f"http://{LOGIN}@{origin.host}")
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("MODELBOOT_BASE_URL", "http://mirror.invalid")
-    return scene.pin()
+    return origin.wheel.pin_at(None)
 
 
-def by_pin(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ModelPin:  # noqa: ARG001 - like the others
+def by_pin(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> ModelPin:  # noqa: ARG001 - like the others
     """Pin a URL with user and password."""
-    scene.server.serve(f"/{FILE}", scene.reply)
-    return scene.pin(f"http://{LOGIN}@{scene.host}/{FILE}")
+    origin.serve(f"/{FILE}")
+    return origin.wheel.pin_at(f"http://{LOGIN}@{origin.host}/{FILE}")
 
 
-def by_signed_pin(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ModelPin:  # noqa: ARG001 - like the others
+def by_signed_pin(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> ModelPin:  # noqa: ARG001 - like the others
     """Pin a URL with a signature."""
-    scene.server.serve(f"/{FILE}", scene.reply)
-    return scene.pin(f"http://{scene.host}/{FILE}?user={USER}&signature={SECRET}#{SECRET}")
+    origin.serve(f"/{FILE}")
+    return origin.wheel.pin_at(f"http://{origin.host}/{FILE}?user={USER}&signature={SECRET}#{SECRET}")
 
 
-def by_signed_redirect(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ModelPin:  # noqa: ARG001 - like the others
+def by_signed_redirect(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> ModelPin:  # noqa: ARG001 - like the others
     """Be redirected to a URL with a signature, as release hosts do."""
-    scene.server.serve(f"/{FILE}", Reply(302, {"Location": f"http://{scene.host}/blob?user={USER}&sig={SECRET}"}))
-    scene.server.serve("/blob", scene.reply)
-    return scene.pin(f"{scene.server.url}/{FILE}")
+    origin.server.serve(f"/{FILE}", Reply(302, {"Location": f"http://{origin.host}/blob?user={USER}&sig={SECRET}"}))
+    origin.serve("/blob")
+    return origin.wheel.pin_at(f"{origin.server.url}/{FILE}")
 
 
 WAYS = {
@@ -145,15 +143,14 @@ failures = pytest.mark.parametrize(("reply", "reason"), FAILURES.values(), ids=F
 
 
 @pytest.fixture
-def scene(tmp_path: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    """Return a scene in which the wheel is served; failures take little time."""
+def origin(wheel: BuiltWheel, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> Origin:
+    """Return an origin that replies with the wheel; failures take little time."""
     monkeypatch.setattr(_retry, "FIRST_DELAY_S", 0.01)
     monkeypatch.setenv("MODELBOOT_TIMEOUT", "0.3")
     monkeypatch.setenv("MODELBOOT_RETRIES", "1")
-    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "NETRC"):
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
-    wheel = small_wheel(tmp_path / "wheels")
-    return Scene(wheel, server, tmp_path, Reply(body=wheel.path.read_bytes()))
+    return Origin(wheel, server, Reply(body=wheel.content))
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -171,9 +168,10 @@ def texts_of(error: BaseException) -> Iterator[str]:
     yield f"{vars(error)}"
 
 
-def written_below(root: Path) -> Iterator[str]:
+def written() -> Iterator[str]:
     """Give names and contents of every file of the target and of modelboot's own store."""
-    for path in [*root.glob("target/**/*"), *root.glob("home/**/*")]:
+    folders = [Path(os.environ[variable]) for variable in ("MODELBOOT_TARGET", "MODELBOOT_HOME")]
+    for path in [path for folder in folders for path in folder.rglob("*")]:
         yield str(path)
         if path.is_file():
             yield path.read_bytes().decode("latin-1")
@@ -187,15 +185,16 @@ def assert_not_told(*texts: str) -> None:
             assert secret not in text
 
 
-def assert_sent(scene: Scene) -> None:
+def assert_sent(server: ModelServer) -> None:
     """See that the secret did reach the server: what is not sent cannot be told."""
-    sent = [f"{request.path} {request.headers!r}" for request in scene.server.requests]
+    sent = [f"{request.path} {request.headers!r}" for request in server.requests]
     assert any(SECRET in text or ENCODED in text for text in sent)
 
 
 @ways
-def test_secret_in_success(
-    scene: Scene,
+def test_secret_in_success(  # noqa: PLR0913, PLR0917 - fixtures
+    origin: Origin,
+    target: Path,
     way: Way,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -203,19 +202,19 @@ def test_secret_in_success(
 ) -> None:
     """An install that needed a secret leaves it neither in a file nor in the log, the result or what is printed."""
     caplog.set_level(logging.DEBUG, "modelboot")
-    model = ensure_model(way(scene, monkeypatch))
-    assert_sent(scene)
-    direct_url = next(scene.root.glob("target/*.dist-info/direct_url.json"))
+    model = ensure_model(way(origin, monkeypatch))
+    assert_sent(origin.server)
+    direct_url = target / DIST_INFO / "direct_url.json"
     assert urlsplit(json.loads(direct_url.read_text("utf-8"))["url"]).path.endswith(FILE)
     assert caplog.records
     assert_not_told(caplog.text, repr(model), str(model), pickle.dumps(model).decode("latin-1"))
-    assert_not_told(*capfd.readouterr(), *written_below(scene.root))
+    assert_not_told(*capfd.readouterr(), *written())
 
 
 @failures
 @ways
 def test_secret_in_failure(  # noqa: PLR0913, PLR0917 - fixtures
-    scene: Scene,
+    origin: Origin,
     way: Way,
     reply: Reply | None,
     reason: str,
@@ -225,20 +224,19 @@ def test_secret_in_failure(  # noqa: PLR0913, PLR0917 - fixtures
 ) -> None:
     """However it fails, the secret is in no form of the error, nor in the log, in a file or in what is printed."""
     caplog.set_level(logging.DEBUG, "modelboot")
-    scene.reply, scene.refusing = reply or scene.reply, reply is None
-    pin = way(scene, monkeypatch)
+    origin = replace(origin, reply=reply)
+    pin = way(origin, monkeypatch)
     with pytest.raises(DownloadError, match=reason) as failed:
         ensure_model(pin)
     if reply is not None:
-        assert_sent(scene)
+        assert_sent(origin.server)
     assert_not_told(*texts_of(failed.value), caplog.text)
-    assert_not_told(*capfd.readouterr(), *written_below(scene.root))
+    assert_not_told(*capfd.readouterr(), *written())
 
 
-def test_secret_in_repeated_failure(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_in_repeated_failure(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     """The failure that `get_nlp` repeats tells no more than the first."""
-    scene.reply = Reply(404)
-    pin = by_base_url(scene, monkeypatch)
+    pin = by_base_url(replace(origin, reply=Reply(404)), monkeypatch)
     for _ in range(2):
         with pytest.raises(DownloadError, match="HTTP 404") as failed:
             get_nlp(pin)
@@ -246,30 +244,28 @@ def test_secret_in_repeated_failure(scene: Scene, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("way", [by_base_url, by_netrc, by_proxy], ids=["base-url", "netrc", "proxy"])
-def test_secret_in_partial_download(scene: Scene, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_in_partial_download(origin: Origin, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies on disk while a transfer is under way holds no secret, either."""
-    content = scene.wheel.path.read_bytes()
-    scene.reply = Reply(headers={"ETag": '"a"'}, body=content, stall="body")
+    origin = replace(origin, reply=Reply(headers={"ETag": '"a"'}, body=origin.wheel.content, stall="body"))
     monkeypatch.setenv("MODELBOOT_RETRIES", "0")
     seen: list[str] = []
     next_delay_s = _retry.RetryBudget.next_delay_s
 
     def look(budget: _retry.RetryBudget, error: RequestError, remaining_s: float) -> float | None:
-        seen.extend(written_below(scene.root))
+        seen.extend(written())
         return next_delay_s(budget, error, remaining_s)
 
     monkeypatch.setattr(_retry.RetryBudget, "next_delay_s", look)
-    pin = way(scene, monkeypatch)
+    pin = way(origin, monkeypatch)
     with pytest.raises(DownloadError, match="no byte for"):
         ensure_model(pin)
     assert any(".part.json" in text for text in seen)
     assert_not_told(*seen)
 
 
-def run(scene: Scene, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run(wheel: BuiltWheel, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command in a process whose catalog has the wheel."""
-    row = {"name": NAME, "version": VERSION, "sha256": scene.wheel.sha256, "spacy_version": ">=3,<5"}
-    rows = {NAME: [row | {"license": "MIT", "size": "1 MB", "requirements": ""}]}
+    rows = catalog_rows(wheel)
     path = os.pathsep.join([str(Path(modelboot.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
         [sys.executable, "-c", CHILD, json.dumps(rows), *arguments],
@@ -286,45 +282,44 @@ CLI_REPLIES = {name: FAILURES[name] for name in ("404", "401", "other-bytes", "p
 
 
 @pytest.mark.parametrize("way", CLI_WAYS.values(), ids=CLI_WAYS.keys())
-def test_secret_in_command_that_succeeds(scene: Scene, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_in_command_that_succeeds(origin: Origin, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     """`install --debug --json` prints no secret."""
-    way(scene, monkeypatch)
-    done = run(scene, "install", NAME, "--debug", "--json", env={"MODELBOOT_PROGRESS": "1"})
+    way(origin, monkeypatch)
+    done = run(origin.wheel, "install", NAME, "--debug", "--json", env={"MODELBOOT_PROGRESS": "1"})
     assert (done.returncode, NAME in done.stdout) == (0, True), done.stderr
     assert done.stderr
-    assert_sent(scene)
-    assert_not_told(done.stdout, done.stderr, *written_below(scene.root))
+    assert_sent(origin.server)
+    assert_not_told(done.stdout, done.stderr, *written())
 
 
 @pytest.mark.parametrize(("reply", "reason"), CLI_REPLIES.values(), ids=CLI_REPLIES.keys())
 @pytest.mark.parametrize("way", CLI_WAYS.values(), ids=CLI_WAYS.keys())
 def test_secret_in_command_that_fails(
-    scene: Scene, way: Way, reply: Reply | None, reason: str, monkeypatch: pytest.MonkeyPatch
+    origin: Origin, way: Way, reply: Reply | None, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`install --debug`, which prints a traceback with every cause, prints no secret."""
-    scene.reply, scene.refusing = reply or scene.reply, reply is None
-    way(scene, monkeypatch)
-    done = run(scene, "install", NAME, "--debug")
+    origin = replace(origin, reply=reply)
+    way(origin, monkeypatch)
+    done = run(origin.wheel, "install", NAME, "--debug")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert reason in done.stderr
-    assert_not_told(done.stdout, done.stderr, *written_below(scene.root))
+    assert_not_told(done.stdout, done.stderr, *written())
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
 @pytest.mark.parametrize("way", CLI_WAYS.values(), ids=CLI_WAYS.keys())
 def test_secret_in_doctor(
-    scene: Scene, way: Way, form: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    origin: Origin, way: Way, form: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """`doctor`, which shows the settings in force, shows no secret."""
-    row = {"name": NAME, "version": VERSION, "sha256": scene.wheel.sha256, "spacy_version": ">=3,<5"}
-    rows = {NAME: [row | {"license": "MIT", "size": "1 MB", "requirements": ""}]}
+    rows = catalog_rows(origin.wheel)
     monkeypatch.setattr(_catalog, "_rows", lambda: rows)
-    way(scene, monkeypatch)
+    way(origin, monkeypatch)
     main(["doctor", NAME, "--debug", *form])
     out, err = capfd.readouterr()
     assert "MODELBOOT_BASE_URL" in out
-    assert_sent(scene)
+    assert_sent(origin.server)
     assert_not_told(out, err)
 
 

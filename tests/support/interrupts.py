@@ -1,4 +1,4 @@
-"""Ctrl-C at one moment after another of an install, as a program; and the threads it leaves."""
+"""Ctrl-C, at every moment of an install, as a program, or at one moment of a call; and the threads it leaves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from modelboot import ModelPin, ensure_model
@@ -46,6 +47,7 @@ def run(pin: ModelPin, *, every: int, before: ModelPin | None = None) -> list[di
 
 def main() -> None:
     """Interrupt as the command line says, until an install ends before its moment has come."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as above
     every, pins = int(sys.argv[1]), [_pin(*one) for one in json.loads(sys.argv[2])]
     results: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -104,6 +106,28 @@ def _ensured(pin: ModelPin, target: Path) -> str:
         return "interrupted"
     except BaseException as error:  # noqa: BLE001 - is reported as what must not happen
         return f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def pressed(when: Callable[[], object]) -> Iterator[None]:
+    """Press Ctrl-C in this process while the block runs.
+
+    Args:
+        when: Waits, in a thread of its own, for the moment to press it.
+    """
+
+    def press() -> None:
+        when()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where tests run in the background
+    thread = threading.Thread(target=press)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def threads_left(wait_s: float = 10.0) -> list[str]:

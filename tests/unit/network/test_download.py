@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import socket
 import threading
 import time
@@ -22,6 +21,7 @@ from modelboot._progress import Progress
 from modelboot._settings import Settings, TrustEnv
 from modelboot.errors import InstallError, SettingsError
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
+from support.interrupts import pressed
 from support.server import ModelServer, Reply
 
 BODY = bytes(range(256)) * 1024
@@ -315,17 +315,13 @@ def test_fetch_interrupted(server: ModelServer, scene: Scene, monkeypatch: pytes
     received = threading.Event()
     monkeypatch.setattr(Recorded, "advance", lambda *_: received.set())
 
-    def interrupt() -> None:
+    def wait() -> None:
         server.wait_for(PATH)
         if fault.stall == "body":
             received.wait(30)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+    with pressed(wait), pytest.raises(KeyboardInterrupt, match=r"^$"):
         scene.fetch(server.url + PATH)
-    thread.join()
     scene.assert_no_thread_left()
     left = scene.part.read_bytes()
     assert left == BODY[: len(left)]
