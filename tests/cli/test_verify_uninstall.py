@@ -257,7 +257,7 @@ def test_uninstall_does_not_follow_a_link_out_of_the_model(pin: ModelPin, target
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "pip's": (lambda target: (target / DIST_INFO / "INSTALLER").write_text("pip\n"), "pip installed it"),
     "nobody's": (lambda target: (target / DIST_INFO / "INSTALLER").unlink(), "another program installed it"),
-    "unrecorded file": (extra, f"nobody recorded {DATA}/notes.txt"),
+    "unrecorded file": (extra, f"RECORD does not list {DATA}/notes.txt"),
 }
 
 

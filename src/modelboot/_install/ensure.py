@@ -1,4 +1,4 @@
-"""ensure_model: find, lock, fetch, unpack, publish, and what the caller is told of it."""
+"""ensure_model: find, lock, fetch, unpack, publish, and report what it took."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ logging.getLogger("modelboot").addHandler(logging.NullHandler())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledModel:
-    """A model that is installed and intact, and what it took."""
+    """A model that is installed and intact, and what the call took."""
 
     name: str
     version: str
@@ -50,7 +50,7 @@ class InstalledModel:
     sha256: str
     """SHA-256 of the pinned wheel."""
     source: Source
-    """How it got there: it was there already, or the source that served it (a mirror counts as the release)."""
+    """Where it came from: "present" if it was installed already, else the source; a mirror counts as the release."""
     downloaded_bytes: int
     """Bytes that came over the network in this call."""
     seconds: float
@@ -102,7 +102,7 @@ def ensure_model(
     wheelhouse: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
     offline: bool | None = None,
 ) -> InstalledModel:
-    """Read the settings, let arguments beat them, and install; `modelboot.ensure_model` says the rest."""
+    """Read the settings, apply the arguments, and install; see `modelboot.ensure_model`."""
     settings = read_settings()
     if target is not None:
         settings = replace(settings, target=directory(target))
@@ -121,26 +121,37 @@ def ensure(
     Args:
         pin: What to install.
         settings: The settings in force.
-        replacing: A model that looks intact but has modified files: it does not count as there, and what is installed
-            takes its place.
+        replacing: A model that looks intact but has modified files: it does not count as installed and is replaced.
 
     Returns:
-        What the caller is told, and where the files are.
+        The report for the caller, and where the files are.
     """
+    timings = Timings()
     try:
-        return _ensure(pin, settings, replacing)
-    except OSError as error:  # whatever the machine refused on the way
+        installed = None if replacing else _find(pin, targets_to_search(pin, settings))
+        timings.mark("find")
+        if installed is not None:
+            return timings.report(pin, installed, "present"), installed
+        return _install(pin, settings, replacing, timings)
+    except OSError as error:  # whatever the system refused on the way
         where = settings.target or purelib()
         raise InstallError.from_os_error(error, model=str(pin), path=str(where)) from error
 
 
-def _ensure(pin: ModelPin, settings: Settings, replacing: Installed | None) -> tuple[InstalledModel, Installed]:
-    timings = Timings()
-    installed = None if replacing else _find(pin, targets_to_search(pin, settings))
-    timings.mark("find")
-    if installed is not None:
-        stage.remove_stale(installed.target.work, pin.name)
-        return timings.report(pin, installed, "present"), installed
+def _find(pin: ModelPin, targets: Iterable[Target]) -> Installed | None:
+    """Return the model from the first target that has it, and remove what a killed install left beside it."""
+    for target in targets:
+        installed = inspect(target, pin).installed
+        if installed is not None:
+            stage.remove_stale(target.work, pin.name)
+            return installed
+    return None
+
+
+def _install(
+    pin: ModelPin, settings: Settings, replacing: Installed | None, timings: Timings
+) -> tuple[InstalledModel, Installed]:
+    """Install a model, unless another process has done so in the meantime."""
     check_requirements(pin)
     limits = settings.limits()
     with (
@@ -159,14 +170,8 @@ def _ensure(pin: ModelPin, settings: Settings, replacing: Installed | None) -> t
         return _install_into(target, pin, fetch, timings)
 
 
-def _find(pin: ModelPin, targets: Iterable[Target]) -> Installed | None:
-    """Look at one target after another until one has the model."""
-    inspections = (inspect(target, pin) for target in targets)
-    return next((inspection.installed for inspection in inspections if inspection.installed), None)
-
-
 def _prepared(pin: ModelPin, settings: Settings, replacing: Installed | None) -> AbstractContextManager[Target]:
-    """Look at every target a model may go to, and prepare the first that may be used."""
+    """Inspect every target a model may go to, and prepare the first that can be used."""
     targets = [replacing.target] if replacing else [*targets_to_install_into(pin, settings)]
     foreign = [target for target in targets if inspect(target, pin).state == "foreign"]
     if settings.target is not None and targets[0] not in foreign:
@@ -193,7 +198,7 @@ def _install_into(
 
 
 def _invalidate_imports(pin: ModelPin, target: Target) -> None:
-    """Make Python see what is there now: not what it listed before, and not an older module of that name."""
+    """Make Python import what is there now: not what it listed before, and not an older module of that name."""
     importlib.invalidate_caches()
     module = sys.modules.get(pin.name)
     package = str(target.folder / pin.name)

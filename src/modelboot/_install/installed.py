@@ -73,7 +73,7 @@ class Installed:
 
     @property
     def is_pipeline(self) -> bool:
-        """Whether modelboot installed it, or it says of itself that it is a spaCy pipeline."""
+        """Whether modelboot installed it, or its entry points name a spaCy pipeline."""
         return self.installer == INSTALLER or "[spacy_models]" in self._text("entry_points.txt")
 
     @property
@@ -139,19 +139,19 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What one look at one target found of one model."""
+    """What a target holds of a model at one moment."""
 
     state: Literal["absent", "intact", "foreign", "replaceable"]
-    """`foreign` is a version or wheel that stays: any that modelboot did not install, and a newer one that it did.
-    `replaceable` is modelboot's own older one, or a damaged one."""
+    """`foreign` stays: another program installed it, or it is a newer one of modelboot's own.
+    `replaceable` is an older one of modelboot's own, or a damaged one."""
     existing: tuple[Path, ...] = ()
-    """Everything of that name in the target, dist-infos first: what a new install takes the place of."""
+    """Everything of that name in the target, dist-infos first: what a new install replaces."""
     installed: Installed | None = None
     """The pinned model, when it is intact."""
 
 
 def inspect(target: Target, pin: ModelPin) -> Inspection:
-    """Judge what a target holds of a model, in about a millisecond and without writing or locking.
+    """Find out what a target holds of a model, in about a millisecond and without writing or locking.
 
     Args:
         target: The target; its folder need not exist.
@@ -161,7 +161,7 @@ def inspect(target: Target, pin: ModelPin) -> Inspection:
         What is there, compared with the pin. What this user may not read is foreign.
 
     Raises:
-        OSError: It cannot be judged: too many open files, no memory, a broken disk.
+        OSError: The target cannot be read: too many open files, no memory, a broken disk.
     """
     try:
         return _inspect(target, pin)
@@ -191,7 +191,7 @@ def _must_stay(installed: Installed, pin: ModelPin) -> bool:
         return False  # it is the pinned one, and damaged
     if installed.installer != INSTALLER:
         return os.path.lexists(installed.dist_info)  # else another process has just taken it away
-    # A newer one of our own is somebody's pin too: replacing it would have two programs take turns for ever.
+    # A newer one of our own is another program's pin: if it were replaced, the two would take turns for ever.
     return is_newer_version(installed.version, pin.version) and installed.first_problem is None
 
 

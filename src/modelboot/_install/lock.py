@@ -1,6 +1,6 @@
-"""The lock that keeps processes from doing the same work twice.
+"""The lock file of one model: it keeps processes from doing the same work twice.
 
-Nothing rests on it: publishing by rename is what is right without it, so where no lock is to be had the work goes on.
+Nothing depends on it: publishing by rename is correct without a lock, so where there is none the work goes on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if sys.platform != "win32":
     import fcntl
 
 LOG_EVERY_S = 10.0
-"""How often somebody who waits says so in the log."""
+"""How often a process that waits writes so to the log."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,10 +58,10 @@ def locked(path: Path, model: str, deadline: Deadline) -> Iterator[bool]:
 
 
 def _probe(path: Path) -> None:
-    """Find out whether a lock is to be had there at all.
+    """Find out whether a lock can be taken there at all.
 
     filelock before 4 follows a symlink and empties what it leads to, and takes "no locks here" for "held by another":
-    it would wait for the whole deadline. So the file is opened and locked here first, for a moment.
+    it would wait until the deadline. So the file is opened and locked here first, for a moment.
 
     Raises:
         OSError: No lock: the file system has none, the file is another user's, or a link stands in its place.

@@ -1,4 +1,4 @@
-"""Pinned wheels → a wheelhouse laid out as the release tree.
+"""Fill a wheelhouse with pinned wheels, laid out as the release tree.
 
 The folder then serves as MODELBOOT_WHEELHOUSE, as file:// base URL, behind any static file server as a mirror, and, by
 a link to each wheel at its top, to `pip install --no-index --find-links`.
@@ -33,7 +33,7 @@ class ProvisionedWheel:
     sha256: str
     path: Path
     source: Literal["present", "wheelhouse", "release", "index"]
-    """How it got there: it was there already, or the source that served it."""
+    """Where it came from: "present" if it was there already, else the source."""
     downloaded_bytes: int
     """Bytes that came over the network in this call."""
 
@@ -60,7 +60,7 @@ def provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWheel
         progress = make_progress(settings.progress)
         fetch = partial(fetch_wheel, pin, sources=make_sources(settings), limits=settings.limits(), progress=progress)
         return _provision(pin, dest, fetch)
-    except InstallError as error:  # worded for an install, by those who usually take part in one
+    except InstallError as error:  # raised by code that usually installs
         error.action = "fetch"
         raise
     except OSError as error:
@@ -86,13 +86,13 @@ def _provision(pin: ModelPin, dest: Path, fetch: Callable[[Path], FetchedWheel])
 
 @contextmanager
 def _leaving_no_empty_folder(dest: Path) -> Iterator[None]:
-    """Remove the work folder when nobody uses it, and after a failure the folders that were made for nothing."""
+    """Remove the work folder when it is not in use, and after a failure the folders that are still empty."""
     made = [folder for folder in (dest, *dest.parents) if not os.path.lexists(folder)]
     try:
         yield
     finally:
         for folder in (dest / WORK, *made):
-            with suppress(OSError):  # not empty, so of use
+            with suppress(OSError):  # not empty, so in use
                 folder.rmdir()
 
 
@@ -103,9 +103,9 @@ def _is_pinned(path: Path, pin: ModelPin) -> bool:
 
 
 def _link_at_top(path: Path, dest: Path, pin: ModelPin) -> None:
-    """Let pip's --find-links see the wheel: it looks into one folder only. Not every file system has links.
+    """Let pip's --find-links see the wheel: it searches one folder only. Not every file system has links.
 
-    Other bytes of that name would be found there first, so the link takes their place.
+    A file of that name with other bytes would be found first, so the link replaces it.
     """
     top = dest / path.name
     with suppress(OSError):

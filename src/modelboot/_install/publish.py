@@ -19,9 +19,9 @@ from modelboot._pin import ModelPin
 from modelboot.errors import InstallError
 
 RACES = 20
-"""How often it is tried again when, without a working lock, somebody else's install came in between."""
+"""How often publishing is tried when other installs come in between, as they may where locks do not work."""
 RACE_GRACE_S = 5.0
-"""How long a half-published model is left to whoever is publishing it: between two renames lie microseconds."""
+"""How long a half-published model is left to the process that publishes it: two renames are microseconds apart."""
 LOST_RACE = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT})
 
 _log = logging.getLogger(__name__)
@@ -70,10 +70,10 @@ def _leave_only(staging: Path, unpacked: Path) -> None:
 
 
 def _wait_for_concurrent_publish(staging: Path, target: Target, pin: ModelPin) -> None:
-    """Wait while a package without its dist-info may be another process's, a rename away from being complete.
+    """Wait while a package without a dist-info may be half of what another process is publishing.
 
-    Only where locks do nothing is there such a process. Taking its package away in that moment would leave its
-    dist-info alone in the folder.
+    There is such a process only where locks do not work. If its package were moved away at that moment, its dist-info
+    would be left alone in the folder.
     """
     until = time.monotonic() + RACE_GRACE_S
     while (
@@ -91,7 +91,7 @@ def _publish(unpacked: Path, backup: Path, target: Target, pin: ModelPin) -> Ins
     rename_all([*out, *target.renames_in(unpacked, (pin.name, dist_info.name))])
     try:
         fsync_folder(target.renamed_in)
-    except OSError as error:  # it is in place all the same; only a power failure could still undo it
+    except OSError as error:  # the model is installed; only a power failure could undo that
         _log.warning("%s is in place, but %s could not be flushed: %s", pin, target.folder, error)
     return Installed(pin.name, target, target.folder / dist_info.name)
 
@@ -107,7 +107,7 @@ def uninstall(installed: Installed, deadline: Deadline) -> None:
         deadline: When to give up waiting for another process.
 
     Raises:
-        InstallError: Another program installed it, it holds files nobody recorded, or it may not be removed.
+        InstallError: Another program installed it, it has unexpected files, or this user may not remove it.
     """
     model, target = str(installed), installed.target
     refusal = _refusal(installed)
@@ -129,7 +129,7 @@ def _refusal(installed: Installed) -> str | None:
     if installed.installer != INSTALLER:
         return f"{installed.installer or 'another program'} installed it"
     unexpected = installed.unexpected_files()
-    return f"nobody recorded {', '.join(unexpected)}" if unexpected else None
+    return f"RECORD does not list {', '.join(unexpected)}" if unexpected else None
 
 
 def rename_all(renames: list[Rename]) -> None:
@@ -154,8 +154,9 @@ def rename_all(renames: list[Rename]) -> None:
 def _roll_back(begun: list[Rename]) -> None:
     """Undo renames, the last one first.
 
-    The last one may or may not have been made: Ctrl-C can come between a rename and any note of it. One that cannot be
-    undone ends it: a racer has put its own package there, and an old dist-info must not come back to lie beside that.
+    The last one may or may not have been made: Ctrl-C can come between a rename and any note of it. The first that
+    cannot be undone ends this: another process has put its own package there, and an old dist-info must not come back
+    beside that.
     """
     if begun and (os.path.lexists(begun[-1][0]) or not os.path.lexists(begun[-1][1])):
         begun.pop()

@@ -43,7 +43,7 @@ def staged(work: Path, name: str) -> Iterator[Path]:
         OSError: It cannot be made: permissions, disk space.
     """
     stage = work / f"{name}.{_host()}.{os.getpid()}.{_process_start_time(os.getpid())}.{secrets.token_hex(4)}{SUFFIX}"
-    try:  # from before it is there: Ctrl-C may come right after
+    try:  # from before it exists: Ctrl-C may come right after
         _own.add(stage.name)
         work.mkdir(parents=True, exist_ok=True)
         stage.mkdir()
@@ -51,7 +51,7 @@ def staged(work: Path, name: str) -> Iterator[Path]:
     except Exception:
         _remove(stage)
         raise
-    except BaseException:  # Ctrl-C: what has come of a large wheel is worth keeping
+    except BaseException:  # Ctrl-C: a large part of a wheel is worth keeping
         _remove(stage, but=resumable_parts(stage))
         raise
     else:
@@ -59,8 +59,8 @@ def staged(work: Path, name: str) -> Iterator[Path]:
 
 
 def _remove(stage: Path, but: tuple[Path, ...] = ()) -> None:
-    """Remove a stage, or all of it but some files; a Ctrl-C in the middle of that is heard when it is done."""
-    # First it no longer counts as alive: what is left all the same, the next call of this process removes.
+    """Remove a stage, or all of it but some files; a Ctrl-C meanwhile takes effect afterwards."""
+    # From now on it is stale: what is left all the same, the next call of this process removes.
     _own.discard(stage.name)
     try:
         _clear(stage, but)
@@ -95,7 +95,7 @@ def concurrent(stage: Path) -> list[Path]:
 
 
 def stale(work: Path) -> list[Path]:
-    """List the stages whose owner is gone, of any model; one folder read where there is none."""
+    """List the stages whose owner is gone, of any model."""
     return [stage for stage in _stages(work) if not _is_alive(stage)]
 
 
@@ -119,13 +119,13 @@ def _stages(work: Path) -> list[Path]:
     try:
         with os.scandir(work) as entries:
             return [Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX)]
-    except (FileNotFoundError, NotADirectoryError, PermissionError):  # none, or none of this user's business
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # there are none, or this user may not see them
         return []
 
 
 def _is_alive(stage: Path) -> bool:
     owner = _OWNER.match(stage.name)
-    if owner is None:  # not one of ours, so not ours to remove
+    if owner is None:  # not a stage of modelboot, so it stays
         return True
     host, pid, started = owner.groups()
     if (host, pid, started) == (_host(), str(os.getpid()), _process_start_time(os.getpid())):
@@ -137,13 +137,13 @@ def _is_alive(stage: Path) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # it lives, as another user
+        pass  # it runs as another user
     # A process has that id; "0": whether it is the owner cannot be seen.
     return _process_start_time(int(pid)) in {started, "0"}
 
 
 def _last_touched(stage: Path) -> float:
-    """Return when the stage or anything in it was last changed, in seconds since the epoch; now if nobody can tell."""
+    """Return when anything in the stage last changed, in seconds since the epoch; now if that cannot be seen."""
     try:
         times = [os.lstat(stage).st_mtime]
         for folder, folders, files in os.walk(stage):

@@ -23,7 +23,7 @@ from modelboot.errors import InstallError
 WORK = ".modelboot"
 """Folder beside what is installed, for locks and stages."""
 INSTALLER = "modelboot"
-"""What the file INSTALLER (PEP 376) of a model says that modelboot put in place."""
+"""Content of the file INSTALLER (PEP 376) of what modelboot installed."""
 
 Rename = tuple[Path, Path]
 """Source and destination."""
@@ -48,7 +48,7 @@ class Target:
 
     @property
     def renamed_in(self) -> Path:
-        """Folder whose list of names changes when a model comes or goes: it has to be flushed afterwards."""
+        """Folder whose entries change when a model comes or goes: it has to be flushed afterwards."""
         return self.folder
 
     def renames_out(self, existing: Iterable[Path], backup: Path) -> list[Rename]:
@@ -141,8 +141,8 @@ def targets_to_install_into(pin: ModelPin, settings: Settings) -> Iterator[Targe
 def _shared(settings: Settings) -> Iterator[Target]:
     """Yield the targets many models may lie in.
 
-    When a target is set, only that one. Otherwise every folder on sys.path but the working directory, whose files are
-    whatever somebody left there.
+    When a target is set, only that one. Otherwise every folder on sys.path but the working directory, which may hold
+    anything.
     """
     if settings.target is not None:
         yield Target("MODELBOOT_TARGET", settings.target)
@@ -170,7 +170,7 @@ def _store(pin: ModelPin, home: Path) -> Store:
 
 
 def _folders_in(home: Path) -> Iterator[Path]:
-    """Yield the folders of single wheels in the store; none where this user may not look."""
+    """Yield the folders of single wheels in the store; none when this user may not read it."""
     with suppress(OSError), os.scandir(home) as entries:
         for entry in entries:
             if entry.name != WORK and entry.is_dir():
@@ -186,7 +186,7 @@ def _working_directory() -> str:
 
 
 def is_writable(target: Target) -> bool:
-    """Tell whether this user could install there, without changing anything."""
+    """Tell whether this user can install there, without changing anything."""
     existing = target.work
     # Not Path.exists: that raises below a folder this user may not enter (HOME=/root in a container run as another).
     while not os.path.exists(existing) and existing != existing.parent:
@@ -260,7 +260,7 @@ def _make(target: Target, made: list[Path]) -> str | None:
 
 
 def _remove(made: list[Path]) -> None:
-    """Remove what this call made, the last first, but for folders in which somebody else is at work by now."""
+    """Remove what this call made, the last first, except folders that another process uses by now."""
     for path in reversed(made):
         with suppress(OSError):
             if path.is_dir():

@@ -59,7 +59,7 @@ class CacheKey:
     exclude: frozenset[str]
 
     def options(self) -> LoadOptions:
-        """Return what spaCy is told; what was not given is left to its defaults."""
+        """Return the arguments for spaCy; it has defaults for those that were not given."""
         chosen = {"disable": self.disable, "enable": self.enable, "exclude": self.exclude}
         return cast("LoadOptions", {option: sorted(names) for option, names in chosen.items() if names})
 

@@ -39,7 +39,7 @@ def load(pin: ModelPin, settings: Settings, options: LoadOptions) -> Language:
     Args:
         pin: The model.
         settings: The settings in force.
-        options: What spaCy is told.
+        options: Arguments for spaCy.
 
     Returns:
         The pipeline, freshly loaded, of the pinned version.
@@ -92,7 +92,7 @@ def _load_installed(installed: Installed, pin: ModelPin, options: LoadOptions) -
 def _import_package(installed: Installed) -> None:
     """Import the pipeline's package from where it was found, for the components its code may register.
 
-    A module of that name from elsewhere (another version, a file of the working directory) gives way: the program
+    A module of that name from elsewhere (another version, a file of the working directory) is replaced: the program
     asked for the pin.
     """
     name, init = installed.name, str(installed.package / "__init__.py")

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, hint: str, *, debug: bool) -> int:
-    """Tell what failed and what to do next, a line each, whatever an exception says of itself."""
+    """Print what failed and what to do next, on one line each, and return the exit status."""
     if debug:
         traceback.print_exc()
     sys.stderr.write(f"error: {one_line(message)}\nhint: {one_line(hint)}\n")
@@ -62,15 +62,15 @@ def _fail(message: str, hint: str, *, debug: bool) -> int:
 
 
 def _refused(error: OSError) -> str:
-    """Word what the operating system refused: the file first, where there is one."""
-    place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{error.strerror or error}"
+    """Describe what the operating system refused: the file first, if there is one."""
+    path = f"{error.filename}: " if error.filename else ""
+    return f"{path}{error.strerror or error}"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="modelboot",
-        description="Pinned spaCy pipelines: fetched, verified by SHA-256, installed whole or not at all.",
+        description="Pinned spaCy pipelines: fetched, verified by SHA-256, installed completely or not at all.",
         epilog="Settings are read from MODELBOOT_* variables. Exit status: 0 done, 1 failed, 2 wrong usage.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"modelboot {_version()}")

@@ -22,7 +22,7 @@ _SOURCES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """What a pipeline says of one token; empty where it says nothing."""
+    """What a pipeline found out about one token; empty strings for what it does not."""
 
     text: str
     pos: str
@@ -45,7 +45,7 @@ class CheckReport:
     tokens: tuple[Token, ...]
 
     def text(self, *, is_terminal: bool) -> str:
-        """Return what `check` says: the facts, then the sentence as the model reads it."""
+        """Return what `check` prints: the facts, then the sentence as the model reads it."""
         title = f"\x1b[1m{self.installed}\x1b[0m" if is_terminal else str(self.installed)
         rows = [(token.text, token.pos, token.tag, token.dep, token.entity) for token in self.tokens]
         read = table(("token", "pos", "tag", "dep", "entity"), rows)
@@ -64,7 +64,7 @@ class CheckReport:
         }
 
     def facts(self) -> Facts:
-        """Return what `check --json` says beyond the facts of the install; its seconds are those of each phase."""
+        """Return the JSON of `check` but for the facts of the install; its seconds are those of each phase."""
         facts = {**asdict(self), "seconds": {phase: round(seconds, 4) for phase, seconds in self.phases}}
         del facts["installed"], facts["phases"]
         return facts
@@ -82,7 +82,7 @@ def check_model(model: str | ModelPin) -> CheckReport:
     Raises:
         ModelbootError: It could not be installed or loaded.
     """
-    pin = resolve(model)  # once, or what it warns of would be told twice
+    pin = resolve(model)  # once, or its warning would be logged twice
     installed = ensure_model(pin)
     started = time.perf_counter()
     nlp = get_nlp(pin, (), (), ())

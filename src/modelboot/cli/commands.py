@@ -41,12 +41,12 @@ def install(options: argparse.Namespace) -> None:
 
 
 def model_line(model: InstalledModel) -> str:
-    """Return what `install` says of one model."""
+    """Return the line that `install` prints for one model."""
     return f"{model}  {model.source}{download_size(model.downloaded_bytes)}, {model.seconds:.2f} s  {model.path.parent}"
 
 
 def model_facts(model: InstalledModel) -> Facts:
-    """Return what `install --json` says of one model: all but the phases."""
+    """Return the JSON of `install` for one model: all fields but the phases."""
     facts = {**asdict(model), "seconds": round(model.seconds, 4)}
     del facts["phases"]
     return facts
@@ -60,7 +60,7 @@ def fetch(options: argparse.Namespace) -> None:
 
 
 def wheel_line(wheel: ProvisionedWheel) -> str:
-    """Return what `fetch` says of one wheel."""
+    """Return the line that `fetch` prints for one wheel."""
     return f"{wheel}  {wheel.source}{download_size(wheel.downloaded_bytes)}  {wheel.path}"
 
 
@@ -74,7 +74,7 @@ def check(options: argparse.Namespace) -> None:
 
 
 def check_facts(report: CheckReport) -> Facts:
-    """Return what `check --json` says: the facts of the install, and what was loaded and read."""
+    """Return the JSON of `check`: the facts of the install, and those of the check."""
     return {**model_facts(report.installed), **report.facts()}
 
 
@@ -101,7 +101,7 @@ def catalog_text(entries: Iterable[CatalogEntry]) -> str:
 
 
 def entry_facts(entry: CatalogEntry) -> Facts:
-    """Return what `list --available --json` says of one release."""
+    """Return the JSON of `list --available` for one release."""
     return {**pin_facts(entry.pin), "spacy": entry.spacy_range, "license": entry.license}
 
 
@@ -117,7 +117,7 @@ def installed_text(models: Iterable[Installed]) -> str:
 
 
 def installed_facts(model: Installed) -> Facts:
-    """Return what `list --json` says of one installed pipeline."""
+    """Return the JSON of `list` for one installed pipeline."""
     problem = model.first_problem
     return {
         "name": model.name,
@@ -144,7 +144,7 @@ def verify(options: argparse.Namespace) -> None:
 
 
 def verified_lines(model: Installed, issues: Sequence[str]) -> list[str]:
-    """Return what `verify` says of one pipeline: a line, and one more for each issue."""
+    """Return the lines that `verify` prints for one pipeline: one, and one more for each issue."""
     state = "intact" if not issues else f"{len(issues)} {'issue' if len(issues) == 1 else 'issues'}"
     return [f"{model}  {state}  {model.folder}", *(f"  {issue}" for issue in issues)]
 
@@ -156,7 +156,7 @@ def uninstall(options: argparse.Namespace) -> None:
 
 
 def _removed(models: Iterable[Installed], deadline_s: float) -> Iterator[Facts]:
-    """Remove one model after another, and yield what there was of it."""
+    """Remove one model after another, and yield the facts of what it was."""
     for model in models:
         facts = installed_facts(model)
         uninstall_installed(model, Deadline.after(deadline_s))
@@ -164,7 +164,7 @@ def _removed(models: Iterable[Installed], deadline_s: float) -> Iterator[Facts]:
 
 
 def removed_line(facts: Facts) -> str:
-    """Return what `uninstall` says of one model."""
+    """Return the line that `uninstall` prints for one model."""
     return f"{facts['name']} {facts['version']}  removed  {facts['folder']}"
 
 
@@ -187,7 +187,7 @@ def pin(options: argparse.Namespace) -> None:
 
 
 def pin_facts(pin: ModelPin) -> Facts:
-    """Return what `pin --json` says."""
+    """Return the JSON of `pin`."""
     return {**asdict(pin), "url": without_secrets(pin.release_url)}
 
 

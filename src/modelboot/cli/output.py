@@ -13,7 +13,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 Facts = dict[str, object]
-"""What JSON says of one thing; paths are written as text."""
+"""What the JSON of one thing holds; paths are written as text."""
 
 
 def print_result(*, as_json: bool, text: str, facts: object) -> None:
