@@ -16,7 +16,7 @@ import pytest
 
 import support
 from modelboot import ModelPin, ensure_model
-from modelboot._install.installed import find_installed
+from modelboot._install.installed import list_installed
 from modelboot._install.publish import uninstall
 from modelboot._install.target import targets_in_use
 from modelboot._limits import Deadline
@@ -41,7 +41,7 @@ def test_watcher_during_installs_and_removals(target: Path, pins: list[ModelPin]
     with _watched(target) as looks:
         for _ in range(ROUNDS):
             ensure_model(pins[0])
-            (installed,) = find_installed(NAME, targets_in_use(read_settings()))
+            (installed,) = list_installed(targets_in_use(read_settings()))
             uninstall(installed, Deadline.after(60))
     _count(count, f"looks during {ROUNDS} installs and as many removals", looks)
     assert looks["details"] == []

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from modelboot import _catalog
 from modelboot._files import sha256_of
 from modelboot._install.target import INSTALLER, Target
 from modelboot._pin import ModelPin, is_newer_version, same_name, same_version
@@ -216,35 +215,3 @@ def list_installed(targets: Iterable[Target]) -> list[Installed]:
     """
     found = [installed for target in targets for installed in _all_in(target) if installed.is_pipeline]
     return sorted(found, key=lambda installed: (installed.name, installed.version, installed.folder))
-
-
-def find_installed(model: str, targets: Iterable[Target]) -> list[Installed]:
-    """List the installed pipelines a user means by a name or by name==version, which need not be in the catalog."""
-    name, _, version = (part.strip() for part in model.partition("=="))
-    return [
-        installed
-        for installed in list_installed(targets)
-        if installed.name == name and (not version or same_version(installed.version, version))
-    ]
-
-
-def verify(installed: Installed) -> list[str]:
-    """Hash every file of an installed pipeline against its RECORD, and compare its wheel's hash with the catalog.
-
-    Args:
-        installed: The pipeline.
-
-    Returns:
-        A phrase for each file that is altered, missing or extra; empty when all is as it was installed.
-
-    Raises:
-        OSError: A file could not be read.
-    """
-    first = installed.first_problem
-    issues = [] if first is None else [first]
-    issues += [issue for issue in installed.modified_files() if issue not in issues]
-    issues += [f"{path} is not in RECORD" for path in installed.unexpected_files()]
-    pins = [entry.pin.sha256 for entry in _catalog.entries(installed.name) if entry.pin.version == installed.version]
-    if pins and installed.sha256 not in {None, *pins}:
-        issues.append(f"it came from a wheel with sha256 {installed.sha256}, the catalog pins {pins[0]}")
-    return issues

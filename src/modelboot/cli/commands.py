@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from modelboot._catalog import DEFAULT_MODEL, CatalogEntry, catalog, resolve
+from modelboot._catalog import DEFAULT_MODEL, CatalogEntry, catalog, entries, resolve
 from modelboot._install.ensure import InstalledModel, ensure_model
-from modelboot._install.installed import Installed, find_installed, list_installed
-from modelboot._install.installed import verify as verify_installed
+from modelboot._install.installed import Installed, list_installed
 from modelboot._install.provision import ProvisionedWheel, provision
 from modelboot._install.publish import uninstall as uninstall_installed
 from modelboot._install.target import targets_in_use
 from modelboot._limits import Deadline
-from modelboot._pin import ModelPin
+from modelboot._pin import ModelPin, same_version
 from modelboot._settings import directory, read_settings
 from modelboot.cli.output import Facts, download_size, print_each, print_result, table
 from modelboot.errors import without_secrets
@@ -81,20 +80,21 @@ def check_facts(report: CheckReport) -> Facts:
 def list_models(options: argparse.Namespace) -> None:
     """List installed models and their state, or the catalog."""
     if options.available:
-        entries = catalog()
-        print_result(as_json=options.json, text=catalog_text(entries), facts=[entry_facts(entry) for entry in entries])
+        releases = catalog()
+        facts = [entry_facts(entry) for entry in releases]
+        print_result(as_json=options.json, text=catalog_text(releases), facts=facts)
     else:
         models = list_installed(targets_in_use(read_settings()))
         facts = [installed_facts(model) for model in models]
         print_result(as_json=options.json, text=installed_text(models), facts=facts)
 
 
-def catalog_text(entries: Iterable[CatalogEntry]) -> str:
+def catalog_text(releases: Iterable[CatalogEntry]) -> str:
     """Return the catalog as a table."""
     heads = ("name", "version", "spaCy", "size", "license", "sha256")
     rows = [
         (pin.name, pin.version, entry.spacy_range, f"{pin.size_mb} MB", entry.license, pin.sha256)
-        for entry in entries
+        for entry in releases
         for pin in [entry.pin]
     ]
     return "\n".join(table(heads, rows))
@@ -133,7 +133,7 @@ def installed_facts(model: Installed) -> Facts:
 def verify(options: argparse.Namespace) -> None:
     """Re-check the hash of every installed file; fail when one is not as it was installed."""
     models = _named(options.models) or list_installed(targets_in_use(read_settings()))
-    issues = {model: verify_installed(model) for model in models}
+    issues = {model: issues_of(model) for model in models}
     text = "\n".join(line for model in models for line in verified_lines(model, issues[model])) or installed_text([])
     facts = [{**installed_facts(model), "issues": issues[model]} for model in models]
     print_result(as_json=options.json, text=text, facts=facts)
@@ -141,6 +141,22 @@ def verify(options: argparse.Namespace) -> None:
     if damaged:
         hint = "`modelboot uninstall MODEL` and then `modelboot install MODEL` put the pinned files back"
         raise CommandError(f"not as it was installed: {', '.join(damaged)}", hint)
+
+
+def issues_of(model: Installed) -> list[str]:
+    """Name each file that is modified, missing or unexpected, and a wheel that is not the catalog's.
+
+    Raises:
+        OSError: A file could not be read.
+    """
+    first = model.first_problem
+    issues = [] if first is None else [first]
+    issues += [issue for issue in model.modified_files() if issue not in issues]
+    issues += [f"{path} is not in RECORD" for path in model.unexpected_files()]
+    pins = [entry.pin.sha256 for entry in entries(model.name) if entry.pin.version == model.version]
+    if pins and model.sha256 not in {None, *pins}:
+        issues.append(f"it came from a wheel with sha256 {model.sha256}, the catalog pins {pins[0]}")
+    return issues
 
 
 def verified_lines(model: Installed, issues: Sequence[str]) -> list[str]:
@@ -173,11 +189,14 @@ def _named(models: Sequence[str]) -> list[Installed]:
     return [*dict.fromkeys(model for name in models for model in _installed(name))]
 
 
-def _installed(name: str) -> list[Installed]:
-    models = find_installed(name, targets_in_use(read_settings()))
-    if not models:
-        raise CommandError(f"{name} is not installed", "`modelboot list` shows what is, and where it was looked for")
-    return models
+def _installed(model: str) -> list[Installed]:
+    """List what is installed of a name or name==version, which need not be in the catalog."""
+    name, _, version = (part.strip() for part in model.partition("=="))
+    everything = list_installed(targets_in_use(read_settings()))
+    named = [item for item in everything if item.name == name and same_version(item.version, version or item.version)]
+    if not named:
+        raise CommandError(f"{model} is not installed", "`modelboot list` shows what is, and where it was looked for")
+    return named
 
 
 def pin(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelboot import InstalledModel, ModelPin
-from modelboot._catalog import CatalogEntry
+from modelboot._catalog import CatalogEntry, resolve
 from modelboot._install.installed import Installed
 from modelboot._install.target import Target
 from modelboot.cli import commands
@@ -131,6 +131,15 @@ def test_installed_facts(tmp_path: Path, damage: str | None) -> None:
     }
 
 
+def test_issues_of_wheel_not_in_the_catalog(tmp_path: Path) -> None:
+    """A model of a catalog version that came from another wheel is told with both hashes."""
+    official = resolve("en_core_web_sm==3.8.0")
+    assert commands.issues_of(_installed(tmp_path / "official", official.name, version="3.8.0")) == [
+        f"it came from a wheel with sha256 {SHA256}, the catalog pins {official.sha256}"
+    ]
+    assert commands.issues_of(_installed(tmp_path / "unknown", official.name, version="9.9.9")) == []
+
+
 @pytest.mark.parametrize(
     ("form", "line"),
     [
@@ -152,13 +161,16 @@ def test_pin_facts_without_secrets() -> None:
     assert "secret" not in json.dumps(facts)
 
 
-def _installed(folder: Path, name: str, *, installer: str, is_damaged: bool = False) -> Installed:
-    """Install the least that counts as a model, of version 1.0.0, and lose a file of it if it is to be damaged."""
-    dist_info = folder / f"{name}-1.0.0.dist-info"
-    dist_info.mkdir()
+def _installed(
+    folder: Path, name: str, *, version: str = "1.0.0", installer: str = "modelboot", is_damaged: bool = False
+) -> Installed:
+    """Install the least that counts as a model, and lose a file of it if it is to be damaged."""
+    dist_info = folder / f"{name}-{version}.dist-info"
+    dist_info.mkdir(parents=True)
     (dist_info / "INSTALLER").write_text(installer)
     (dist_info / "direct_url.json").write_text(json.dumps({"archive_info": {"hashes": {"sha256": SHA256}}}))
-    (dist_info / "RECORD").write_text(f"{name}/__init__.py,,\n{name}/meta.json,,2\n{dist_info.name}/RECORD,,\n")
+    own = "".join(f"{dist_info.name}/{file},,\n" for file in ("INSTALLER", "RECORD", "direct_url.json"))
+    (dist_info / "RECORD").write_text(f"{name}/__init__.py,,\n{name}/meta.json,,2\n{own}")
     (folder / name).mkdir()
     (folder / name / "meta.json").write_text("{}")
     if is_damaged:
