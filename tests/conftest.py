@@ -80,6 +80,13 @@ def server() -> Iterator[ModelServer]:
 
 
 @pytest.fixture
+def other_server() -> Iterator[ModelServer]:
+    """Return a second server, which is another host to a client: its port differs."""
+    with ModelServer() as running:
+        yield running
+
+
+@pytest.fixture
 def mirror(server: ModelServer, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
     """Return the server as the mirror that MODELBOOT_BASE_URL names; it has `wheel` where the release tree has it."""
     server.serve(f"/{wheel.release_path}", Reply(body=wheel.content))

@@ -309,10 +309,9 @@ def pin(wheel: BuiltWheel, server: ModelServer) -> ModelPin:
 
 
 @pytest.fixture
-def replies(wheel: BuiltWheel) -> Iterator[Replies]:
-    """Return what servers answer with; the other one runs and has nothing yet."""
-    with ModelServer() as other:
-        yield Replies(wheel.content, other)
+def replies(wheel: BuiltWheel, other_server: ModelServer) -> Replies:
+    """Return what the servers answer with."""
+    return Replies(wheel.content, other_server)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -32,13 +31,6 @@ BODY = bytes(range(256)) * 1024
 def patient(settings: Settings) -> Settings:
     """Return settings that give up on a silent server soon."""
     return replace(settings, timeout_s=0.2)
-
-
-@pytest.fixture
-def other_server() -> Iterator[ModelServer]:
-    """Return a second server, which is another host to a client: its port differs."""
-    with ModelServer() as running:
-        yield running
 
 
 def client_of(settings: Settings) -> HttpClient:

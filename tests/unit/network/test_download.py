@@ -21,7 +21,7 @@ from modelboot._progress import Progress
 from modelboot._settings import Settings, TrustEnv
 from modelboot.errors import InstallError, SettingsError
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
-from support.interrupts import pressed
+from support.interrupts import pressed, threads_left
 from support.server import ModelServer, Reply
 
 BODY = bytes(range(256)) * 1024
@@ -55,8 +55,8 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A folder to fetch into, and the terms."""
+class Destination:
+    """A folder to download into, and the settings."""
 
     folder: Path
     settings: Settings
@@ -68,12 +68,12 @@ class Scene:
 
     @property
     def part(self) -> Path:
-        """Where it lies until it is verified."""
+        """Where it is until it is verified."""
         return self.folder / "pinned.whl.part"
 
-    def with_settings(self, **settings: object) -> Scene:
-        """Return the same scene under other terms."""
-        return Scene(self.folder, replace(self.settings, **settings))  # type: ignore[arg-type]  # each test's own
+    def with_settings(self, **settings: object) -> Destination:
+        """Return the same destination under other settings."""
+        return Destination(self.folder, replace(self.settings, **settings))  # type: ignore[arg-type]  # each test's own
 
     def wanted(
         self, progress: Progress, *, sha256: str = SHA256, size_mb: int | None = None, deadline_s: float = 30.0
@@ -108,49 +108,42 @@ class Scene:
 
     def assert_nothing_left(self) -> None:
         """See that no file and no thread is left."""
-        self.assert_no_thread_left()
+        assert not threads_left()
         assert not [*self.folder.iterdir()]
-
-    def assert_no_thread_left(self) -> None:
-        """See that no thread is left."""
-        threads = [thread for thread in threading.enumerate() if thread.name.startswith("modelboot-")]
-        for thread in threads:
-            thread.join(10)
-        assert not [thread for thread in threads if thread.is_alive()]
 
 
 @pytest.fixture
-def scene(tmp_path: Path, settings: Settings) -> Scene:
-    """Return an empty folder with terms of 30 s."""
+def destination(tmp_path: Path, settings: Settings) -> Destination:
+    """Return an empty folder with a time-out of 30 s and no retries."""
     folder = tmp_path / "stage"
     folder.mkdir()
-    return Scene(folder, replace(settings, timeout_s=30.0, retries=0))
+    return Destination(folder, replace(settings, timeout_s=30.0, retries=0))
 
 
-def test_fetch_http(server: ModelServer, scene: Scene) -> None:
+def test_fetch_http(server: ModelServer, destination: Destination) -> None:
     """A wheel of the pinned hash is there under its name, alone, and a progress followed it to its end."""
     server.serve(PATH, Reply(body=BODY))
-    received, told = scene.fetch(server.url + PATH)
+    received, told = destination.fetch(server.url + PATH)
     assert received == len(BODY)
-    assert [*scene.folder.iterdir()] == [scene.wheel]
-    assert scene.wheel.read_bytes() == BODY
+    assert [*destination.folder.iterdir()] == [destination.wheel]
+    assert destination.wheel.read_bytes() == BODY
     assert (told[0], told[-1]) == (("en_x 1.0.0", len(BODY), 0), "closed")
     assert sum(figure for figure in told if isinstance(figure, int)) == len(BODY)
 
 
-def test_fetch_chunked(server: ModelServer, scene: Scene) -> None:
+def test_fetch_chunked(server: ModelServer, destination: Destination) -> None:
     """A body of unknown length is taken."""
     server.serve(PATH, Reply(body=BODY, chunked=True))
-    assert scene.fetch(server.url + PATH)[0] == len(BODY)
-    assert scene.wheel.read_bytes() == BODY
+    assert destination.fetch(server.url + PATH)[0] == len(BODY)
+    assert destination.wheel.read_bytes() == BODY
 
 
-def test_fetch_http_ends_its_thread(server: ModelServer, scene: Scene) -> None:
+def test_fetch_http_ends_its_thread(server: ModelServer, destination: Destination) -> None:
     """Nothing runs on after a success."""
     server.serve(PATH, Reply(body=BODY))
-    scene.fetch(server.url + PATH)
-    scene.wheel.unlink()
-    scene.assert_nothing_left()
+    destination.fetch(server.url + PATH)
+    destination.wheel.unlink()
+    destination.assert_nothing_left()
 
 
 @pytest.mark.parametrize(
@@ -177,36 +170,40 @@ def test_fetch_http_ends_its_thread(server: ModelServer, scene: Scene) -> None:
         "declares-the-most", "redirect",
     ],
 )  # fmt: skip
-def test_fetch_bad_answer(server: ModelServer, scene: Scene, fault: Reply, reason: str) -> None:
+def test_fetch_bad_answer(server: ModelServer, destination: Destination, fault: Reply, reason: str) -> None:
     """Whatever a server does wrong has its own words and leaves nothing behind."""
     server.serve(PATH, fault)
     kind = "short" if reason.startswith("cut short") else "other"
-    assert scene.reason(server.url + PATH, size_mb=1, kind=kind) == reason
+    assert destination.reason(server.url + PATH, size_mb=1, kind=kind) == reason
 
 
-def test_fetch_endless_body_of_unknown_size(server: ModelServer, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_endless_body_of_unknown_size(
+    server: ModelServer, destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A body without end stops at a cap also where neither pin nor server names a size."""
     monkeypatch.setattr(_download, "MAX_UNKNOWN_BYTES", 1 << 20)
     server.serve(PATH, Reply(endless=True))
-    assert scene.reason(server.url + PATH) == "sends more than the 1,048,576 bytes expected"
+    assert destination.reason(server.url + PATH) == "sends more than the 1,048,576 bytes expected"
 
 
 @pytest.mark.parametrize("size_mb", [None, 0, 1, 500])
-def test_fetch_believable_size(server: ModelServer, scene: Scene, size_mb: int | None) -> None:
+def test_fetch_believable_size(server: ModelServer, destination: Destination, size_mb: int | None) -> None:
     """A wheel as large as its pin says, or somewhat larger, is taken."""
     body = bytes(((size_mb or 0) % 2 << 20) + 900_000)
     server.serve(PATH, Reply(body=body))
-    assert scene.fetch(server.url + PATH, sha256=hashlib.sha256(body).hexdigest(), size_mb=size_mb)[0] == len(body)
+    assert destination.fetch(server.url + PATH, sha256=hashlib.sha256(body).hexdigest(), size_mb=size_mb)[0] == len(
+        body
+    )
 
 
 @pytest.mark.parametrize("body", [BODY[:-1] + b"x", b"", b"P<", b"PK{"], ids=["altered", "empty", "one", "two"])
-def test_fetch_other_bytes(server: ModelServer, scene: Scene, body: bytes) -> None:
+def test_fetch_other_bytes(server: ModelServer, destination: Destination, body: bytes) -> None:
     """Other bytes are refused; both digests, size and place are told, and nothing is left."""
     server.serve(PATH, Reply(body=body))
     got = hashlib.sha256(body).hexdigest()
     with pytest.raises(RequestError, match=rf"^got sha256 {got} in {len(body):,} bytes$") as refused:
-        scene.fetch(server.url + PATH)
-    scene.assert_nothing_left()
+        destination.fetch(server.url + PATH)
+    destination.assert_nothing_left()
     error = refused.value
     assert (error.got_sha256, error.got_bytes, error.url) == (got, len(body), server.url + PATH)
 
@@ -225,39 +222,39 @@ def test_fetch_other_bytes(server: ModelServer, scene: Scene, body: bytes) -> No
         ("", b"<"),
     ],
 )
-def test_fetch_page(server: ModelServer, scene: Scene, content_type: str, body: bytes) -> None:
+def test_fetch_page(server: ModelServer, destination: Destination, content_type: str, body: bytes) -> None:
     """A page that comes in place of the file is told from other bytes, by its type or by how it begins."""
     server.serve(PATH, Reply(headers={"Content-Type": content_type} if content_type else {}, body=body))
     shown = content_type or "no content type"
     what = "a JSON document" if "json" in shown or b"{" in body else "an HTML page"
-    assert scene.reason(server.url + PATH, kind="page") == f"received {what} instead of the wheel ({shown})"
+    assert destination.reason(server.url + PATH, kind="page") == f"received {what} instead of the wheel ({shown})"
 
 
-def test_fetch_wheel_that_is_called_a_page(server: ModelServer, scene: Scene) -> None:
+def test_fetch_wheel_that_is_called_a_page(server: ModelServer, destination: Destination) -> None:
     """A server's wrong idea of the type does not stand in the way of a wheel."""
     body = b"PK" + BODY
     server.serve(PATH, Reply(headers={"Content-Type": "text/html"}, body=body))
-    assert scene.fetch(server.url + PATH, sha256=hashlib.sha256(body).hexdigest())[0] == len(body)
+    assert destination.fetch(server.url + PATH, sha256=hashlib.sha256(body).hexdigest())[0] == len(body)
 
 
-def test_fetch_tells_where_a_redirect_led(server: ModelServer, scene: Scene) -> None:
+def test_fetch_tells_where_a_redirect_led(server: ModelServer, destination: Destination) -> None:
     """Wrong bytes are told with the address they came from in the end."""
     server.serve(PATH, Reply(302, {"Location": "/y.whl?token=secret"}))
     server.serve("/y.whl", Reply(body=b"x"))
     with pytest.raises(RequestError, match="got sha256") as refused:
-        scene.fetch(server.url + PATH)
+        destination.fetch(server.url + PATH)
     assert refused.value.url == f"{server.url}/y.whl"
 
 
 @pytest.mark.parametrize(
     "fault", [Reply(404), Reply(body=b"x"), Reply(body=BODY, cut_after_bytes=9), Reply(stall="body")]
 )
-def test_fetch_error_keeps_credentials_back(server: ModelServer, scene: Scene, fault: Reply) -> None:
+def test_fetch_error_keeps_credentials_back(server: ModelServer, destination: Destination, fault: Reply) -> None:
     """User, password and query of a URL are in no error, nor in what it came from."""
     server.serve(PATH, fault)
     url = f"{server.url.replace('//', '//user:secret@')}{PATH}?token=secret"
     with pytest.raises(RequestError, match=r".") as failed:
-        scene.with_settings(timeout_s=0.2).fetch(url)
+        destination.with_settings(timeout_s=0.2).fetch(url)
     assert failed.value.url == f"{server.url}{PATH}"
     error: BaseException | None = failed.value
     while error is not None:
@@ -275,23 +272,25 @@ def test_fetch_error_keeps_credentials_back(server: ModelServer, scene: Scene, f
     ],
     ids=["stall-before-headers", "stall-in-body", "drip", "endless-drip"],
 )
-def test_fetch_deadline(server: ModelServer, scene: Scene, fault: Reply) -> None:
+def test_fetch_deadline(server: ModelServer, destination: Destination, fault: Reply) -> None:
     """No server can hold a call beyond its deadline, and the thread that read from it ends."""
     server.serve(PATH, fault)
     began_s = time.monotonic()
-    assert scene.failure(server.url + PATH, deadline_s=0.3) == "deadline of 0.3 s passed"
+    assert destination.failure(server.url + PATH, deadline_s=0.3) == "deadline of 0.3 s passed"
     assert time.monotonic() - began_s < 15
-    scene.assert_no_thread_left()
+    assert not threads_left()
 
 
-def test_fetch_deadline_passed_before(server: ModelServer, scene: Scene) -> None:
+def test_fetch_deadline_passed_before(server: ModelServer, destination: Destination) -> None:
     """With no time left nothing is waited for."""
     server.serve(PATH, Reply(stall="headers"))
-    assert scene.failure(server.url + PATH, deadline_s=0) == "deadline of 0 s passed"
-    scene.assert_no_thread_left()
+    assert destination.failure(server.url + PATH, deadline_s=0) == "deadline of 0 s passed"
+    assert not threads_left()
 
 
-def test_fetch_deadline_in_name_server(server: ModelServer, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_deadline_in_name_server(
+    server: ModelServer, destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A name server that does not answer holds no call; when it does in the end, nothing is fetched any more."""
     server.serve(PATH, Reply(stall="body", body=BODY))
     answered, look_up = threading.Event(), socket.getaddrinfo
@@ -302,14 +301,16 @@ def test_fetch_deadline_in_name_server(server: ModelServer, scene: Scene, monkey
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     with pytest.raises(RequestError, match=r"deadline of 0\.1 s passed"):
-        scene.fetch(server.url + PATH, deadline_s=0.1)
+        destination.fetch(server.url + PATH, deadline_s=0.1)
     answered.set()
-    scene.assert_no_thread_left()
+    assert not threads_left()
     assert not server.requests
 
 
 @pytest.mark.parametrize("fault", [Reply(body=BODY, stall="body"), Reply(stall="headers")], ids=["body", "headers"])
-def test_fetch_interrupted(server: ModelServer, scene: Scene, monkeypatch: pytest.MonkeyPatch, fault: Reply) -> None:
+def test_fetch_interrupted(
+    server: ModelServer, destination: Destination, monkeypatch: pytest.MonkeyPatch, fault: Reply
+) -> None:
     """Ctrl-C while waiting goes through and leaves no thread; what was received stays, to be resumed."""
     server.serve(PATH, fault)
     received = threading.Event()
@@ -321,95 +322,95 @@ def test_fetch_interrupted(server: ModelServer, scene: Scene, monkeypatch: pytes
             received.wait(30)
 
     with pressed(wait), pytest.raises(KeyboardInterrupt, match=r"^$"):
-        scene.fetch(server.url + PATH)
-    scene.assert_no_thread_left()
-    left = scene.part.read_bytes()
+        destination.fetch(server.url + PATH)
+    assert not threads_left()
+    left = destination.part.read_bytes()
     assert left == BODY[: len(left)]
     assert bool(left) is (fault.stall == "body")
-    assert not scene.wheel.exists()
+    assert not destination.wheel.exists()
 
 
-def test_fetch_deadline_in_tls_handshake(scene: Scene) -> None:
+def test_fetch_deadline_in_tls_handshake(destination: Destination) -> None:
     """A server that accepts and never ends the TLS handshake holds no call beyond its deadline."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"https://127.0.0.1:{silent.getsockname()[1]}{PATH}"
         began_s = time.monotonic()
-        assert scene.failure(url, deadline_s=0.3) == "deadline of 0.3 s passed"
+        assert destination.failure(url, deadline_s=0.3) == "deadline of 0.3 s passed"
         assert time.monotonic() - began_s < 15
-    scene.assert_nothing_left()
+    destination.assert_nothing_left()
 
 
 @pytest.mark.parametrize("size", [1000, len(BODY)], ids=["small", "large"])
-def test_fetch_full_disk(server: ModelServer, scene: Scene, size: int) -> None:
+def test_fetch_full_disk(server: ModelServer, destination: Destination, size: int) -> None:
     """A full disk is told as what it is, not as the source's fault, and leaves no part file."""
-    scene.part.symlink_to("/dev/full")
+    destination.part.symlink_to("/dev/full")
     server.serve(PATH, Reply(body=BODY[:size]))
     with pytest.raises(InstallError, match="No space left on device") as failed:
-        scene.fetch(server.url + PATH, sha256=hashlib.sha256(BODY[:size]).hexdigest())
-    assert (failed.value.fault, failed.value.path) == ("space", str(scene.part))
-    scene.assert_nothing_left()
+        destination.fetch(server.url + PATH, sha256=hashlib.sha256(BODY[:size]).hexdigest())
+    assert (failed.value.fault, failed.value.path) == ("space", str(destination.part))
+    destination.assert_nothing_left()
 
 
-def test_fetch_other_bytes_on_full_disk(server: ModelServer, scene: Scene) -> None:
+def test_fetch_other_bytes_on_full_disk(server: ModelServer, destination: Destination) -> None:
     """A disk that is full hides no refusal, nor keeps the part file."""
-    scene.part.symlink_to("/dev/full")
+    destination.part.symlink_to("/dev/full")
     server.serve(PATH, Reply(body=b"x"))
     with pytest.raises(RequestError, match="got sha256"):
-        scene.fetch(server.url + PATH)
-    scene.assert_nothing_left()
+        destination.fetch(server.url + PATH)
+    destination.assert_nothing_left()
 
 
-def test_fetch_folder_absent(server: ModelServer, scene: Scene) -> None:
+def test_fetch_folder_absent(server: ModelServer, destination: Destination) -> None:
     """A folder that went away is the disk's fault, not the source's."""
     server.serve(PATH, Reply(body=BODY))
-    scene.folder.rmdir()
+    destination.folder.rmdir()
     with pytest.raises(InstallError, match="No such file or directory") as failed:
-        scene.fetch(server.url + PATH)
-    assert (failed.value.fault, failed.value.path) == ("system", str(scene.part))
+        destination.fetch(server.url + PATH)
+    assert (failed.value.fault, failed.value.path) == ("system", str(destination.part))
 
 
-def test_fetch_file(tmp_path: Path, scene: Scene) -> None:
+def test_fetch_file(tmp_path: Path, destination: Destination) -> None:
     """A file URL is copied and verified, whatever its name needs to be quoted."""
     source = tmp_path / "a b%20ü#?.whl"
     source.write_bytes(BODY)
-    received, told = scene.fetch(source.as_uri())
+    received, told = destination.fetch(source.as_uri())
     assert received == len(BODY)
-    assert [*scene.folder.iterdir()] == [scene.wheel]
-    assert scene.wheel.read_bytes() == source.read_bytes() == BODY
+    assert [*destination.folder.iterdir()] == [destination.wheel]
+    assert destination.wheel.read_bytes() == source.read_bytes() == BODY
     assert told[0] == ("en_x 1.0.0", len(BODY), 0)
 
 
-def test_fetch_file_of_other_bytes(tmp_path: Path, scene: Scene) -> None:
+def test_fetch_file_of_other_bytes(tmp_path: Path, destination: Destination) -> None:
     """A file of other bytes is refused like any other source, and stays where it was."""
     source = tmp_path / "x.whl"
     source.write_bytes(b"x")
     with pytest.raises(RequestError, match=hashlib.sha256(b"x").hexdigest()):
-        scene.fetch(source.as_uri())
-    scene.assert_nothing_left()
+        destination.fetch(source.as_uri())
+    destination.assert_nothing_left()
     assert source.read_bytes() == b"x"
 
 
-def test_fetch_file_absent(tmp_path: Path, scene: Scene) -> None:
+def test_fetch_file_absent(tmp_path: Path, destination: Destination) -> None:
     """A file that is not there is told in the system's words."""
-    assert scene.reason((tmp_path / "x.whl").as_uri()) == "No such file or directory"
+    assert destination.reason((tmp_path / "x.whl").as_uri()) == "No such file or directory"
 
 
-def test_fetch_file_that_is_a_folder(tmp_path: Path, scene: Scene) -> None:
+def test_fetch_file_that_is_a_folder(tmp_path: Path, destination: Destination) -> None:
     """A folder of that name is no file."""
     (tmp_path / "x.whl").mkdir()
-    assert scene.reason((tmp_path / "x.whl").as_uri()) == "Is a directory"
+    assert destination.reason((tmp_path / "x.whl").as_uri()) == "Is a directory"
 
 
-def test_fetch_file_too_large(tmp_path: Path, scene: Scene) -> None:
+def test_fetch_file_too_large(tmp_path: Path, destination: Destination) -> None:
     """A file far larger than the pin's size is refused unread, and is not left open."""
     (tmp_path / "x.whl").write_bytes(bytes(BELIEVABLE + 1))
-    assert scene.reason((tmp_path / "x.whl").as_uri(), size_mb=1).startswith("declares 3,932,161 bytes")
+    assert destination.reason((tmp_path / "x.whl").as_uri(), size_mb=1).startswith("declares 3,932,161 bytes")
 
 
-def test_fetch_file_that_cannot_be_read_to_its_end(scene: Scene) -> None:
+def test_fetch_file_that_cannot_be_read_to_its_end(destination: Destination) -> None:
     """A file system that fails while a file is read is the source's fault."""
     # Its first page, address 0, is never mapped, so reading it fails as a worn-out disk does.
-    assert scene.reason("file:///proc/self/mem") == "Input/output error"
+    assert destination.reason("file:///proc/self/mem") == "Input/output error"
 
 
 CHILD = """
@@ -447,11 +448,11 @@ def ranges(server: ModelServer) -> list[tuple[str | None, str | None]]:
     return [(request.headers.get("Range"), request.headers.get("If-Range")) for request in server.requests]
 
 
-def test_fetch_whole_part_left(server: ModelServer, scene: Scene) -> None:
+def test_fetch_whole_part_left(server: ModelServer, destination: Destination) -> None:
     """A call killed between the last byte and the name of the wheel is finished without a request."""
-    scene.part.write_bytes(BODY)
-    assert scene.fetch(server.url + PATH) == (0, ["closed"])
-    assert [*scene.folder.iterdir()] == [scene.wheel]
+    destination.part.write_bytes(BODY)
+    assert destination.fetch(server.url + PATH) == (0, ["closed"])
+    assert [*destination.folder.iterdir()] == [destination.wheel]
     assert not server.requests
 
 
@@ -460,66 +461,69 @@ def test_fetch_whole_part_left(server: ModelServer, scene: Scene) -> None:
     [('{"validator": "\\"a\\""}', '"a"'), (None, None), ("torn", None), ("[]", None), ("{}", None)],
     ids=["note", "no-note", "torn", "list", "empty"],
 )
-def test_fetch_part_left(server: ModelServer, scene: Scene, note: str | None, asked: str | None) -> None:
+def test_fetch_part_left(server: ModelServer, destination: Destination, note: str | None, asked: str | None) -> None:
     """A part left by a crash is resumed, with what the server knew the file by if that was noted."""
-    scene.part.write_bytes(BODY[:1000])
+    destination.part.write_bytes(BODY[:1000])
     if note is not None:
-        scene.part.with_name(f"{scene.part.name}.json").write_text(note, "utf-8")
+        destination.part.with_name(f"{destination.part.name}.json").write_text(note, "utf-8")
     server.serve(PATH, Reply(headers={"ETag": '"a"'}, body=BODY, ranged=True))
-    received, told = scene.fetch(server.url + PATH)
+    received, told = destination.fetch(server.url + PATH)
     assert (received, told[0]) == (len(BODY) - 1000, ("en_x 1.0.0", len(BODY), 1000))
-    assert [*scene.folder.iterdir()] == [scene.wheel]
+    assert [*destination.folder.iterdir()] == [destination.wheel]
     assert ranges(server) == [("bytes=1000-", asked)]
 
 
-def test_fetch_part_left_of_other_bytes(server: ModelServer, scene: Scene) -> None:
+def test_fetch_part_left_of_other_bytes(server: ModelServer, destination: Destination) -> None:
     """A part that leads to other bytes is dropped, and the whole file fetched, without a try being spent."""
-    scene.part.write_bytes(b"x" * 1000)
+    destination.part.write_bytes(b"x" * 1000)
     server.serve(PATH, Reply(body=BODY, ranged=True))
-    assert scene.fetch(server.url + PATH)[0] == len(BODY) - 1000 + len(BODY)
-    assert scene.wheel.read_bytes() == BODY
+    assert destination.fetch(server.url + PATH)[0] == len(BODY) - 1000 + len(BODY)
+    assert destination.wheel.read_bytes() == BODY
     assert [asked for asked, _ in ranges(server)] == ["bytes=1000-", None]
 
 
-def test_fetch_part_left_beyond_the_end(server: ModelServer, scene: Scene) -> None:
+def test_fetch_part_left_beyond_the_end(server: ModelServer, destination: Destination) -> None:
     """A part longer than the file is dropped when the server says so, without a try being spent."""
-    scene.part.write_bytes(b"x" * (len(BODY) + 1))
+    destination.part.write_bytes(b"x" * (len(BODY) + 1))
     server.serve(PATH, Reply(body=BODY, ranged=True))
-    assert scene.fetch(server.url + PATH)[0] == len(BODY)
+    assert destination.fetch(server.url + PATH)[0] == len(BODY)
     assert [asked for asked, _ in ranges(server)] == [f"bytes={len(BODY) + 1}-", None]
 
 
-def test_fetch_other_bytes_after_resuming_twice(server: ModelServer, scene: Scene, at_once: None) -> None:  # noqa: ARG001 - for its effect
+@pytest.mark.usefixtures("at_once")
+def test_fetch_other_bytes_after_resuming_twice(server: ModelServer, destination: Destination) -> None:
     """What does not match after a resume is fetched from zero once; resumed and wrong again, it is refused."""
     wrong = b"PK" + bytes(len(BODY))
     cut = Reply(headers={"ETag": '"a"'}, body=wrong, ranged=True, cut_after_bytes=1000)
     whole = Reply(headers={"ETag": '"a"'}, body=wrong, ranged=True)
     server.serve(PATH, cut, whole, cut, whole)
     with pytest.raises(RequestError, match="got sha256"):
-        scene.with_settings(retries=9).fetch(server.url + PATH)
+        destination.with_settings(retries=9).fetch(server.url + PATH)
     assert [asked for asked, _ in ranges(server)] == [None, "bytes=1000-", None, "bytes=1000-"]
-    scene.assert_nothing_left()
+    destination.assert_nothing_left()
 
 
-def test_fetch_tells_of_pauses(server: ModelServer, scene: Scene, at_once: None) -> None:  # noqa: ARG001 - for its effect
+@pytest.mark.usefixtures("at_once")
+def test_fetch_tells_of_pauses(server: ModelServer, destination: Destination) -> None:
     """Who follows a transfer is told what went wrong, how long the pause is, and how much is here already."""
     cut = Reply(body=BODY, ranged=True, cut_after_bytes=1000)
     server.serve(PATH, cut, Reply(body=BODY, ranged=True))
-    _, told = scene.with_settings(retries=1).fetch(server.url + PATH)
+    _, told = destination.with_settings(retries=1).fetch(server.url + PATH)
     notes = [text for text in told if isinstance(text, str)]
     assert notes == ["en_x 1.0.0: cut short: 1,000 of 262,144 bytes received; next attempt in 0.0 s", "closed"]
     assert ("en_x 1.0.0", len(BODY), 1000) in told
 
 
-def test_fetch_counts_its_tries(server: ModelServer, scene: Scene, at_once: None) -> None:  # noqa: ARG001 - for its effect
+@pytest.mark.usefixtures("at_once")
+def test_fetch_counts_its_tries(server: ModelServer, destination: Destination) -> None:
     """Who gave up says after how many tries."""
     server.serve(PATH, Reply(500))
-    scene = scene.with_settings(retries=2)
-    assert scene.reason(server.url + PATH) == "HTTP 500 Internal Server Error, 3 attempts"
+    destination = destination.with_settings(retries=2)
+    assert destination.reason(server.url + PATH) == "HTTP 500 Internal Server Error, 3 attempts"
     assert server.count(PATH) == 3
 
 
-def test_fetch_file_that_shrinks(tmp_path: Path, scene: Scene) -> None:
+def test_fetch_file_that_shrinks(tmp_path: Path, destination: Destination) -> None:
     """A file that is shortened while it is copied is the source's fault."""
     source = tmp_path / "x.whl"
     source.write_bytes(BODY)
@@ -530,14 +534,14 @@ def test_fetch_file_that_shrinks(tmp_path: Path, scene: Scene) -> None:
             os.truncate(source, 1000)
 
     with pytest.raises(RequestError, match=r"cut short: 1,000 of 262,144 bytes received") as failed:
-        download(source.as_uri(), scene.wanted(Shortening()), scene.settings.trust_env)
+        download(source.as_uri(), destination.wanted(Shortening()), destination.settings.trust_env)
     assert failed.value.kind == "short"
-    scene.assert_nothing_left()
+    destination.assert_nothing_left()
 
 
-def test_fetch_certificates_that_cannot_be_read(server: ModelServer, scene: Scene, tmp_path: Path) -> None:
+def test_fetch_certificates_that_cannot_be_read(server: ModelServer, destination: Destination, tmp_path: Path) -> None:
     """A setting that cannot be used is the caller's to correct, not the source's failure."""
-    scene = scene.with_settings(trust_env=TrustEnv(ca_bundle=("CURL_CA_BUNDLE", tmp_path / "absent.pem")))
+    destination = destination.with_settings(trust_env=TrustEnv(ca_bundle=("CURL_CA_BUNDLE", tmp_path / "absent.pem")))
     with pytest.raises(SettingsError, match=r"^CURL_CA_BUNDLE='.*absent\.pem' is not a file or folder of PEM"):
-        scene.fetch(server.url + PATH)
-    scene.assert_nothing_left()
+        destination.fetch(server.url + PATH)
+    destination.assert_nothing_left()

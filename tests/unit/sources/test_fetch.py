@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelboot import ModelPin
 from modelboot._progress import make_progress
 from modelboot._settings import Settings, read_settings
 from modelboot._sources.fetch import FetchedWheel, fetch_wheel, make_sources
@@ -22,7 +21,7 @@ from modelboot.errors import DownloadError, HashMismatchError, InstallError, Off
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
 from support.server import Reply
 from support.sources import point_pip_at, publish_to_index
-from support.wheels import NAME, VERSION, BuiltWheel, altered, small_wheel
+from support.wheels import NAME, VERSION, BuiltWheel, altered
 
 if TYPE_CHECKING:
     from support.server import ModelServer
@@ -33,12 +32,11 @@ REAL_PIP = pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="n
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A wheel to be got, a server that plays a mirror, and wheelhouses."""
+class Search:
+    """A search for a wheel: the folder it is put into, and where to look, by settings."""
 
-    root: Path
     wheel: BuiltWheel
-    server: ModelServer
+    root: Path
     settings: Settings
 
     @property
@@ -46,37 +44,27 @@ class Scene:
         """Where the wheel is put."""
         return self.root / "stage"
 
-    def pin(self, url: str | None = None) -> ModelPin:
-        """Pin the wheel."""
-        return self.wheel.pin_at(url)
-
     def house(self, name: str, path: str, *, content: bytes | None = None) -> Path:
         """Make a wheelhouse that holds the wheel, or other bytes, under a path."""
         file = self.root / name / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(self.wheel.path.read_bytes() if content is None else content)
+        file.write_bytes(self.wheel.content if content is None else content)
         return self.root / name
 
-    def get(self, *houses: Path, url: str | None = None, **settings: object) -> FetchedWheel:
-        """Get the wheel and see that it is the pinned one."""
+    def fetch(self, *houses: Path, url: str | None = None, **settings: object) -> FetchedWheel:
+        """Fetch the wheel and see that it is the pinned one."""
         chosen = replace(self.settings, wheelhouse=houses, **settings)  # type: ignore[arg-type]  # each test's own
         progress = make_progress(chosen.progress)
-        fetched = fetch_wheel(self.pin(url), self.stage, make_sources(chosen), chosen.limits(), progress)
-        assert fetched.path.read_bytes() == self.wheel.path.read_bytes()
+        fetched = fetch_wheel(self.wheel.pin_at(url), self.stage, make_sources(chosen), chosen.limits(), progress)
+        assert fetched.path.read_bytes() == self.wheel.content
         return fetched
-
-    def mirror(self, *replies: Reply) -> str:
-        """Serve the wheel, or script something else, where the release tree has it."""
-        self.server.serve(f"/{PLACE}", *(replies or [Reply(body=self.wheel.path.read_bytes())]))
-        return f"{self.server.url}/{PLACE}"
 
 
 @pytest.fixture
-def scene(tmp_path: Path, server: ModelServer, settings: Settings) -> Scene:
-    """Return the scene; the mirror answers 404, there is no wheelhouse, and the index may not be asked."""
+def search(wheel: BuiltWheel, server: ModelServer, settings: Settings, tmp_path: Path) -> Search:
+    """Return a search on the server as mirror; there is no wheelhouse, and the index may not be asked."""
     (tmp_path / "stage").mkdir()
-    chosen = replace(settings, base_url=server.url, timeout_s=10.0, retries=0)
-    return Scene(tmp_path, small_wheel(tmp_path / "wheels"), server, chosen)
+    return Search(wheel, tmp_path, replace(settings, base_url=server.url, timeout_s=10.0, retries=0))
 
 
 @pytest.fixture
@@ -86,149 +74,147 @@ def no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", "/nowhere")
 
 
-def test_fetch_wheel_wheelhouse_first(scene: Scene) -> None:
+def test_fetch_wheel_wheelhouse_first(search: Search, mirror: ModelServer) -> None:
     """What a wheelhouse has is asked of nobody else."""
-    scene.mirror()
-    assert scene.get(scene.house("house", FILE), index=True) == FetchedWheel(
-        path=scene.stage / f"{scene.wheel.sha256}.whl", source="wheelhouse", downloaded_bytes=0
+    assert search.fetch(search.house("house", FILE), index=True) == FetchedWheel(
+        path=search.stage / f"{search.wheel.sha256}.whl", source="wheelhouse", downloaded_bytes=0
     )
-    assert not scene.server.requests
+    assert not mirror.requests
 
 
-def test_fetch_wheel_mirror_second(scene: Scene) -> None:
+def test_fetch_wheel_mirror_second(search: Search, mirror: ModelServer) -> None:
     """What no wheelhouse has comes from the mirror, and the index is not asked."""
-    scene.mirror()
-    fetched = scene.get(scene.house("house", "other.whl", content=b"x"), index=True)
-    assert (fetched.source, fetched.downloaded_bytes) == ("release", scene.wheel.size_bytes)
-    assert [request.path for request in scene.server.requests] == [f"/{PLACE}"]
-    assert not (scene.stage / "index").exists()
+    fetched = search.fetch(search.house("house", "other.whl", content=b"x"), index=True)
+    assert (fetched.source, fetched.downloaded_bytes) == ("release", search.wheel.size_bytes)
+    assert [request.path for request in mirror.requests] == [f"/{PLACE}"]
+    assert not (search.stage / "index").exists()
 
 
 @REAL_PIP
-def test_fetch_wheel_index_last(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_wheel_index_last(search: Search, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """What neither wheelhouse nor mirror has comes from the index, through pip."""
-    publish_to_index(scene.server, scene.wheel.path)
-    point_pip_at(scene.server.url, monkeypatch)
-    fetched = scene.get(scene.house("house", "other.whl", content=b"x"), index=True)
-    assert (fetched.source, fetched.downloaded_bytes) == ("index", scene.wheel.size_bytes)
-    asked = [request.path for request in scene.server.requests]
+    publish_to_index(server, search.wheel.path)
+    point_pip_at(server.url, monkeypatch)
+    fetched = search.fetch(search.house("house", "other.whl", content=b"x"), index=True)
+    assert (fetched.source, fetched.downloaded_bytes) == ("index", search.wheel.size_bytes)
+    asked = [request.path for request in server.requests]
     assert (asked[0], asked[-1]) == (f"/{PLACE}", f"/files/{FILE}")
 
 
 @pytest.mark.parametrize("path", [FILE, PLACE, "renamed.whl"], ids=["name", "release-tree", "hash"])
-def test_fetch_wheel_from_wheelhouse(scene: Scene, path: str) -> None:
+def test_fetch_wheel_from_wheelhouse(search: Search, path: str) -> None:
     """A wheelhouse may hold the wheel by its name, as the release tree would, or under another name."""
-    assert scene.get(scene.house("house", path), base_url=None).source == "wheelhouse"
+    assert search.fetch(search.house("house", path), base_url=None).source == "wheelhouse"
 
 
 @pytest.mark.parametrize("path", [FILE, PLACE, "renamed.whl"], ids=["name", "release-tree", "hash"])
-def test_fetch_wheel_from_second_wheelhouse(scene: Scene, path: str) -> None:
+def test_fetch_wheel_from_second_wheelhouse(search: Search, path: str) -> None:
     """Several wheelhouses are searched; one that is not there or holds other wheels does not end the search."""
-    first, absent = scene.house("first", "a.whl", content=b"x"), scene.root / "absent"
-    assert scene.get(first, absent, scene.house("last", path)).source == "wheelhouse"
+    first, absent = search.house("first", "a.whl", content=b"x"), search.root / "absent"
+    assert search.fetch(first, absent, search.house("last", path)).source == "wheelhouse"
 
 
-def test_fetch_wheel_wheelhouse_name_of_url(scene: Scene) -> None:
+def test_fetch_wheel_wheelhouse_name_of_url(search: Search) -> None:
     """The name looked for is that of the pin's URL, unquoted."""
-    house = scene.house("house", "my wheel.whl")
-    scene.house("house", "another.whl", content=b"x")
-    assert scene.get(house, url="https://example.org/my%20wheel.whl").source == "wheelhouse"
+    house = search.house("house", "my wheel.whl")
+    search.house("house", "another.whl", content=b"x")
+    assert search.fetch(house, url="https://example.org/my%20wheel.whl").source == "wheelhouse"
 
 
-def test_fetch_wheel_wheelhouse_with_odd_entries(scene: Scene) -> None:
+def test_fetch_wheel_wheelhouse_with_odd_entries(search: Search) -> None:
     """A folder or a dead link whose name ends like a wheel's does not hide the wheel behind it."""
-    house = scene.house("house", "z.whl")
+    house = search.house("house", "z.whl")
     (house / "a.whl").mkdir()
     (house / "b.whl").symlink_to("nowhere")
     (house / FILE).mkdir()
-    assert scene.get(house).source == "wheelhouse"
+    assert search.fetch(house).source == "wheelhouse"
 
 
-def test_fetch_wheel_mirror_replaces_pins_own_url(scene: Scene) -> None:
+def test_fetch_wheel_mirror_replaces_pins_own_url(search: Search, server: ModelServer) -> None:
     """A mirror stands in for the host of a pin's own URL, too, under the release tree's layout."""
-    scene.server.serve(f"/{NAME}-{VERSION}/x.whl", Reply(body=scene.wheel.path.read_bytes()))
-    assert scene.get(url="https://example.org/a/x.whl?k=1").source == "release"
+    server.serve(f"/{NAME}-{VERSION}/x.whl", Reply(body=search.wheel.content))
+    assert search.fetch(url="https://example.org/a/x.whl?k=1").source == "release"
 
 
-def test_fetch_wheel_pins_own_url(scene: Scene) -> None:
+def test_fetch_wheel_pins_own_url(search: Search, server: ModelServer) -> None:
     """Without a mirror a pin's own URL is asked."""
-    scene.server.serve("/a/x.whl", Reply(body=scene.wheel.path.read_bytes()))
-    assert scene.get(url=f"{scene.server.url}/a/x.whl", base_url=None).source == "release"
+    server.serve("/a/x.whl", Reply(body=search.wheel.content))
+    assert search.fetch(url=f"{server.url}/a/x.whl", base_url=None).source == "release"
 
 
-def test_fetch_wheel_mirror_does_not_replace_a_file(scene: Scene) -> None:
+def test_fetch_wheel_mirror_does_not_replace_a_file(search: Search, mirror: ModelServer) -> None:
     """A pin of a file URL takes that file, and nothing came over the network."""
-    scene.mirror()
-    fetched = scene.get(url=scene.wheel.url)
+    fetched = search.fetch(url=search.wheel.url)
     assert (fetched.source, fetched.downloaded_bytes) == ("release", 0)
-    assert not scene.server.requests
+    assert not mirror.requests
 
 
-def test_fetch_wheel_mirror_of_files(scene: Scene) -> None:
+def test_fetch_wheel_mirror_of_files(search: Search) -> None:
     """A mirror may be a folder, also offline."""
-    fetched = scene.get(base_url=scene.house("mirror", PLACE).as_uri(), offline=True, index=True)
+    fetched = search.fetch(base_url=search.house("mirror", PLACE).as_uri(), offline=True, index=True)
     assert (fetched.source, fetched.downloaded_bytes) == ("release", 0)
 
 
-def test_fetch_wheel_offline_asks_nothing(scene: Scene, no_pip: None) -> None:  # noqa: ARG001 - a fixture for its effect
+@pytest.mark.usefixtures("no_pip")
+def test_fetch_wheel_offline_asks_nothing(search: Search, mirror: ModelServer) -> None:
     """Offline neither mirror nor index is asked, and the error names the wheel and what was searched."""
-    url = scene.mirror()
-    house = scene.house("house", "other.whl", content=b"x")
+    url = f"{mirror.url}/{PLACE}"
+    house = search.house("house", "other.whl", content=b"x")
     with pytest.raises(OfflineError, match="MODELBOOT_OFFLINE=1") as missing:
-        scene.get(house, offline=True, index=True)
-    assert not scene.server.requests
+        search.fetch(house, offline=True, index=True)
+    assert not mirror.requests
     assert missing.value.url == url
     assert [(attempt.source, attempt.where) for attempt in missing.value.attempts] == [("wheelhouse", str(house))]
 
 
-def test_fetch_wheel_offline_names_the_official_release(scene: Scene) -> None:
+def test_fetch_wheel_offline_names_the_official_release(search: Search) -> None:
     """Offline with no mirror the URL named is the official one."""
     with pytest.raises(OfflineError, match=r"1\.0\.0 is not installed") as missing:
-        scene.get(offline=True, base_url=None)
-    assert missing.value.url == scene.pin().release_url
+        search.fetch(offline=True, base_url=None)
+    assert missing.value.url == search.wheel.pin_at(None).release_url
     assert missing.value.attempts == ()
 
 
-def test_fetch_wheel_offline_names_no_credentials(scene: Scene) -> None:
+def test_fetch_wheel_offline_names_no_credentials(search: Search) -> None:
     """Offline the mirror's user and password are not told."""
     with pytest.raises(OfflineError, match=r"forbids fetching http://mirror\.example/") as missing:
-        scene.get(offline=True, base_url="http://user:secret@mirror.example")
+        search.fetch(offline=True, base_url="http://user:secret@mirror.example")
     assert "secret" not in str(missing.value)
 
 
-def test_fetch_wheel_offline_wheelhouse_of_other_bytes(scene: Scene) -> None:
+def test_fetch_wheel_offline_wheelhouse_of_other_bytes(search: Search) -> None:
     """Offline wrong bytes under the right name are told as such: a network would not help."""
-    with pytest.raises(HashMismatchError, match=f"expected sha256 {scene.wheel.sha256}"):
-        scene.get(scene.house("house", FILE, content=b"x"), offline=True)
+    with pytest.raises(HashMismatchError, match=f"expected sha256 {search.wheel.sha256}"):
+        search.fetch(search.house("house", FILE, content=b"x"), offline=True)
 
 
+@pytest.mark.usefixtures("mirror")
 @pytest.mark.parametrize("where", ["wheelhouse", "first-wheelhouse", "mirror-file"])
-def test_fetch_wheel_warns_of_other_bytes(scene: Scene, caplog: pytest.LogCaptureFixture, where: str) -> None:
+def test_fetch_wheel_warns_of_other_bytes(search: Search, caplog: pytest.LogCaptureFixture, where: str) -> None:
     """Wrong bytes at one source are a warning with both digests even when another one serves."""
     caplog.set_level(logging.INFO, "modelboot")
-    wrong = altered(scene.wheel, scene.root / "wrong")
+    wrong = altered(search.wheel, search.root / "wrong")
     if where == "mirror-file":
         with pytest.raises(HashMismatchError, match="got sha256"):
-            scene.get(base_url=scene.house("mirror", PLACE, content=wrong.read_bytes()).as_uri())
+            search.fetch(base_url=search.house("mirror", PLACE, content=wrong.read_bytes()).as_uri())
     elif where == "wheelhouse":
-        scene.mirror()
-        assert scene.get(wrong.parent).source == "release"
+        assert search.fetch(wrong.parent).source == "release"
     else:
-        assert scene.get(wrong.parent, scene.house("good", FILE)).source == "wheelhouse"
+        assert search.fetch(wrong.parent, search.house("good", FILE)).source == "wheelhouse"
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert scene.wheel.sha256 in warning
+    assert search.wheel.sha256 in warning
     assert hashlib.sha256(wrong.read_bytes()).hexdigest() in warning
 
 
-def test_fetch_wheel_warns_of_the_right_attempt(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.usefixtures("mirror")
+def test_fetch_wheel_warns_of_the_right_attempt(search: Search, caplog: pytest.LogCaptureFixture) -> None:
     """Of several attempts at one source the one with wrong bytes is warned of, also when it was not the last."""
-    wrong = altered(scene.wheel, scene.root / "wrong")
-    unreadable = scene.root / "unreadable"
+    wrong = altered(search.wheel, search.root / "wrong")
+    unreadable = search.root / "unreadable"
     unreadable.mkdir()
     (unreadable / FILE).symlink_to("/proc/self/mem")  # reading its first page fails
-    scene.mirror()
     caplog.set_level(logging.INFO, "modelboot")
-    assert scene.get(wrong.parent, unreadable).source == "release"
+    assert search.fetch(wrong.parent, unreadable).source == "release"
     told = [(record.levelname, record.getMessage()) for record in caplog.records if " (file://" in record.getMessage()]
     assert [level for level, _ in told] == ["WARNING", "INFO", "INFO"]
     assert f"wheelhouse ({wrong.as_uri()}): got sha256" in told[0][1]
@@ -236,35 +222,37 @@ def test_fetch_wheel_warns_of_the_right_attempt(scene: Scene, caplog: pytest.Log
     assert told[2][1].endswith(f"wheelhouse ({(unreadable / FILE).as_uri()}): Input/output error")
 
 
-def test_fetch_wheel_warns_nothing_of_other_failures(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.usefixtures("mirror")
+def test_fetch_wheel_warns_nothing_of_other_failures(search: Search, caplog: pytest.LogCaptureFixture) -> None:
     """A source that merely lacks the wheel is no warning."""
-    scene.mirror()
     caplog.set_level(logging.INFO, "modelboot")
-    scene.get(scene.house("house", "other.whl", content=b"x"))
+    search.fetch(search.house("house", "other.whl", content=b"x"))
     assert {record.levelname for record in caplog.records} == {"INFO"}
     assert "wheelhouse" in caplog.text
 
 
-def test_fetch_wheel_every_source_in_the_error(scene: Scene, no_pip: None) -> None:  # noqa: ARG001 - for its effect
+@pytest.mark.usefixtures("no_pip")
+def test_fetch_wheel_every_source_in_the_error(search: Search, server: ModelServer) -> None:
     """When all sources fail each is named with its place and its reason, in order."""
-    house, absent = scene.house("house", "other.whl", content=b"x"), scene.root / "absent"
+    house, absent = search.house("house", "other.whl", content=b"x"), search.root / "absent"
     with pytest.raises(DownloadError, match="could not get") as failed:
-        scene.get(house, absent, index=True)
+        search.fetch(house, absent, index=True)
     assert not isinstance(failed.value, HashMismatchError)
     assert [(attempt.source, attempt.where, attempt.reason) for attempt in failed.value.attempts] == [
         ("wheelhouse", f"{house}{os.pathsep}{absent}", f"no {FILE} and no wheel of that hash"),
-        ("mirror", f"{scene.server.url}/{PLACE}", "HTTP 404 Not Found"),
+        ("mirror", f"{server.url}/{PLACE}", "HTTP 404 Not Found"),
         ("index", "pip download", "sys.executable (empty) is not a Python, so pip cannot be run"),
     ]
     for attempt in failed.value.attempts:
         assert str(attempt) in failed.value.message
 
 
-def test_fetch_wheel_wrong_bytes_among_failures(scene: Scene, no_pip: None) -> None:  # noqa: ARG001 - for its effect
+@pytest.mark.usefixtures("no_pip")
+def test_fetch_wheel_wrong_bytes_among_failures(search: Search, server: ModelServer) -> None:
     """One source with wrong bytes makes the whole a refusal; the other sources' reasons stay in it."""
-    scene.mirror(Reply(body=b"x"))
+    server.serve(f"/{PLACE}", Reply(body=b"x"))
     with pytest.raises(HashMismatchError, match="not the pinned bytes") as failed:
-        scene.get(scene.house("house", FILE, content=b"y"), index=True)
+        search.fetch(search.house("house", FILE, content=b"y"), index=True)
     assert [attempt.got_sha256 for attempt in failed.value.attempts] == [
         hashlib.sha256(b"y").hexdigest(),
         hashlib.sha256(b"x").hexdigest(),
@@ -272,14 +260,14 @@ def test_fetch_wheel_wrong_bytes_among_failures(scene: Scene, no_pip: None) -> N
     ]
 
 
-def test_fetch_wheel_official_release_is_named_so(scene: Scene) -> None:
+def test_fetch_wheel_official_release_is_named_so(search: Search, server: ModelServer) -> None:
     """Without a mirror the source is called the release."""
     with pytest.raises(DownloadError, match="HTTP 404 Not Found") as failed:
-        scene.get(url=f"{scene.server.url}/x.whl", base_url=None)
+        search.fetch(url=f"{server.url}/x.whl", base_url=None)
     assert [attempt.source for attempt in failed.value.attempts] == ["release"]
 
 
-def test_fetch_wheel_index_switched_off(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_wheel_index_switched_off(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     """MODELBOOT_INDEX=0 keeps pip from being started."""
 
     def forbidden(*_: object, **__: object) -> None:
@@ -288,18 +276,17 @@ def test_fetch_wheel_index_switched_off(scene: Scene, monkeypatch: pytest.Monkey
     monkeypatch.setattr(subprocess, "Popen", forbidden)
     index = read_settings({"MODELBOOT_INDEX": "0"}).index
     with pytest.raises(DownloadError, match="HTTP 404 Not Found") as failed:
-        scene.get(index=index)
+        search.fetch(index=index)
     assert [attempt.source for attempt in failed.value.attempts] == ["mirror"]
 
 
-def test_fetch_wheel_disk_failure_ends_the_search(scene: Scene) -> None:
+def test_fetch_wheel_disk_failure_ends_the_search(search: Search, mirror: ModelServer) -> None:
     """A wheel that cannot be written is not asked of the next source."""
-    scene.mirror()
-    house = scene.house("house", FILE)
-    scene.stage.rmdir()
+    house = search.house("house", FILE)
+    search.stage.rmdir()
     with pytest.raises(InstallError, match="No such file or directory"):
-        scene.get(house)
-    assert not scene.server.requests
+        search.fetch(house)
+    assert not mirror.requests
 
 
 CHILD = """
@@ -317,7 +304,7 @@ sys.stdout.write(fetched.source)
 """
 
 
-def test_fetch_wheel_unreadable_wheelhouses(scene: Scene) -> None:
+def test_fetch_wheel_unreadable_wheelhouses(search: Search) -> None:
     """Neither a wheelhouse nor a wheel that may not be read hides the wheel behind it."""
     skip_unless_other_user()
     with public_folder() as root:
@@ -325,8 +312,8 @@ def test_fetch_wheel_unreadable_wheelhouses(scene: Scene) -> None:
         for folder in (closed, mixed, stage):
             folder.mkdir()
         for path in (closed / FILE, mixed / "a.whl", mixed / "b.whl"):
-            path.write_bytes(scene.wheel.path.read_bytes())
+            path.write_bytes(search.wheel.content)
         closed.chmod(0o700)
         (mixed / "a.whl").chmod(0o600)
         stage.chmod(0o777)
-        assert run_as_other_user(CHILD, NAME, scene.wheel.sha256, stage, closed, mixed) == "wheelhouse"
+        assert run_as_other_user(CHILD, NAME, search.wheel.sha256, stage, closed, mixed) == "wheelhouse"
