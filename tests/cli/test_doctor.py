@@ -64,7 +64,7 @@ def mirror(wheel: BuiltWheel, server: ModelServer, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("wheel")
 def test_doctor_text_whole(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: Path) -> None:
-    """The report is this text, to the sign."""
+    """The report is this text, to the character."""
     monkeypatch.setenv("MODELBOOT_TARGET", "")
     monkeypatch.setattr("modelboot._install.target.purelib", lambda: target)
     monkeypatch.setattr("site.ENABLE_USER_SITE", False)
@@ -330,7 +330,7 @@ def test_doctor_json(capsys: Capture) -> None:
 
 
 def test_doctor_places_as_another_user(wheel: BuiltWheel) -> None:
-    """A user without rights is told which places can be written, and a home that may not be entered is no crash."""
+    """A user without permissions is told which places can be written; a home that may not be entered is no crash."""
     skip_unless_other_user()
     assert wheel.name == NAME
     with public_folder() as folder:

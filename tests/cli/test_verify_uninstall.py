@@ -66,7 +66,7 @@ ISSUES: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 def test_verify_of_an_intact_model_succeeds(pin: ModelPin, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An intact model: status 0, one line, nothing on stderr, and byte code is no extra file."""
+    """An intact model: status 0, one line, nothing on stderr, and bytecode is no extra file."""
     (target / NAME / "__pycache__").mkdir()
     (target / NAME / "__pycache__" / "__init__.cpython-311.pyc").write_bytes(b"")
     assert main(["verify", pin.name]) == 0
@@ -174,7 +174,7 @@ def test_verify_of_a_file_that_may_not_be_read_is_no_alteration() -> None:
 def test_uninstall_removes_all_that_was_installed(
     pin: ModelPin, target: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Package and dist-info go, byte code with them; a neighbour stays, and so does nothing of the stage."""
+    """Package and dist-info go, bytecode with them; a neighbour stays, and so does nothing of the stage."""
     (target / "neighbour").mkdir()
     (target / NAME / "__pycache__").mkdir()
     (target / NAME / "__pycache__" / "__init__.cpython-311.pyc").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""Read-only and foreign places, the rights of what is installed, and other versions that are already there."""
+"""Read-only and foreign targets, the permissions of what is installed, and other versions that are already there."""
 
 from __future__ import annotations
 
@@ -130,12 +130,12 @@ def test_environment_that_may_not_be_written_gives_way_to_the_user_site(served: 
     assert leftovers(folder, served) == []
 
 
-# --- rights
+# --- permissions
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077], ids=["022", "077"])
 def test_modes_are_those_pip_gives(umask: int, wheel: BuiltWheel, tmp_path: Path) -> None:
-    """Files and folders get the rights that pip gives them under the same umask, in a target and in the store."""
+    """Files and folders get the permissions that pip gives them under the same umask, in a target and in the store."""
     pin, name = wheel.pin, f"{wheel.name}-{wheel.version}.dist-info"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--no-index"]
     options = ["--disable-pip-version-check", "--target", str(tmp_path / "pip"), str(wheel.path)]
@@ -149,9 +149,9 @@ def test_modes_are_those_pip_gives(umask: int, wheel: BuiltWheel, tmp_path: Path
 
 
 def test_store_under_umask_022_can_be_read_by_all(pin: ModelPin, tmp_path: Path) -> None:
-    """What is published into the store in one rename has not the rights of a private temporary folder."""
+    """What is published into the store in one rename does not have the permissions of a private temporary folder."""
     target = tmp_path / "target"
-    (target / f"{pin.name}-0.1.dist-info").mkdir(parents=True)  # nobody's: the place is taken
+    (target / f"{pin.name}-0.1.dist-info").mkdir(parents=True)  # nobody's: the target is foreign
     done = python(ENSURE, *pin_arguments(pin), umask=0o022, env={"MODELBOOT_TARGET": str(target)})
     assert done.stdout.startswith(f"release {tmp_path / 'home'}")
     store = next((tmp_path / "home").glob(f"{pin.name}-*"))

@@ -263,7 +263,7 @@ def test_damage_to_a_store_copy_heals(tiny_pin: ModelPin, tmp_path: Path, monkey
     ensure_model(tiny_pin)
     shutil.rmtree(store / ".modelboot")
     (tmp_path / "target").mkdir()
-    (tmp_path / "target" / f"{tiny_pin.name}-0.1.dist-info").mkdir()  # nobody's: the place is taken
+    (tmp_path / "target" / f"{tiny_pin.name}-0.1.dist-info").mkdir()  # nobody's: the target is foreign
     monkeypatch.setenv("MODELBOOT_TARGET", str(tmp_path / "target"))
     stored = Model(store, tiny_pin)
     cut("data", "config.cfg")(stored)

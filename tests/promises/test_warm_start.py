@@ -120,7 +120,7 @@ def test_warm_start_makes_no_system_call_but_reading(installed: tuple[Path, Mode
         pytest.skip("there is no strace here that may trace")
     target, pin = installed
     trace = tmp_path / "trace"
-    # Python's own byte code of libraries that nobody has imported yet is not what this is about.
+    # Python's own bytecode of libraries that nobody has imported yet is not what this is about.
     env = {"MODELBOOT_TARGET": str(target), "PYTHONDONTWRITEBYTECODE": "1"}
     strace = ["strace", "-f", "-qq", "-e", f"trace={CALLS}", "-o", str(trace)]
     done = python(TRACED, *pin_arguments(pin), env=env, prefix=strace)
@@ -196,7 +196,7 @@ def test_cold_start_on_a_read_only_file_system_says_so(installed: tuple[Path, Mo
 
 
 def test_warm_start_of_root_on_a_read_only_file_system(installed: tuple[Path, ModelPin]) -> None:
-    """Root on a read-only mount, where rights do not matter: whole is whole, nothing is tried."""
+    """Root on a read-only mount, where permissions do not matter: what is intact is intact, nothing is tried."""
     require_namespaces()
     target, pin = installed
     script = "import sys, modelboot\nprint(modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4])).source)"

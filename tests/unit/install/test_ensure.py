@@ -24,3 +24,13 @@ def test_install_full_disk(tiny_pin: ModelPin, target: Path, monkeypatch: pytest
     assert refused.value.fault == "space"
     assert "free some disk space" in refused.value.hint
     assert not target.exists()
+
+
+def test_install_target_and_nowhere_else(tiny_pin: ModelPin, target: Path, tmp_path: Path) -> None:
+    """A target that was set but cannot be written is an error that names it alone; the store does not stand in."""
+    target.touch()
+    with pytest.raises(InstallError, match="may not write there") as refused:
+        ensure_model(tiny_pin)
+    assert (refused.value.fault, refused.value.path) == ("permissions", str(target))
+    assert "(store)" not in refused.value.reason
+    assert not (tmp_path / "home").exists()

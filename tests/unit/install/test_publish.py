@@ -74,7 +74,7 @@ def test_rename_all_rolled_back(
 
 
 def test_rename_all_rolled_back_last_first(tmp_path: Path) -> None:
-    """A chain of renames is undone from its end, or what made room would be overwritten."""
+    """A chain of renames is undone from its end, or what made way would be overwritten."""
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text(name)

@@ -143,7 +143,7 @@ def test_load_leaves_process(tiny_pin: ModelPin, changed: str) -> None:
 
 @pytest.mark.parametrize("code", ["", "from . import parts\n"], ids=["official", "with modules of its own"])
 def test_load_writes_nothing(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    """Loading what is there changes nothing in the target: no byte code, no lock, no time stamp of a write."""
+    """Loading what is there changes nothing in the target: no bytecode, no lock, no time stamp of a write."""
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     more = {
         "__init__.py": b"from . import deep\n",
@@ -204,7 +204,7 @@ def test_load_package_fails_keeps_other(tmp_path: Path, working_folder: Path) ->
 def test_load_altered_file(
     tiny_pin: ModelPin, target: Path, caplog: pytest.LogCaptureFixture, file: str, filler: bytes
 ) -> None:
-    """A file of the right size with other bytes, as a power cut leaves it, is mended once, with a warning."""
+    """A file of the right size with other bytes, as a power cut leaves it, is repaired once, with a warning."""
     ensure_model(tiny_pin)
     path = target / DATA / file
     whole = path.read_bytes()
