@@ -1,10 +1,12 @@
-"""Hash files, a chunk at a time because a wheel may have half a gigabyte, and fsync files and folders."""
+"""Read and hash files, a chunk at a time because a wheel may have half a gigabyte; fsync files and folders."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
+import stat
+from collections.abc import Generator
 from pathlib import Path
 
 CHUNK_BYTES = 1 << 18
@@ -23,10 +25,24 @@ def sha256_of(path: Path) -> bytes:
         OSError: It cannot be read.
     """
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
+    for chunk in read_chunks(path):
+        digest.update(chunk)
     return digest.digest()
+
+
+def read_chunks(path: Path) -> Generator[bytes, None, None]:
+    """Read a regular file; anything else, such as a FIFO, on which a reader would wait, is an OSError at once."""
+    with open(path, "rb", opener=_open_regular) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _open_regular(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a regular file", path)
 
 
 def fsync_tree(root: Path) -> None:

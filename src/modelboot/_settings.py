@@ -1,4 +1,4 @@
-"""MODELBOOT_* variables -> `Settings`. Nothing else in modelboot reads `os.environ`."""
+"""MODELBOOT_* variables -> `Settings`. Nothing else reads settings from `os.environ`."""
 
 from __future__ import annotations
 
@@ -74,8 +74,10 @@ def directory(path: str | os.PathLike[str]) -> Path:
         The absolute folder.
 
     Raises:
-        SettingsError: It is empty, or starts with the home folder of a user who has none.
+        SettingsError: It is empty, has a null byte, or starts with the home folder of a user who has none.
     """
+    if "\0" in os.fspath(path):
+        raise SettingsError(variable="folder", value=str(path), accepted=_DIRECTORY)
     expanded = os.path.expanduser(path)  # Path.expanduser's error says neither which folder nor what to do
     if not expanded or expanded.startswith("~"):
         raise SettingsError(variable="folder", value=str(path), accepted=_DIRECTORY)

@@ -1,4 +1,4 @@
-"""Every exception that modelboot raises, with its message and its hint; redaction of URLs.
+"""Every exception that modelboot raises, with its message and its hint; redaction of URLs and of control characters.
 
 Code that raises passes facts by keyword; the class turns them into a message (what failed, on what, expected and got)
 and a hint (what to do next). The facts stay as attributes. This module imports nothing else of modelboot.
@@ -7,7 +7,9 @@ and a hint (what to do next). The facts stay as attributes. This module imports 
 from __future__ import annotations
 
 import errno
+import functools
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -50,6 +52,29 @@ def _after_last_at(text: str) -> str:
     return re.split(r"[?#]", text.rpartition("@")[2])[0]
 
 
+def printable(text: str) -> str:
+    r"""Make one line of a text from outside, without a character that a terminal obeys instead of showing.
+
+    Args:
+        text: What a server, a program or a file name says; it may hold escape sequences, or bytes that are no UTF-8.
+
+    Returns:
+        The text: whitespace that breaks lines is a space, other control characters are written as `\x1b`.
+    """
+    return text if text.isascii() and text.isprintable() else "".join(map(_printable_character, text))
+
+
+def _printable_character(character: str) -> str:
+    if character in "\t\n\v\f\r":
+        return " "
+    is_unsafe = character in _TEXT_DIRECTION or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
+    return character.encode("unicode_escape").decode() if is_unsafe else character
+
+
+_TEXT_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""What makes a terminal show a text in another order than it has."""
+
+
 SourceName = Literal["wheelhouse", "release", "mirror", "index"]
 Kind = Literal["bytes", "certificate", "page", "short", "other"]
 """What an attempt failed on, as far as it decides what to do next."""
@@ -70,8 +95,24 @@ class Attempt:
     got_bytes: int | None = None
     """Length of what was received, in bytes; None when nothing was hashed."""
 
+    def __post_init__(self) -> None:
+        """Keep what may be shown of a server's or a program's words."""
+        for name in ("where", "reason"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
+
     def __str__(self) -> str:
         return f"{self.source} ({self.where}): {self.reason}"
+
+
+def _printable_property(worded: property) -> property:
+    """Return a property whose text may be written to a terminal."""
+    words: Callable[[ModelbootError], str] = worded.fget  # type: ignore[assignment]  # it is never write-only
+
+    @functools.wraps(words)
+    def read(error: ModelbootError) -> str:
+        return printable(words(error))
+
+    return property(read)
 
 
 def _revive(cls: Callable[..., ModelbootError], facts: Mapping[str, object]) -> ModelbootError:
@@ -87,6 +128,12 @@ class ModelbootError(Exception):
         message: What failed, on what, expected and got, on one line.
         hint: What to do next, on one line.
     """
+
+    def __init_subclass__(cls) -> None:
+        """Make every message and hint one printable line, whatever the facts hold that it is made of."""
+        for name in ("message", "hint"):
+            if name in vars(cls):
+                setattr(cls, name, _printable_property(vars(cls)[name]))
 
     @property
     def message(self) -> str:

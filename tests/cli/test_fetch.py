@@ -150,14 +150,37 @@ def test_fetch_from_a_wheelhouse(capsys: Capture, dest: Path, tmp_path: Path, mo
 
 
 @pytest.mark.usefixtures("file_mirror")
-@pytest.mark.parametrize("at_top", [False, True], ids=["in the tree", "at the top"])
-def test_fetch_replaces_altered(at_top: bool, tmp_path: Path, wheel: BuiltWheel) -> None:  # noqa: FBT001 - a column
-    """Other bytes under the wheel's name, in the tree or at the top, give way to the pinned ones."""
+def test_fetch_replaces_altered(tmp_path: Path, wheel: BuiltWheel) -> None:
+    """Other bytes under the wheel's name in the release tree give way to the pinned ones."""
     dest = tmp_path / "wheels"
-    altered(wheel, dest if at_top else dest / f"{NAME}-1.0.0")
+    altered(wheel, dest / f"{NAME}-1.0.0")
     assert main(["fetch", NAME, "--dest", str(dest)]) == 0
     for path in (dest / FILE, dest / f"{NAME}-1.0.0" / FILE):
         assert path.read_bytes() == wheel.content
+
+
+@pytest.mark.usefixtures("file_mirror")
+@pytest.mark.parametrize("is_link", [False, True], ids=["file", "link"])
+def test_fetch_keeps_a_wheel_of_that_name(
+    is_link: bool,  # noqa: FBT001 - a column
+    tmp_path: Path,
+    wheel: BuiltWheel,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A user's own wheel of that name at the top stays as it is, is warned of, and hides the pinned one from nobody."""
+    dest = tmp_path / "wheels"
+    own = altered(wheel, tmp_path / "own" if is_link else dest)
+    if is_link:
+        dest.mkdir()
+        (dest / FILE).symlink_to(own)
+    before = own.read_bytes()
+    for _ in range(2):
+        assert main(["fetch", NAME, "--dest", str(dest)]) == 0
+        assert (dest / FILE).read_bytes() == before
+        assert f"warning: {dest / FILE} has other bytes than" in capsys.readouterr().err
+    _as_wheelhouse(dest, monkeypatch, ModelServer.__new__(ModelServer))
+    assert main(["install", NAME]) == 0
 
 
 @pytest.mark.usefixtures("file_mirror")

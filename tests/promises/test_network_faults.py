@@ -15,7 +15,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -40,6 +40,8 @@ CAP = 3 * (1 << 20) * 5 // 4
 """Most bytes taken for a pin of 1 MB."""
 HTML = b"<!DOCTYPE html><title>Sign in</title>"
 STALL = {"MODELBOOT_TIMEOUT": "0.5"}
+BOMB = gzip.compress(gzip.compress(bytes(1 << 26)))
+"""A few hundred bytes of 64 MiB: a client that expands what it was not to be sent has no limit to hold on to."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,10 @@ DIRECT = {
     "gzip-forced": Case(
         lambda s: {PATH: [Reply(headers={"Content-Encoding": "gzip", "ETag": ETAG}, body=gzip.compress(s.wheel, 1))]},
         COMPRESSED,
+    ),
+    "gzip-twice": Case(
+        answers(Reply(headers={"Content-Encoding": "gzip, gzip"}, body=BOMB)),
+        r"sends the file compressed \(gzip, gzip\), although asked not to",
     ),
     "404": Case(answers(Reply(404)), "HTTP 404 Not Found"),
     "403": Case(answers(Reply(403)), r"HTTP 403 Forbidden: give user:password in MODELBOOT_BASE_URL or \.netrc"),
@@ -483,6 +489,86 @@ def test_network_fault_refused_port(wheel: BuiltWheel, target: Path) -> None:
     with timed(case), pytest.raises(DownloadError, match="Connection refused, 3 attempts") as failed:
         ensure_model(pin, target=target)
     assert_told(failed.value, case)
+    assert not target.exists()
+
+
+def test_network_fault_dead_addresses(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host of four addresses that take no connection is given up within 10 s, also where nobody set a timeout."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as full, ExitStack() as stack:
+        for _ in range(4):  # the kernel drops what comes once the queue is full
+            waiting = stack.enter_context(closing(socket.socket()))
+            waiting.settimeout(0)
+            waiting.connect_ex(full.getsockname())
+        dead = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", full.getsockname())] * 4
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: dead)
+        pin = ModelPin(NAME, VERSION, "0" * 64, url=f"http://dead.invalid{PATH}")
+        case = Case(answers(), "no connection within 8 s", least_s=7.5, within_s=10.0)
+        with timed(case), pytest.raises(DownloadError, match="no connection within 8 s"):
+            ensure_model(pin)
+    assert not target.exists()
+    assert not threads_left()
+
+
+def test_network_fault_first_address_dead(mirror: ModelServer, pin: ModelPin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that takes no connection leaves time for the next one."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as full, ExitStack() as stack:
+        for _ in range(4):
+            waiting = stack.enter_context(closing(socket.socket()))
+            waiting.settimeout(0)
+            waiting.connect_ex(full.getsockname())
+        places = [full.getsockname(), ("127.0.0.1", mirror.port)]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        monkeypatch.setenv("MODELBOOT_TIMEOUT", "1")
+        mirror.serve(PATH, Reply(404))
+        with pytest.raises(DownloadError, match="HTTP 404"):
+            ensure_model(pin)
+
+
+def test_network_fault_proxy_drips_on_connect(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that answers CONNECT a byte at a time and never ends holds no call beyond the deadline."""
+    left = threading.Event()
+
+    def drip(proxy: socket.socket) -> None:
+        with proxy.accept()[0] as client, suppress(OSError):
+            client.recv(4096)
+            client.sendall(b"HTTP/1.1 200 OK\r\nX-Drip: ")
+            while not left.wait(0.05):
+                client.sendall(b"x")
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as proxy:
+        thread = threading.Thread(target=drip, args=[proxy])
+        thread.start()
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.setenv("MODELBOOT_DEADLINE", "1")
+        pin = ModelPin(NAME, VERSION, "0" * 64, url=f"https://mirror.invalid{PATH}")
+        try:
+            with (
+                timed(Case(answers(), within_s=4.0, least_s=0.9)),
+                pytest.raises(DownloadError, match="deadline of 1 s"),
+            ):
+                ensure_model(pin)
+        finally:
+            left.set()
+            thread.join()
+    assert not target.exists()
+    assert not threads_left()
+
+
+def test_network_fault_no_thread_can_start(
+    pin: ModelPin, server: ModelServer, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system allows no further thread, that is why the source failed."""
+
+    def refused(_: threading.Thread) -> None:
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refused)
+        with pytest.raises(DownloadError, match="can't start new thread: too many processes or threads"):
+            ensure_model(pin)
+    assert not server.requests
     assert not target.exists()
 
 

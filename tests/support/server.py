@@ -76,6 +76,7 @@ class Reply:
 
     Attributes:
         status: The status code.
+        reason: The words that follow it; the usual ones when None.
         headers: Headers beside those that frame the body.
         body: The body, repeated for ever when `endless`.
         declared_length: A Content-Length other than the body's; the connection is closed after the body.
@@ -101,6 +102,7 @@ class Reply:
     chunked: bool = False
     endless: bool = False
     ranged: bool = False
+    reason: str | None = None
 
 
 class ModelServer:
@@ -316,7 +318,7 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.stall == "headers":
             self._hold()
             return
-        self._send_headers(reply.status, {**reply.headers, **_framing(reply)})
+        self._send_headers(reply.status, {**reply.headers, **_framing(reply)}, reply.reason)
         if self.command == "HEAD":
             return
         whole = self._send_body(reply)
@@ -324,9 +326,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._hold()
         self._end(reply, whole=whole)
 
-    def _send_headers(self, status: int, headers: Mapping[str, str]) -> None:
+    def _send_headers(self, status: int, headers: Mapping[str, str], reason: str | None = None) -> None:
         """Send the status line and the headers."""
-        self.send_response_only(status)
+        self.send_response_only(status, reason)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()

@@ -6,6 +6,7 @@ a link to each wheel at its top, to `pip install --no-index --find-links`.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,8 @@ from modelboot._progress import make_progress
 from modelboot._settings import Settings
 from modelboot._sources.fetch import FetchedWheel, fetch_wheel, make_sources
 from modelboot.errors import InstallError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +108,14 @@ def _is_pinned(path: Path, pin: ModelPin) -> bool:
 def _link_at_top(path: Path, dest: Path, pin: ModelPin) -> None:
     """Let pip's --find-links see the wheel: it searches one folder only. Not every file system has links.
 
-    A file of that name with other bytes would be found first, so the link replaces it.
+    A wheel of that name with other bytes is somebody else's and stays.
     """
     top = dest / path.name
     with suppress(OSError):
-        is_there = os.path.exists(top) and (os.path.samefile(top, path) or _is_pinned(top, pin))
-        if not is_there:
+        if not os.path.exists(top):
             new = path.with_name(f"{path.name}.link")
             new.unlink(missing_ok=True)
             new.symlink_to(path.relative_to(dest))
             new.replace(top)
+        elif not (os.path.samefile(top, path) or _is_pinned(top, pin)):
+            _log.warning("%s has other bytes than %s: pip would find it first in this folder", top, path)

@@ -31,7 +31,7 @@ from modelboot._network.response import (
 )
 from modelboot._network.trust_env import VARIABLES, credentials_for, proxy_for, ssl_context
 from modelboot._settings import TrustEnv
-from modelboot.errors import SettingsError, without_secrets
+from modelboot.errors import ModelbootError, SettingsError, printable, without_secrets
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,8 +43,10 @@ INVALID_HOST = (urllib3.exceptions.LocationValueError, http.client.InvalidURL)
 """What urllib3 2 and 1 raise on a host that cannot exist."""
 DNS_TIMEOUT_S = 6.0
 """Longest wait for a DNS server: resolvers ask a second time after 5 s, and other sources are waiting."""
-DNS_RETRY_WITHIN_S = 1.0
-"""A DNS server that took longer to fail is not asked again: other sources are waiting."""
+CONNECT_TIMEOUT_S = 8.0
+"""Longest wait for a connection, over all addresses of a host: other sources are waiting."""
+RETRY_WITHIN_S = 1.0
+"""A DNS server or a host that took longer to fail is not asked again: other sources are waiting."""
 
 Address = tuple[int, int, int, str, tuple[Any, ...]]
 """What `socket.getaddrinfo` returns for one address."""
@@ -69,7 +71,7 @@ class HttpClient:
 
     def __enter__(self) -> Self:
         try:
-            self._timer.start()
+            _start(self._timer)
         except BaseException:  # Ctrl-C while it is being started
             self._timer.cancel()
             raise
@@ -195,14 +197,17 @@ class HttpClient:
         return {"http": PlainPool, "https": TlsPool}
 
     def _connect(self, host: str, port: int, prefix: str) -> socket.socket:
-        """Connect to the first address of a host that answers. Neither timeout nor deadline is exceeded."""
-        timeout_s, deadline, failure = self._limits.timeout_s, self._limits.deadline, OSError()
-        for family, kind, protocol, _, address in resolve(host, port, min(timeout_s, deadline.remaining_s)):
+        """Connect to the first address of a host that answers; each has its share of the time there is for all."""
+        limits, failure = self._limits, OSError()
+        addresses = resolve(host, port, min(limits.timeout_s, limits.deadline.remaining_s))
+        timeout_s = min(limits.timeout_s, CONNECT_TIMEOUT_S, limits.deadline.remaining_s)
+        started_s = time.monotonic()
+        for left, (family, kind, protocol, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
             connection = socket.socket(family, kind, protocol)
             try:
-                connection.settimeout(max(0.001, min(timeout_s, deadline.remaining_s)))
+                connection.settimeout(max(0.001, (started_s + timeout_s - time.monotonic()) / left))
                 connection.connect(address)
-                connection.settimeout(timeout_s)
+                connection.settimeout(limits.timeout_s)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._note(connection)
             except BaseException as error:
@@ -214,8 +219,8 @@ class HttpClient:
                 return connection
         if isinstance(failure, TimeoutError):
             raise RequestError(f"{prefix}no connection within {timeout_s:g} s", "", unreachable=True) from failure
-        reason = f"{prefix}{failure.strerror or failure}"
-        raise RequestError(reason, "", retryable=True, unreachable=True) from failure
+        reason, retryable = f"{prefix}{failure.strerror or failure}", time.monotonic() - started_s < RETRY_WITHIN_S
+        raise RequestError(reason, "", retryable=retryable, unreachable=True) from failure
 
     def _note(self, connection: socket.socket) -> None:
         """Keep a descriptor of our own, on which `shutdown` may act while a TLS layer uses the other one."""
@@ -232,11 +237,14 @@ class HttpClient:
         try:
             yield
         except RequestError as error:
-            error.url = error.url or without_secrets(url)
+            error.url = error.url or printable(without_secrets(url))
+            raise
+        except ModelbootError:  # what the target refuses while a body is read is not the server's fault
             raise
         except (urllib3.exceptions.HTTPError, OSError) as error:
             if any(isinstance(cause, INVALID_HOST) for cause in _causes(error)):
                 raise RequestError("is no address", url) from None  # the cause quotes the query
+            _make_printable(error)
             raise _describe(error, url, self._limits.timeout_s) from error
 
 
@@ -266,7 +274,7 @@ def resolve(host: str, port: int, timeout_s: float) -> list[Address]:
 
     started_s = time.monotonic()
     thread = threading.Thread(target=ask, name=f"modelboot-resolve-{host}", daemon=True)
-    thread.start()
+    _start(thread)
     thread.join(timeout_s)
     if thread.is_alive():
         raise RequestError(f"no answer from the DNS server for {host} within {timeout_s:g} s", "", unreachable=True)
@@ -274,9 +282,17 @@ def resolve(host: str, port: int, timeout_s: float) -> list[Address]:
         error = failed[0]
         words = error.strerror if isinstance(error, OSError) else "no host can have that name"
         is_temporary = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
-        retryable = is_temporary and time.monotonic() - started_s < DNS_RETRY_WITHIN_S
+        retryable = is_temporary and time.monotonic() - started_s < RETRY_WITHIN_S
         raise RequestError(f"{host}: {words}", "", retryable=retryable, unreachable=True) from error
     return found
+
+
+def _start(thread: threading.Thread) -> None:
+    """Start a thread; where the system allows no more of them, that is why a request failed."""
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise RequestError(f"{error}: too many processes or threads", "") from error
 
 
 def _basic(credentials: str) -> str:
@@ -308,6 +324,12 @@ def _describe(error: BaseException, url: str, timeout_s: float) -> RequestError:
             reason += PROXY_LOGIN_HINT
         return RequestError(f"proxy: {reason}", url, retryable=not answered, unreachable=not answered)
     return RequestError(reason, url, retryable=True)
+
+
+def _make_printable(error: BaseException) -> None:
+    """Take control characters out of what a traceback shows of the causes: a status line is quoted there as it came."""
+    for cause in _causes(error):
+        cause.args = tuple(printable(arg) if isinstance(arg, str) else arg for arg in cause.args)
 
 
 def _root_cause(error: BaseException, causes: list[BaseException]) -> str:

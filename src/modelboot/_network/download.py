@@ -5,17 +5,13 @@ from __future__ import annotations
 import codecs
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from modelboot._limits import Deadline, Limits
+from modelboot._network.file_url import is_file_url, open_file
 from modelboot._network.partial import PartialFile
-from modelboot._network.response import CHUNK_BYTES, RequestError, Response
+from modelboot._network.response import RequestError, Response
 from modelboot._network.retry import RetryBudget
 from modelboot._progress import Progress
 from modelboot._settings import TrustEnv
@@ -42,6 +38,11 @@ class Download:
     limits: Limits
     progress: Progress
 
+    @property
+    def max_bytes(self) -> int:
+        """Most bytes taken for it. The catalog rounds to megabytes; a quarter more and 2 MiB leave room for that."""
+        return MAX_UNKNOWN_BYTES if self.size_mb is None else (self.size_mb + 2) * (1 << 20) * 5 // 4
+
 
 def download(url: str, wanted: Download, trust_env: TrustEnv) -> int:
     """Download a file and verify it.
@@ -61,7 +62,7 @@ def download(url: str, wanted: Download, trust_env: TrustEnv) -> int:
     """
     transfer = _Transfer(wanted)
     try:
-        if urlsplit(url).scheme == "file":
+        if is_file_url(url):
             transfer.copy(url)
         else:
             transfer.run(url, trust_env)
@@ -86,7 +87,7 @@ class _Transfer:
     def copy(self, url: str) -> None:
         """Copy a file: it is neither resumed nor retried."""
         path = self.wanted.path.with_name(f"{self.wanted.path.name}.copy")
-        with _open_file(url) as response, PartialFile(path, self.wanted.label) as partial:
+        with open_file(url) as response, PartialFile(path, self.wanted.label) as partial:
             self._write_body(response, partial)
             self._verify(response, partial)
 
@@ -170,9 +171,7 @@ class _Transfer:
 
     def _max_bytes(self, response: Response) -> int:
         """Return the most bytes to take: what the server declares, if that fits the size of the file."""
-        size_mb = self.wanted.size_mb
-        # The catalog rounds to megabytes; a quarter more and 2 MiB leave room for any rounding.
-        max_bytes = MAX_UNKNOWN_BYTES if size_mb is None else (size_mb + 2) * (1 << 20) * 5 // 4
+        max_bytes = self.wanted.max_bytes
         if response.total_bytes is None:
             return max_bytes
         if response.total_bytes > max_bytes:
@@ -188,19 +187,3 @@ def _reject_html(response: Response, chunk: bytes) -> None:
         what = "a JSON document" if "json" in response.content_type or first == b"{" else "an HTML page"
         reason = f"received {what} instead of the wheel ({response.content_type or 'no content type'})"
         raise RequestError(reason, response.url, kind="page")
-
-
-@contextmanager
-def _open_file(url: str) -> Iterator[Response]:
-    """Open a file URL and yield it as a response, to be read inside the with block."""
-    path = Path(url2pathname(urlsplit(url).path))
-    try:
-        with path.open("rb") as file:
-            yield Response(url=url, chunks=_chunks(file), total_bytes=path.stat().st_size)
-    except OSError as error:  # InstallError is none: what the target refuses is not the source's fault
-        raise RequestError(error.strerror or str(error), url) from error
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(CHUNK_BYTES):
-        yield chunk

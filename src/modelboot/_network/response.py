@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from modelboot.errors import Kind, without_secrets
+from modelboot.errors import Kind, printable, without_secrets
 
 if TYPE_CHECKING:
     import urllib3
@@ -50,8 +50,9 @@ class RequestError(Exception):
     """Length of what was received, in bytes; None when nothing was hashed."""
 
     def __post_init__(self) -> None:
-        """Forget the secrets of the URL: whoever prints this error, or what it led to, prints all of it."""
-        self.url = without_secrets(self.url)
+        """Forget secrets and control characters: whoever prints this error, or what it led to, prints all of it."""
+        self.url = printable(without_secrets(self.url))
+        self.reason = printable(self.reason)
         self.args = (self.reason,)
 
     def __str__(self) -> str:

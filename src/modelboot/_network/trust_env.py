@@ -67,12 +67,13 @@ def credentials_for(url: str, first_url: str, netrc_file: Path | None) -> str | 
         netrc_file: The user's .netrc; None where there is none.
 
     Returns:
-        The credentials, or None to go without.
+        The credentials, or None to go without. The `default` login of .netrc is for hosts that the user names, not for
+        those a server redirects to.
     """
-    asked = urlsplit(first_url)
+    asked, host = urlsplit(first_url), urlsplit(url).hostname or ""
     if asked.username is not None and _origin(url) == _origin(first_url):
         return f"{unquote(asked.username)}:{unquote(asked.password or '')}"
-    return _from_netrc(urlsplit(url).hostname or "", netrc_file)
+    return _from_netrc(host, netrc_file, allow_default=host == asked.hostname)
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -80,15 +81,16 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port
 
 
-def _from_netrc(host: str, netrc_file: Path | None) -> str | None:
+def _from_netrc(host: str, netrc_file: Path | None, *, allow_default: bool) -> str | None:
     if netrc_file is None:
         return None
     try:
-        found = netrc.netrc(str(netrc_file)).authenticators(host)
+        hosts = netrc.netrc(str(netrc_file)).hosts
     except (OSError, netrc.NetrcParseError, UnicodeDecodeError) as error:
         # Not its text: that may quote the file.
         _log.warning("%s cannot be used: %s", netrc_file, type(error).__name__)
         return None
+    found = hosts.get(host, hosts.get("default") if allow_default else None)
     if found is None:
         return None
     login, account, password = found

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import urlsplit, urlunsplit
 
 from modelboot._limits import Limits
 from modelboot._network.download import ZIP_MAGIC, Download
+from modelboot._network.file_url import is_file_url, path_of
 from modelboot._network.response import RequestError, Response
 from modelboot._network.trust_env import proxy_for
 from modelboot._pin import ModelPin
@@ -34,9 +34,10 @@ class Release:
 
     def url(self, pin: ModelPin) -> str:
         """Return the URL of a wheel, with the mirror's user:password. A mirror stands in for hosts, not for files."""
-        if self.base_url is None or (pin.url is not None and urlsplit(pin.url).scheme == "file"):
+        if self.base_url is None or (pin.url is not None and is_file_url(pin.url)):
             return pin.release_url
-        return f"{self.base_url}/{pin.release_path}"
+        base = urlsplit(self.base_url)  # it may end in a query, such as a token
+        return urlunsplit(base._replace(path=f"{base.path.rstrip('/')}/{pin.release_path}", fragment=""))
 
     def location(self, pin: ModelPin) -> str:
         """Return the URL of a wheel, without credentials."""
@@ -44,19 +45,19 @@ class Release:
 
     def disabled(self, pin: ModelPin) -> str:
         """Return the setting that switches the network off, unless the wheel is a file."""
-        return "" if _is_file(self.url(pin)) else self.network_off
+        return "" if is_file_url(self.url(pin)) else self.network_off
 
     def fetch(self, pin: ModelPin, wanted: Download) -> int:
         """Download the wheel; a copy of a file counts as no bytes over the network."""
         url = self.url(pin)
         downloaded_bytes = download_from(self, url, pin, wanted, self.trust_env)
-        return 0 if _is_file(url) else downloaded_bytes
+        return 0 if is_file_url(url) else downloaded_bytes
 
     def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:
         """Request the wheel and read its first bytes only."""
         url = self.url(pin)
-        if _is_file(url):
-            ok = os.path.isfile(url2pathname(urlsplit(url).path))
+        if is_file_url(url):
+            ok = _is_there(url)
             found = "the wheel is there" if ok else "no such file"
             return [Probe(subject=self.name, value=self.location(pin), ok=ok, found=found)]
         started_s = time.perf_counter()
@@ -87,8 +88,11 @@ class Release:
         return f"no answer within {limits.deadline.total_s:g} s" if timed_out else reason
 
 
-def _is_file(url: str) -> bool:
-    return urlsplit(url).scheme == "file"
+def _is_there(url: str) -> bool:
+    try:
+        return os.path.isfile(path_of(url))
+    except OSError:
+        return False
 
 
 def _why_no_wheel(response: Response) -> str | None:

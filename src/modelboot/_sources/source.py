@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from modelboot._network.download import Download, download
 from modelboot._network.response import RequestError
 from modelboot._pin import ModelPin
 from modelboot._settings import TrustEnv
-from modelboot.errors import Attempt, DownloadError, HashMismatchError, SourceName, without_secrets
+from modelboot.errors import Attempt, DownloadError, HashMismatchError, SourceName
 
 _log = logging.getLogger(__name__)
 
@@ -71,12 +72,19 @@ class Source(Protocol):
 
 def download_from(source: Source, url: str, pin: ModelPin, wanted: Download, trust_env: TrustEnv) -> int:
     """Download a wheel from one URL of a source; see `Source.fetch`."""
-    try:
+    with request_of(source, pin):
         return download(url, wanted, trust_env)
+
+
+@contextmanager
+def request_of(source: Source, pin: ModelPin) -> Iterator[None]:
+    """Raise what a source fails on inside the with block as its failed attempt."""
+    try:
+        yield
     except RequestError as error:
         attempt = Attempt(
             source=source.name,
-            where=error.url or without_secrets(url),
+            where=error.url,
             reason=error.reason,
             kind=error.kind,
             got_sha256=error.got_sha256,

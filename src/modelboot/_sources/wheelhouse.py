@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from modelboot._files import sha256_of
-from modelboot._limits import Limits
-from modelboot._network.download import Download
+from modelboot._limits import Deadline, Limits
+from modelboot._network.download import Download, download
+from modelboot._network.response import RequestError
 from modelboot._pin import ModelPin
 from modelboot._settings import TrustEnv
-from modelboot._sources.source import Probe, download_from, failure, warn_of_other_bytes
+from modelboot._sources.digests import known_file, sha256_by
+from modelboot._sources.source import Probe, failure, request_of, warn_of_other_bytes
 from modelboot.errors import Attempt, DownloadError
 
 
@@ -37,18 +36,44 @@ class Wheelhouse:
     def fetch(self, pin: ModelPin, wanted: Download) -> int:
         """Copy the file of the pinned name or, failing that, any wheel whose hash matches."""
         attempts: list[Attempt] = []
-        for file in chain(self._named(pin), self._with_hash(pin)):
+        with request_of(self, pin):
+            for file in self._candidates(pin, wanted.limits.deadline):
+                try:
+                    self._copy(file, pin, wanted)
+                except DownloadError as error:
+                    attempts += error.attempts
+                    continue
+                warn_of_other_bytes(pin, attempts)
+                return 0
+        raise failure(pin, *(attempts or [self._nothing_found(pin)]))
+
+    def _candidates(self, pin: ModelPin, deadline: Deadline) -> Iterator[Path]:
+        """Yield files of the pinned name, then wheels that somebody renamed: those with the pinned hash."""
+        for folder in self.folders:
+            # Not Path.is_file: it raises where the folder may not be searched.
+            yield from (path for path in _places_of_name(folder, pin) if os.path.isfile(path))
+        for folder in self.folders:
+            wheels = sorted(folder.glob("*.whl"))
+            yield from (path for path in wheels if os.path.isfile(path) and _has_hash(path, pin, deadline))
+
+    def _copy(self, file: Path, pin: ModelPin, wanted: Download) -> None:
+        """Copy and verify a file, unless this process has seen that it has other bytes."""
+        with request_of(self, pin), known_file(file, wanted.limits.deadline) as known:
+            if known.sha256 not in {None, pin.sha256}:
+                reason = f"got sha256 {known.sha256}"
+                raise RequestError(reason, file.as_uri(), kind="bytes", got_sha256=known.sha256)
             try:
-                download_from(self, file.as_uri(), pin, wanted, TrustEnv())
-            except DownloadError as error:
-                attempts += error.attempts
-                continue
-            warn_of_other_bytes(pin, attempts)
-            return 0
-        if not attempts:
-            reason = f"no {pin.filename} and no wheel of that hash"
-            attempts.append(Attempt(source=self.name, where=self.location(pin), reason=reason))
-        raise failure(pin, *attempts)
+                download(file.as_uri(), wanted, TrustEnv())
+            except RequestError as error:
+                known.sha256 = error.got_sha256
+                raise
+
+    def _nothing_found(self, pin: ModelPin) -> Attempt:
+        missing = [str(folder) for folder in self.folders if not os.path.isdir(folder)]
+        nowhere = f"no such folder: {', '.join(missing)}" if missing else ""
+        reason = f"no {pin.filename} and no wheel of that hash{nowhere and f' ({nowhere})'}"
+        is_all = len(missing) == len(self.folders)
+        return Attempt(source=self.name, where=self.location(pin), reason="no such folder" if is_all else reason)
 
     def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:  # noqa: ARG002 - looking takes no time
         """Look into each folder for the pinned name; what only a hash would tell is left to an install."""
@@ -69,18 +94,14 @@ class Wheelhouse:
                 found += f", but wheels of other names ({len(wheels)}), which an install compares by hash"
         return Probe(subject=self.name, value=str(folder), ok=ok, found=found)
 
-    def _named(self, pin: ModelPin) -> Iterator[Path]:
-        for folder in self.folders:
-            # Not Path.is_file: it raises where the folder may not be searched.
-            yield from (path for path in _places_of_name(folder, pin) if os.path.isfile(path))
 
-    def _with_hash(self, pin: ModelPin) -> Iterator[Path]:
-        """Yield wheels that somebody renamed."""
-        for folder in self.folders:
-            for path in sorted(folder.glob("*.whl")):
-                with suppress(OSError):  # one that cannot be read is not the pinned one, and the next may be
-                    if path.is_file() and sha256_of(path).hex() == pin.sha256:
-                        yield path
+def _has_hash(path: Path, pin: ModelPin, deadline: Deadline) -> bool:
+    try:
+        return sha256_by(path, deadline) == pin.sha256
+    except RequestError:  # one that cannot be read is not the pinned one, and the next may be
+        if deadline.remaining_s == 0:
+            raise
+        return False
 
 
 def _places_of_name(folder: Path, pin: ModelPin) -> tuple[Path, Path]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from modelboot._catalog import DEFAULT_MODEL
 from modelboot.cli import commands
-from modelboot.cli.output import log_to_stderr, one_line, tolerate_stdout
+from modelboot.cli.output import log_to_stderr, one_line, printable_lines, tolerate_stdout
 from modelboot.errors import ModelbootError
 
 DONE, FAILED = 0, 1  # 2 is wrong usage, with which argparse itself ends the program
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(message: str, hint: str, *, debug: bool) -> int:
     """Print what failed and what to do next, on one line each, and return the exit status."""
     if debug:
-        traceback.print_exc()
+        sys.stderr.write(printable_lines(traceback.format_exc()))
     sys.stderr.write(f"error: {one_line(message)}\nhint: {one_line(hint)}\n")
     return FAILED
 

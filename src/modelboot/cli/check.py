@@ -44,13 +44,12 @@ class CheckReport:
     sentence: str
     tokens: tuple[Token, ...]
 
-    def text(self, *, is_terminal: bool) -> str:
-        """Return what `check` prints: the facts, then the sentence as the model reads it."""
-        title = f"\x1b[1m{self.installed}\x1b[0m" if is_terminal else str(self.installed)
+    def text(self) -> str:
+        """Return what `check` prints: a title and the facts, then the sentence as the model reads it."""
         rows = [(token.text, token.pos, token.tag, token.dep, token.entity) for token in self.tokens]
         read = table(("token", "pos", "tag", "dep", "entity"), rows)
         facts = [f"  {name:<9} {value}" for name, value in self._lines().items()]
-        return "\n".join([title, *facts, "", f"  {self.sentence}", "", *(f"  {line}" for line in read)])
+        return "\n".join([str(self.installed), *facts, "", f"  {self.sentence}", "", *(f"  {line}" for line in read)])
 
     def _lines(self) -> dict[str, str]:
         model = self.installed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -68,8 +67,7 @@ def check(options: argparse.Namespace) -> None:
     from modelboot.cli.check import check_model
 
     report = check_model(options.model)
-    text = report.text(is_terminal=sys.stdout.isatty())
-    print_result(as_json=options.json, text=text, facts=check_facts(report))
+    print_result(as_json=options.json, text=report.text(), facts=check_facts(report), has_title=True)
 
 
 def check_facts(report: CheckReport) -> Facts:

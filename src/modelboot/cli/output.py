@@ -11,14 +11,26 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
+from modelboot.errors import printable
+
 T = TypeVar("T")
 Facts = dict[str, object]
 """What the JSON of one thing holds; paths are written as text."""
 
 
-def print_result(*, as_json: bool, text: str, facts: object) -> None:
-    """Print a result, as text or as JSON."""
-    sys.stdout.write(f"{to_json(facts) if as_json else text}\n")
+def print_result(*, as_json: bool, text: str, facts: object, has_title: bool = False) -> None:
+    """Print a result, as JSON or as text, whose first line may be a title."""
+    if as_json:
+        sys.stdout.write(f"{to_json(facts)}\n")
+        return
+    first, *rest = map(printable, text.split("\n"))  # file names and servers have a say in it
+    title = f"\x1b[1m{first}\x1b[0m" if has_title and _shows_bold() else first
+    sys.stdout.write("\n".join([title, *rest, ""]))
+
+
+def _shows_bold() -> bool:
+    """Tell whether stdout is a terminal that shows bold text, and its user wants that (no-color.org)."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
 
 
 def to_json(facts: object) -> str:
@@ -93,9 +105,14 @@ class _LowerCase(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""
         level, _, message = super().format(record).partition(":")
-        return f"{level.lower()}:{message}"
+        return printable_lines(f"{level.lower()}:{message}")
 
 
 def one_line(text: str) -> str:
-    """Fold a text of several lines into one."""
-    return " ".join(text.split())
+    """Fold a text of several lines into one that may be written to a terminal."""
+    return printable(" ".join(text.split()))
+
+
+def printable_lines(text: str) -> str:
+    """Make each line of a text one that may be written to a terminal."""
+    return "\n".join(map(printable, text.split("\n")))

@@ -106,14 +106,7 @@ def test_check_warns_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplo
 
 def test_report_text_complete() -> None:
     """The report of `check` is this text, to the character."""
-    assert REPORT.text(is_terminal=False) == REPORT_TEXT
-
-
-def test_report_text_terminal() -> None:
-    """On a terminal the title is bold, and that is all that differs."""
-    title, _, rest = REPORT.text(is_terminal=True).partition("\n")
-    assert title == "\x1b[1mfr_tiny_sm 1.2.0\x1b[0m"
-    assert rest == REPORT_TEXT.partition("\n")[2]
+    assert REPORT.text() == REPORT_TEXT
 
 
 def test_check_facts() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from modelboot.cli.output import print_each, table
+from modelboot.cli.output import print_each, print_result, table
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,34 @@ def test_print_each_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     print_each(counted(capsys, seen), as_json=True, line=str, facts=lambda number: {"path": Path(f"/{number}")})
     assert seen == ["", ""]
     assert json.loads(capsys.readouterr().out) == [{"path": "/1"}, {"path": "/2"}]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "title"),
+    [
+        (True, {}, "\x1b[1mtitle\x1b[0m"),
+        (False, {}, "title"),
+        (True, {"TERM": "dumb"}, "title"),
+        (True, {"NO_COLOR": "1"}, "title"),
+    ],
+    ids=["terminal", "file", "dumb terminal", "no colour wanted"],
+)
+def test_print_result_title(
+    terminal: bool,  # noqa: FBT001 - a column
+    environment: dict[str, str],
+    title: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A title is bold where stdout is a terminal that can show it and its user does not object."""
+    for name in ("TERM", "NO_COLOR"):
+        monkeypatch.setenv(name, environment.get(name, ""))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    print_result(as_json=False, text="title\nrest", facts=None, has_title=True)
+    assert capsys.readouterr().out == f"{title}\nrest\n"
+
+
+def test_print_result_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a terminal would obey is shown instead, whoever named the file; text of any script stays as it is."""
+    print_result(as_json=False, text="a\x1b[2Jb\x9bc\rd\udc80\nनी あ ä", facts=None)
+    assert capsys.readouterr().out == "a\\x1b[2Jb\\x9bc d\\udc80\nनी あ ä\n"

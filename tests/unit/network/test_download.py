@@ -398,7 +398,7 @@ def test_fetch_file_absent(tmp_path: Path, destination: Destination) -> None:
 def test_fetch_file_that_is_a_folder(tmp_path: Path, destination: Destination) -> None:
     """A folder of that name is no file."""
     (tmp_path / "x.whl").mkdir()
-    assert destination.reason((tmp_path / "x.whl").as_uri()) == "Is a directory"
+    assert destination.reason((tmp_path / "x.whl").as_uri()) == "not a regular file"
 
 
 def test_fetch_file_too_large(tmp_path: Path, destination: Destination) -> None:

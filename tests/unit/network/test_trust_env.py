@@ -199,13 +199,19 @@ def test_login_of_url(url: str, asked_url: str, login: str | None) -> None:
         (ASKED, ASKED, "user:pw"),
         ("https://token.test/", BARE, ":only"),
         ("https://named.test/", BARE, "bob:"),
-        ("https://other.test/", ASKED, "anybody:everywhere"),
+        ("https://other.test/", "https://other.test/x.whl", "anybody:everywhere"),
     ],
     ids=["host", "port", "url-wins", "password-alone", "login-alone", "default"],
 )
 def test_login_of_netrc(netrc: Path, url: str, asked_url: str, login: str) -> None:
     """What the URL does not say .netrc says, for each host its own."""
     assert credentials_for(url, asked_url, netrc) == login
+
+
+@pytest.mark.parametrize("url", ["https://other.test/", "http://other.test/"])
+def test_default_login_of_netrc_goes_to_no_redirect_target(netrc: Path, url: str) -> None:
+    """A host that a server names is no host that the user named: it gets no login that is meant for any host."""
+    assert credentials_for(url, ASKED, netrc) is None
 
 
 def test_login_of_netrc_without_default(tmp_path: Path) -> None:

@@ -239,7 +239,11 @@ def test_fetch_wheel_every_source_in_the_error(search: Search, server: ModelServ
         search.fetch(house, absent, index=True)
     assert not isinstance(failed.value, HashMismatchError)
     assert [(attempt.source, attempt.where, attempt.reason) for attempt in failed.value.attempts] == [
-        ("wheelhouse", f"{house}{os.pathsep}{absent}", f"no {FILE} and no wheel of that hash"),
+        (
+            "wheelhouse",
+            f"{house}{os.pathsep}{absent}",
+            f"no {FILE} and no wheel of that hash (no such folder: {absent})",
+        ),
         ("mirror", f"{server.url}/{PLACE}", "HTTP 404 Not Found"),
         ("index", "pip download", "sys.executable (empty) is not a Python, so pip cannot be run"),
     ]

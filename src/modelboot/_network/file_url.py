@@ -1,0 +1,59 @@
+"""A file URL as a response: what is read from a disk goes the way of what comes over HTTP."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.request import url2pathname
+
+from modelboot._files import read_chunks
+from modelboot._network.response import RequestError, Response
+from modelboot.errors import ModelbootError
+
+
+def is_file_url(url: str) -> bool:
+    """Tell whether a URL names a file of this machine."""
+    return urlsplit(url).scheme == "file"
+
+
+def path_of(url: str) -> Path:
+    """Return the path a file URL names; file names need not be UTF-8.
+
+    Args:
+        url: The file URL.
+
+    Raises:
+        OSError: No file can have that name: it has a null byte.
+    """
+    path = urlsplit(url).path
+    if "%00" in path or "\0" in path:
+        raise OSError(errno.EINVAL, "a file name has no null byte")
+    return Path(url2pathname(path) if sys.platform == "win32" else os.fsdecode(unquote_to_bytes(path)))
+
+
+@contextmanager
+def open_file(url: str) -> Iterator[Response]:
+    """Open a file URL and yield it as a response, to be read inside the with block.
+
+    Args:
+        url: The file URL.
+
+    Yields:
+        The response.
+
+    Raises:
+        RequestError: It cannot be read.
+    """
+    try:
+        path = path_of(url)
+        with closing(read_chunks(path)) as chunks:
+            yield Response(url=url, chunks=chunks, total_bytes=path.stat().st_size)
+    except ModelbootError:  # what the target refuses is not the source's fault
+        raise
+    except OSError as error:
+        raise RequestError(error.strerror or str(error), url) from error
