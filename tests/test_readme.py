@@ -52,7 +52,8 @@ class Block:
 
 
 BLOCKS = [Block(*found) for found in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)]
-PYTHON = [block for block in BLOCKS if block.tag == "python"]
+# Tests among the examples are run by pytest itself, in programs/test_pytest_plugin.py.
+PYTHON = [block for block in BLOCKS if block.tag == "python" and "def test_" not in block.text]
 RUN = [block for block in PYTHON if not block.is_compiled_only]
 WITH_PIN = [block for block in RUN if "ModelPin(" in block.text]
 WITH_REAL_MODEL = [block for block in RUN if block.models]
