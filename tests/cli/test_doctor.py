@@ -25,8 +25,8 @@ from support.children import public_folder, run_as_other_user, skip_unless_other
 from support.folders import snapshot
 from support.peers import forget_network_settings
 from support.server import ModelServer, Reply
-from support.sources import publish
-from support.wheels import BuiltWheel, small_wheel
+from support.sources import point_pip_at
+from support.wheels import BuiltWheel
 
 Capture = pytest.CaptureFixture[str]
 NAME = "en_tiny_sm"
@@ -43,26 +43,23 @@ def _bare_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltWheel:
-    """Return a small wheel, which is all the catalog knows; it has no mirror."""
-    built = small_wheel(tmp_path / "built")
-    publish(monkeypatch, tmp_path / "mirror", built)
+def _offline(file_mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the catalog know a small wheel alone, without a mirror or a network."""
+    assert file_mirror.is_dir()
     monkeypatch.setenv("MODELBOOT_BASE_URL", "")
     monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
-    return built
 
 
 @pytest.fixture
-def mirror(wheel: BuiltWheel, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
-    """Return a mirror that has the wheel."""
-    monkeypatch.setenv("MODELBOOT_OFFLINE", "")
-    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
+def mirror(file_mirror: Path, mirror: ModelServer, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
+    """Return the mirror that has the wheel, which is all that the catalog knows."""
+    assert file_mirror.is_dir()
+    monkeypatch.setenv("MODELBOOT_BASE_URL", mirror.url)
     monkeypatch.setenv("MODELBOOT_TIMEOUT", "2")
-    server.serve(PATH, Reply(body=wheel.path.read_bytes()))
-    return server
+    return mirror
 
 
-@pytest.mark.usefixtures("wheel")
+@pytest.mark.usefixtures("_offline")
 def test_doctor_text_whole(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: Path) -> None:
     """The report is this text, to the character."""
     monkeypatch.setenv("MODELBOOT_TARGET", "")
@@ -152,12 +149,10 @@ def test_doctor_mirror_drips(mirror: ModelServer, capsys: Capture, monkeypatch: 
     assert 0.5 <= finding["seconds"] < 3
 
 
-def test_doctor_mirror_never_ends_its_answer(
-    mirror: ModelServer, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("mirror")
+def test_doctor_mirror_never_ends_its_answer(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that sends headers without end, never silent for long, has so many seconds and no more."""
     monkeypatch.setattr(_doctor, "PROBE_S", 0.5)
-    assert mirror.url
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("MODELBOOT_BASE_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
         thread = threading.Thread(target=_send_headers_for_ever, args=(listener,))
@@ -181,7 +176,7 @@ def _send_headers_for_ever(listener: socket.socket) -> None:
                     return
 
 
-@pytest.mark.usefixtures("wheel")
+@pytest.mark.usefixtures("_offline")
 def test_doctor_nobody_listens(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that refuses the connection, and one that no name server knows, are told apart."""
     monkeypatch.setenv("MODELBOOT_OFFLINE", "0")
@@ -196,7 +191,7 @@ def test_doctor_nobody_listens(capsys: Capture, monkeypatch: pytest.MonkeyPatch)
         assert finding["ok"] is False
 
 
-@pytest.mark.usefixtures("wheel")
+@pytest.mark.usefixtures("_offline")
 @pytest.mark.parametrize(("root", "found"), [("mirror", "the wheel is there"), ("none", "no such file")])
 def test_doctor_file_mirror(
     root: str, found: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -218,7 +213,7 @@ def _absent(_: Path, __: BuiltWheel) -> None:
 
 def _named(folder: Path, wheel: BuiltWheel) -> None:
     folder.mkdir()
-    (folder / FILE).write_bytes(wheel.path.read_bytes())
+    (folder / FILE).write_bytes(wheel.content)
 
 
 def _tree(folder: Path, wheel: BuiltWheel) -> None:
@@ -229,7 +224,7 @@ def _tree(folder: Path, wheel: BuiltWheel) -> None:
 def _others(folder: Path, wheel: BuiltWheel) -> None:
     folder.mkdir()
     for name in ("a.whl", "b.whl"):
-        (folder / name).write_bytes(wheel.path.read_bytes())
+        (folder / name).write_bytes(wheel.content)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +238,7 @@ def _others(folder: Path, wheel: BuiltWheel) -> None:
     ],
     ids=["named", "tree", "others", "empty", "absent"],
 )
+@pytest.mark.usefixtures("_offline")
 def test_doctor_wheelhouse(  # noqa: PLR0913, PLR0917 - three columns and what they work on
     lay_out: Callable[[Path, BuiltWheel], None],
     ok: bool | None,  # noqa: FBT001 - a column
@@ -260,24 +256,21 @@ def test_doctor_wheelhouse(  # noqa: PLR0913, PLR0917 - three columns and what t
     assert (finding["ok"], finding["found"]) == (ok, found)
 
 
-def test_doctor_index_off(mirror: ModelServer, capsys: Capture) -> None:
+@pytest.mark.usefixtures("mirror")
+def test_doctor_index_off(capsys: Capture) -> None:
     """An index that is switched off is told as such."""
-    assert mirror.url
     assert main([*DOCTOR, "--json"]) == 0
     finding = _finding(capsys, "sources", "index")
     assert (finding["ok"], finding["found"]) == (None, "not asked: MODELBOOT_INDEX=0")
 
 
-def test_doctor_index_asked(mirror: ModelServer, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("mirror")
+def test_doctor_index_asked(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """An index is asked through pip, and its failure told with the time it took."""
     pytest.importorskip("pip", reason="needs pip in this environment")
     monkeypatch.setenv("MODELBOOT_INDEX", "1")
-    for variable in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(variable)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    point_pip_at("http://127.0.0.1:9", monkeypatch)
     monkeypatch.setenv("PIP_RETRIES", "1")
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple/")
-    assert mirror.url
     assert main([*DOCTOR, "--json"]) == 0
     finding = _finding(capsys, "sources", "index")
     assert finding["ok"] is False
@@ -301,7 +294,7 @@ def test_doctor_secrets(mirror: ModelServer, capsys: Capture, monkeypatch: pytes
     assert "s3cret" not in repr(mirror.requests[0].path)
 
 
-@pytest.mark.usefixtures("wheel")
+@pytest.mark.usefixtures("_offline")
 def test_doctor_settings(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each setting has its value and origin; a certificate file that is not there is told, as nothing else tells it."""
     monkeypatch.setenv("MODELBOOT_TIMEOUT", " 7 ")
@@ -317,7 +310,7 @@ def test_doctor_settings(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_p
     assert f"  SSL_CERT_FILE         environment  {tmp_path / 'none.pem'}  (no such file)\n" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("wheel")
+@pytest.mark.usefixtures("_offline")
 def test_doctor_json(capsys: Capture) -> None:
     """The JSON has the documented keys, the URL whole, and what was not asked as null."""
     assert main([*DOCTOR, "--json"]) == 0
@@ -329,10 +322,10 @@ def test_doctor_json(capsys: Capture) -> None:
     assert facts["sources"][0]["ok"] is None
 
 
-def test_doctor_places_as_another_user(wheel: BuiltWheel) -> None:
+@pytest.mark.usefixtures("_offline")
+def test_doctor_places_as_another_user() -> None:
     """A user without permissions is told which places can be written; a home that may not be entered is no crash."""
     skip_unless_other_user()
-    assert wheel.name == NAME
     with public_folder() as folder:
         closed, own = folder / "closed", folder / "own"
         closed.mkdir(mode=0o700)
@@ -363,10 +356,10 @@ main(["doctor", "--json"])
 """
 
 
-def test_doctor_no_place(wheel: BuiltWheel) -> None:
+@pytest.mark.usefixtures("_offline")
+def test_doctor_no_place() -> None:
     """Where nothing can be written the last line says so."""
     skip_unless_other_user()
-    assert wheel.name == NAME
     with public_folder() as folder:
         answer = run_as_other_user(AS_OTHER.replace(', "--json"', ""), folder, folder / "home", folder)
     assert re.search(r"^en_core_web_sm \S+ cannot be installed here: no place can be written$", answer.splitlines()[-1])

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-import modelboot
 from modelboot import DownloadError, HashMismatchError, OfflineError, ensure_model, get_nlp
 from modelboot.cli import main
+from support.children import pin_arguments, python
 from support.peers import MIRROR_NAMES, Site, forget_network_settings, make_authority, nginx, squid
 from support.server import ModelServer, Reply
 from support.sources import publish
@@ -53,7 +50,7 @@ def test_story_4_air_gapped_operator_forgot_the_model(  # noqa: PLR0913, PLR0917
     else:
         pytest.fail("a model came from nowhere")
     assert isinstance(caught, OfflineError)
-    for fact in (tiny.name, tiny.version, f"{server.url}/{tiny.name}-{tiny.version}/{tiny.path.name}"):
+    for fact in (tiny.name, tiny.version, f"{server.url}/{tiny.release_path}"):
         assert fact in caught.message
     assert server.requests == []
     assert not target.exists()
@@ -126,49 +123,45 @@ BROKEN: dict[str, tuple[Callable[[bytes], list[Reply]], str]] = {
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_story_7_broken_server(
-    fault: str, server: ModelServer, tiny: BuiltWheel, target: Path, monkeypatch: pytest.MonkeyPatch
+    fault: str, mirror: ModelServer, wheel: BuiltWheel, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Story 7, "Hostile or broken server": each fault has its own message, in time, and leaves nothing."""
     script, message = BROKEN[fault]
-    _serve(server, tiny, script(tiny.path.read_bytes()))
-    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
+    mirror.serve(f"/{wheel.release_path}", *script(wheel.content))
     monkeypatch.setenv("MODELBOOT_DEADLINE", "1" if "deadline" in message else "20")
     monkeypatch.setenv("MODELBOOT_RETRIES", "1")
     (target / "neighbour").mkdir(parents=True)
     with pytest.raises(DownloadError, match=message) as caught:
-        ensure_model(replace(tiny.pin_at(None), size_mb=1))
+        ensure_model(replace(wheel.pin_at(None), size_mb=1))
     assert isinstance(caught.value, HashMismatchError) == (fault == "flipped byte")
     assert {path.name for path in target.iterdir()} - {".modelboot"} == {"neighbour"}
     assert not [*target.rglob("*.stage")]
 
 
 def test_story_7_the_first_three_are_told_apart(
-    server: ModelServer, tiny: BuiltWheel, monkeypatch: pytest.MonkeyPatch
+    mirror: ModelServer, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Story 7: other bytes, a short body and a page have three messages and three hints."""
     monkeypatch.setenv("MODELBOOT_RETRIES", "0")
-    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
     hints = set()
     for fault in ("flipped byte", "short body", "login page"):
-        _serve(server, tiny, BROKEN[fault][0](tiny.path.read_bytes()))
+        mirror.serve(f"/{wheel.release_path}", *BROKEN[fault][0](wheel.content))
         with pytest.raises(DownloadError, match=BROKEN[fault][1]) as caught:
-            ensure_model(tiny.pin_at(None))
+            ensure_model(wheel.pin_at(None))
         hints.add(caught.value.hint)
     assert len(hints) == 3
 
 
 def test_story_7_redirect_to_a_stalled_port(
-    server: ModelServer, tiny: BuiltWheel, monkeypatch: pytest.MonkeyPatch
+    mirror: ModelServer, other_server: ModelServer, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Story 7: a redirect to a port that accepts and never answers ends by the deadline."""
-    with ModelServer() as stalled:
-        stalled.serve("/", Reply(stall="headers"))
-        _serve(server, tiny, [Reply(302, headers={"Location": f"{stalled.url}/"})])
-        monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
-        monkeypatch.setenv("MODELBOOT_DEADLINE", "1")
-        with pytest.raises(DownloadError, match="deadline of 1 s passed"):
-            ensure_model(tiny.pin_at(None))
-        assert stalled.count("/") == 1
+    other_server.serve("/", Reply(stall="headers"))
+    mirror.serve(f"/{wheel.release_path}", Reply(302, headers={"Location": f"{other_server.url}/"}))
+    monkeypatch.setenv("MODELBOOT_DEADLINE", "1")
+    with pytest.raises(DownloadError, match="deadline of 1 s passed"):
+        ensure_model(wheel.pin_at(None))
+    assert other_server.count("/") == 1
 
 
 @pytest.mark.parametrize(
@@ -176,21 +169,14 @@ def test_story_7_redirect_to_a_stalled_port(
     [[Reply(503), Reply(503)], [Reply(429, headers={"Retry-After": "1"})]],
     ids=["503 503 200", "429 with Retry-After"],
 )
-def test_story_7_server_recovers(
-    before: Sequence[Reply], server: ModelServer, tiny: BuiltWheel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_story_7_server_recovers(before: Sequence[Reply], mirror: ModelServer, wheel: BuiltWheel) -> None:
     """Story 7: a server that is busy and says so is waited for, and then serves."""
-    _serve(server, tiny, [*before, Reply(body=tiny.path.read_bytes())])
-    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
-    model = ensure_model(tiny.pin_at(None))
+    mirror.serve(f"/{wheel.release_path}", *before, Reply(body=wheel.content))
+    model = ensure_model(wheel.pin_at(None))
     assert model.source == "release"
-    assert len(server.requests) == len(before) + 1
+    assert len(mirror.requests) == len(before) + 1
     if before[0].status == 429:
         assert model.seconds >= 1
-
-
-def _serve(server: ModelServer, wheel: BuiltWheel, replies: Sequence[Reply]) -> None:
-    server.serve(f"/{wheel.name}-{wheel.version}/{wheel.path.name}", *replies)
 
 
 LOGINS = {"proxy": "pat:s3cret-of-the-proxy", "mirror": "ann:s3cret-of-the-mirror"}
@@ -234,16 +220,8 @@ def test_story_8_corporate_desktop(tiny: BuiltWheel, tmp_path: Path, target: Pat
             "HTTPS_PROXY": f"http://{LOGINS['proxy']}@127.0.0.1:{proxy.port}",
             "SSL_CERT_FILE": str(authority.ca),
             "MODELBOOT_BASE_URL": f"https://{LOGINS['mirror']}@mirror.example.org",
-            "PYTHONPATH": str(Path(modelboot.__file__).parents[1]),
         }
-        done = subprocess.run(
-            [sys.executable, "-c", LOAD, tiny.name, tiny.version, tiny.sha256],
-            check=False,
-            capture_output=True,
-            text=True,
-            env={**os.environ, **env},
-            timeout=60,
-        )
+        done = python(LOAD, *pin_arguments(tiny.pin)[:3], env=env)
         asked = [shlex.split(line) for line in hosts.asked]
     assert json.loads(done.stdout.splitlines()[0]) == {"version": tiny.version}
     assert "HTTP 404" in done.stderr, "the second model, which the mirror lacks, was to fail"

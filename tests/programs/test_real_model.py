@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -11,16 +10,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from modelboot import DownloadError, ensure_model, get_nlp
 from support.real import NAME, SHA256, SIZE_BYTES, VERSION
-
-if TYPE_CHECKING:
-    from support.server import ModelServer
-    from support.wheels import BuiltWheel
+from support.server import ModelServer, Reply
+from support.sources import point_pip_at
+from support.wheels import BuiltWheel
 
 SENTENCE = "Apple cherche à acheter une start-up anglaise pour 1 milliard de dollars"
 RELEASE_PATH = f"/{NAME}-{VERSION}/{NAME}-{VERSION}-py3-none-any.whl"
@@ -38,7 +35,7 @@ def test_check_on_a_release_tree_fetches_once_and_then_needs_no_network(
     without_network: Sequence[str],
 ) -> None:
     """The first `check` fetches and parses; the second is served from disk with no network at all."""
-    _publish(real_wheel, server, tmp_path)
+    server.serve(RELEASE_PATH, Reply(body=real_wheel.content))
     monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
     monkeypatch.setenv("MODELBOOT_INDEX", "0")
     first = _run("check", NAME, cwd=tmp_path)
@@ -60,14 +57,6 @@ def without_network() -> Sequence[str]:
         ):
             return prefix
     pytest.skip("no right to make a network namespace here (unshare -n)")
-
-
-def _publish(wheel: BuiltWheel, server: ModelServer, folder: Path) -> None:
-    """Serve a wheel as the release host does."""
-    path = folder / "tree" / RELEASE_PATH.lstrip("/")
-    path.parent.mkdir(parents=True)
-    shutil.copy(wheel.path, path)
-    server.tree(folder / "tree")
 
 
 def _run(*arguments: str, cwd: Path, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
@@ -168,10 +157,7 @@ def test_install_without_a_source_ends_with_two_lines_and_status_1(
 
 def _ask_nobody_but(server: ModelServer, monkeypatch: pytest.MonkeyPatch, *, wheelhouse: Path) -> None:
     """Make a server that has nothing both the mirror and pip's only index, beside an empty wheelhouse."""
-    for variable in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(variable)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_INDEX_URL", f"{server.url}/simple")
+    point_pip_at(server.url, monkeypatch)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("MODELBOOT_INDEX", "1")
     monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)

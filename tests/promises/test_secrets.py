@@ -9,7 +9,6 @@ import os
 import pickle
 import socket
 import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -20,11 +19,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-import modelboot
 from modelboot import DownloadError, ModelPin, _catalog, ensure_model, get_nlp
 from modelboot._network import retry as _retry
 from modelboot._network.response import RequestError
 from modelboot.cli import main
+from support.children import python
 from support.server import ModelServer, Reply
 from support.sources import catalog_rows
 from support.wheels import DIST_INFO, NAME, VERSION, BuiltWheel
@@ -265,16 +264,7 @@ def test_secret_in_partial_download(origin: Origin, way: Way, monkeypatch: pytes
 
 def run(wheel: BuiltWheel, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command in a process whose catalog has the wheel."""
-    rows = catalog_rows(wheel)
-    path = os.pathsep.join([str(Path(modelboot.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [sys.executable, "-c", CHILD, json.dumps(rows), *arguments],
-        env={**os.environ, "PYTHONPATH": path, **(env or {})},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return python(CHILD, json.dumps(catalog_rows(wheel)), *arguments, env=env)
 
 
 CLI_WAYS = {"base-url": by_base_url, "netrc": by_netrc, "proxy": by_proxy}

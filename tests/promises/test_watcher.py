@@ -1,9 +1,8 @@
-"""P2: a reader who looks at the target all the time never sees a model that is not whole."""
+"""P2: a reader who looks at the target all the time never sees a model that is not complete."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,13 +13,9 @@ from typing import Any
 
 import pytest
 
-import support
 from modelboot import ModelPin, ensure_model
-from modelboot._install.installed import list_installed
-from modelboot._install.publish import uninstall
-from modelboot._install.target import targets_in_use
-from modelboot._limits import Deadline
-from modelboot._settings import read_settings
+from modelboot.cli import main
+from support.children import environment
 from support.wheels import NAME, small_wheel
 
 ROUNDS = 50
@@ -41,8 +36,7 @@ def test_watcher_during_installs_and_removals(target: Path, pins: list[ModelPin]
     with _watched(target) as looks:
         for _ in range(ROUNDS):
             ensure_model(pins[0])
-            (installed,) = list_installed(targets_in_use(read_settings()))
-            uninstall(installed, Deadline.after(60))
+            assert main(["uninstall", NAME]) == 0
     _count(count, f"looks during {ROUNDS} installs and as many removals", looks)
     assert looks["details"] == []
     assert looks["torn"] == 0
@@ -80,10 +74,9 @@ def test_watcher_of_a_hand_made_install(target: Path, pins: list[ModelPin]) -> N
 @contextmanager
 def _watched(target: Path) -> Iterator[Looks]:
     """Have a process watch the target during the block; its counts are there afterwards."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(str(support.__file__)).parents[1])}
     command = [sys.executable, "-m", "support.folders", str(target), NAME]
     looks: Looks = {}
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as watcher:
+    with subprocess.Popen(command, env=environment({}), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as watcher:
         assert watcher.stdout is not None
         assert watcher.stdout.readline() == b"ready\n"
         try:

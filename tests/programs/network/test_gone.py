@@ -8,18 +8,16 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-import modelboot
 from modelboot import ModelPin, ensure_model
-
-if TYPE_CHECKING:
-    from support.wheels import BuiltWheel
+from support.children import pin_arguments, python
+from support.sources import point_pip_at
+from support.wheels import BuiltWheel
 
 SECONDS = 15
 """More than pip takes for its own tries; a single timeout of ours would be 30."""
@@ -57,11 +55,7 @@ PIP = importlib.util.find_spec("pip") is not None
 @pytest.fixture(autouse=True)
 def _pip_knows_only_its_index(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pip have an index it cannot reach and no other place to look."""
-    for variable in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(variable)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example.org/simple/")
-    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    point_pip_at("https://index.example.org", monkeypatch)
 
 
 @pytest.fixture
@@ -168,15 +162,7 @@ def test_sockets_are_seen(pin: ModelPin, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def _ask(command: Sequence[str], pin: ModelPin) -> dict[str, Any]:
     """Ask for the model in a process of its own and return what came of it."""
-    folders = [os.environ.get("PYTHONPATH"), str(Path(modelboot.__file__).parents[1])]
-    done = subprocess.run(
-        [*command, sys.executable, "-c", ASK, pin.name, pin.version, pin.sha256],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))},
-        timeout=60,
-    )
+    done = python(ASK, *pin_arguments(pin)[:3], prefix=command)
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
