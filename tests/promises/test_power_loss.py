@@ -9,30 +9,30 @@ import pytest
 
 from support import crash, powerloss
 
-MAIN_SCENES = ("fresh", "replace", "repair")
+MAIN_STATES = ("fresh", "replace", "repair")
 
 
 def test_power_loss_in_a_sample_of_states(scratch: Path, count: Callable[..., None]) -> None:
     """Bytes not flushed are lost after every fifth change of names and every rename: nothing torn, wedged or left."""
-    reports = powerloss.run(scratch, scene_names=MAIN_SCENES, every=5)
-    figures = crash.summed(reports)
+    reports = powerloss.run(scratch, states=MAIN_STATES, every=5)
+    figures = crash.totals(reports)
     count("power loss: states a journaling file system may leave", **figures)
     assert crash.failures(reports) == {}
     assert figures["points"] > 60
 
 
 def test_power_loss_without_fsync(scratch: Path) -> None:
-    """The model can fail: with fsync doing nothing, a reader sees torn installs in every scene."""
-    reports = powerloss.run(scratch, scene_names=MAIN_SCENES, every=1000, flush=False)
+    """The model can fail: with fsync doing nothing, a reader sees torn installs in every state."""
+    reports = powerloss.run(scratch, states=MAIN_STATES, every=1000, flush=False)
     assert [bool(report.torn) for report in reports] == [True] * 3
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("scene", [*MAIN_SCENES, "repair-two-dist-infos", "store"])
-def test_power_loss_in_every_state(scene: str, scratch: Path, count: Callable[..., None]) -> None:
+@pytest.mark.parametrize("state", [*MAIN_STATES, "repair-two-dist-infos", "store"])
+def test_power_loss_in_every_state(state: str, scratch: Path, count: Callable[..., None]) -> None:
     """Bytes not flushed are lost after each change of names: nothing torn, wedged or left."""
-    reports = powerloss.run(scratch, scene_names=[scene])
-    figures = crash.summed(reports)
-    count(f"power loss: all states a journaling file system may leave, {scene}", **figures)
+    reports = powerloss.run(scratch, states=[state])
+    figures = crash.totals(reports)
+    count(f"power loss: all states a journaling file system may leave, {state}", **figures)
     assert crash.failures(reports) == {}
     assert figures["points"] > 60

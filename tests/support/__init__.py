@@ -20,6 +20,6 @@ many that ask for a model at once, locks broken too   -> races.run
 Ctrl-C at every moment, or at one                     -> interrupts.run, interrupts.pressed
 a block of README's, to run it                         -> readme.blocks
 to see that no thread is left                         -> interrupts.threads_left
-death, faults or loss of power at every moment        -> crash, traced, powerloss, on the scenes of scenes
+death, faults or loss of power at every moment        -> crash, traced, powerloss; from each of states.STATES
 to report the figures of a sweep or a race            -> the fixture `count`
 """

@@ -1,7 +1,7 @@
-"""The crash machine: an install is stopped, refused or interrupted at each operation that changes the disk.
+"""The crash sweep: an install is killed, refused or interrupted at each operation that changes the disk.
 
-Started as a program, once a sweep, because it forks: `python -m support.crash FOLDER --scenes … --sweeps …` prints one
-JSON object a scene and sweep, a line each. An audit hook sees every operation on names (open for writing, mkdir,
+Started as a program, once a sweep, because it forks: `python -m support.crash FOLDER --states … --sweeps …` prints one
+JSON object a state and sweep, a line each. An audit hook sees every operation on names (open for writing, mkdir,
 rename, remove, …); writes and fsync, which raise no audit event, are wrapped.
 """
 
@@ -24,11 +24,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from support import scenes
-from support.scenes import forked
+from support.children import environment
+from support.states import STATES, Builder, attempt
 
 if TYPE_CHECKING:
-    from support.scenes import Ending, Scene, Site
+    from support.states import Outcome, Sandbox, State
 
 CHANGES = frozenset(
     f"os.{change}"
@@ -36,34 +36,34 @@ CHANGES = frozenset(
 )
 """Audit events of operations that change the disk, beside "open"."""
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-NEED_ROOM = frozenset({"open", "os.mkdir", "os.link", "os.symlink", "write", "fsync"})
-"""What a full disk refuses; what only takes or moves names goes on working."""
+NEED_SPACE = frozenset({"open", "os.mkdir", "os.link", "os.symlink", "write", "fsync"})
+"""What a full disk refuses; what only removes or moves names goes on working."""
 FAULTS = ("ENOSPC", "EIO", "EACCES", "EROFS")
 LASTING = tuple(f"{fault}-lasting" for fault in FAULTS)
 """Every further operation fails too: a disk that stays full, a file system that has become read-only."""
 FAILURES = ("torn", "wedged", "left", "lost", "changed", "unclear")
 """The fields of a report that must stay empty."""
-ENDINGS = {"kill": "killed", "power loss": "killed", "interrupt": "interrupted"}
-"""How an install that is hit may end, other than installed or refused."""
+OUTCOMES = {"kill": "killed", "power loss": "killed", "interrupt": "interrupted"}
+"""How an install may end in a sweep, other than installed or refused."""
 SWEEPS = ("kill", *FAULTS, *LASTING, "interrupt")
 
 
 @dataclass(slots=True)
 class Report:
-    """What one sweep of one scene found; each list holds a line a failure."""
+    """What one sweep of one state found; each list holds a line a failure."""
 
-    scene: str
+    state: str
     sweep: str
     points: int = 0
-    """Tries in which the install was hit."""
+    """Attempts in which the install was hit."""
     operations: int = 0
     """Operations on the disk of an install that nobody hits."""
     torn: list[str] = field(default_factory=list)
-    """A reader saw a model as installed that was not whole."""
+    """A reader saw a model as installed that was not complete."""
     wedged: list[str] = field(default_factory=list)
-    """The next plain call failed, or did not give the pinned model, whole and alone."""
+    """The next plain call failed, or did not give the pinned model, complete and alone."""
     left: list[str] = field(default_factory=list)
-    """Files that nobody accounts for after that call."""
+    """Files that belong to nobody after that call."""
     lost: list[str] = field(default_factory=list)
     """Files of others that were altered."""
     changed: list[str] = field(default_factory=list)
@@ -77,23 +77,23 @@ class Report:
         return {kind: lines for kind in FAILURES if (lines := getattr(self, kind))}
 
 
-def run(folder: Path, *, scene_names: Iterable[str], sweeps: Iterable[str], every: int = 1) -> list[Report]:
-    """Run the machine in a process of its own.
+def run(folder: Path, *, states: Iterable[str], sweeps: Iterable[str], every: int = 1) -> list[Report]:
+    """Run sweeps in a process of their own.
 
     Args:
         folder: Scratch space to be made.
-        scene_names: Keys of `support.scenes.SCENES`.
+        states: Keys of `support.states.STATES`.
         sweeps: Members of `SWEEPS`.
         every: 1 for each operation, n for every n-th and all renames.
 
     Returns:
-        A report a scene and sweep.
+        A report a state and sweep.
     """
     program = [sys.executable, "-m", "support.crash", str(folder)]
-    return reports([*program, "--scenes", *scene_names, "--sweeps", *sweeps, "--every", str(every)])
+    return reports([*program, "--states", *states, "--sweeps", *sweeps, "--every", str(every)])
 
 
-def summed(found: Iterable[Report]) -> dict[str, int]:
+def totals(found: Iterable[Report]) -> dict[str, int]:
     """Add up the figures of reports."""
     found = list(found)
     failed = {kind: sum(len(getattr(report, kind)) for report in found) for kind in FAILURES}
@@ -101,14 +101,14 @@ def summed(found: Iterable[Report]) -> dict[str, int]:
 
 
 def failures(found: Iterable[Report]) -> dict[str, dict[str, list[str]]]:
-    """Collect what went wrong, by scene and sweep."""
-    return {f"{report.scene}, {report.sweep}": report.failures for report in found if report.failures}
+    """Collect what went wrong, by state and sweep."""
+    return {f"{report.state}, {report.sweep}": report.failures for report in found if report.failures}
 
 
 def reports(command: list[str]) -> list[Report]:
     """Run a program of this package that prints reports."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    env = environment({"PYTHONDONTWRITEBYTECODE": "1"})
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=600)
     if ended.returncode:
         raise RuntimeError(ended.stderr)
     return [Report(**json.loads(line)) for line in ended.stdout.splitlines()]
@@ -180,15 +180,14 @@ class _WatchedFile(io.FileIO):
 
 
 @dataclass(slots=True)
-class Blow:
-    """What happens at the k-th operation."""
+class Injection:
+    """What happens at the k-th operation: a signal, or the error it fails with."""
 
     sweep: str
     at: int
-    fell: bool = False
 
     def __call__(self, number: int, kind: str, arguments: tuple[Any, ...]) -> None:
-        """Strike, if it is time."""
+        """Inject the fault, if it is time."""
         if number < self.at or (number > self.at and not self.sweep.endswith("-lasting")):
             return
         if self.sweep == "kill":
@@ -197,7 +196,7 @@ class Blow:
             sys.setprofile(_interrupt)
             return
         fault = self.sweep.removesuffix("-lasting")
-        if fault != "ENOSPC" or kind in NEED_ROOM or number == self.at:
+        if fault != "ENOSPC" or kind in NEED_SPACE or number == self.at:
             code = getattr(errno, fault)
             raise OSError(code, os.strerror(code), str(arguments[0]))
 
@@ -213,27 +212,27 @@ def main() -> None:
     """Run sweeps and print their reports."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--scenes", nargs="+", choices=scenes.SCENES, required=True)
+    parser.add_argument("--states", nargs="+", choices=STATES, required=True)
     parser.add_argument("--sweeps", nargs="+", choices=SWEEPS, required=True)
     parser.add_argument("--every", type=int, default=1)
     options = parser.parse_args()
     os.fsync = no_fsync  # type: ignore[assignment]  # no matter what it is given
-    theatre = scenes.Theatre(options.folder)
-    for offset, name in enumerate(options.scenes):
-        machine = _Machine(theatre.scene(name), options.folder / "try", options.every, offset)
+    builder = Builder(options.folder)
+    for offset, name in enumerate(options.states):
+        sweeps = _Sweeps(builder.state(name), options.folder / "try", options.every, offset)
         for sweep in options.sweeps:
-            print(json.dumps(asdict(machine.sweep(sweep))), flush=True)  # noqa: T201 - a program's result
+            print(json.dumps(asdict(sweeps.sweep(sweep))), flush=True)  # noqa: T201 - a program's result
 
 
 def no_fsync(_: object) -> None:
     """Save the time: what was written outlives a process without it. Power loss has a model of its own."""
 
 
-class _Machine:
-    """Sweeps one scene."""
+class _Sweeps:
+    """Runs the sweeps of one state."""
 
-    def __init__(self, scene: Scene, root: Path, every: int, offset: int) -> None:
-        self._scene = scene
+    def __init__(self, state: State, root: Path, every: int, offset: int) -> None:
+        self._state = state
         self._root = root
         self._every = every
         self._offset = offset
@@ -241,11 +240,11 @@ class _Machine:
     def sweep(self, sweep: str) -> Report:
         """Hit the install at each chosen operation and judge what that leaves."""
         operations = self._operations()
-        report = Report(self._scene.name, sweep, operations=len(operations))
+        report = Report(self._state.name, sweep, operations=len(operations))
         for number in self._chosen(operations):
             report.points += 1
-            self._hit(Blow(sweep, number), f"{number} {operations[number - 1]}", report)
-        self._hit(Blow(sweep, len(operations) + 1), "none", report)
+            self._inject(Injection(sweep, number), f"{number} {operations[number - 1]}", report)
+        self._inject(Injection(sweep, len(operations) + 1), "none", report)
         return report
 
     def _chosen(self, operations: list[str]) -> Iterator[int]:
@@ -255,64 +254,64 @@ class _Machine:
 
     def _operations(self) -> list[str]:
         """List the operations of an install that is left alone."""
-        with self._site() as site:
+        with self._sandbox() as sandbox:
             watch = Watch(lambda *_: None)
-            ending = forked(lambda: f"{watched(site, self._scene, watch)}\n{' '.join(watch.seen)}")
-        return ending.facts["result"].splitlines()[1].split()
+            outcome = attempt(lambda: f"{watched(sandbox, self._state, watch)}\n{' '.join(watch.seen)}")
+        return outcome.facts["result"].splitlines()[1].split()
 
-    def _hit(self, blow: Blow, point: str, report: Report) -> None:
-        with self._site() as site:
-            ending = forked(lambda: watched(site, self._scene, Watch(blow)))
-            if blow.sweep == "kill" and (ending.kind == "killed") != (point != "none"):
-                report.unclear.append(f"{point}: {ending}")  # an install that does other things each time
-            judge(self._scene, site, ending, point, report)
+    def _inject(self, injection: Injection, point: str, report: Report) -> None:
+        with self._sandbox() as sandbox:
+            outcome = attempt(lambda: watched(sandbox, self._state, Watch(injection)))
+            if injection.sweep == "kill" and (outcome.kind == "killed") != (point != "none"):
+                report.unclear.append(f"{point}: {outcome}")  # an install that does other things each time
+            judge(self._state, sandbox, outcome, point, report)
 
     @contextmanager
-    def _site(self) -> Iterator[Site]:
+    def _sandbox(self) -> Iterator[Sandbox]:
         try:
-            yield self._scene.set_up(self._root)
+            yield self._state.set_up(self._root)
         finally:
             shutil.rmtree(self._root)
 
 
-def watched(site: Site, scene: Scene, watch: Watch) -> Path:
+def watched(sandbox: Sandbox, state: State, watch: Watch) -> Path:
     """Install under a watch; to be called in a forked child."""
     watch.arm()
     try:
-        return site.ensure(scene.pin)
+        return sandbox.ensure(state.pin)
     finally:
         watch.disarm()
 
 
-def judge(scene: Scene, site: Site, ending: Ending, point: str, report: Report) -> None:
+def judge(state: State, sandbox: Sandbox, outcome: Outcome, point: str, report: Report) -> None:
     """Look at what was left, let the next plain call heal it, and look again."""
-    report.torn += [f"{point}: {torn}" for torn in scene.torn(site)]
-    report.changed += [f"{point}: {changed}" for changed in _broken_promises(scene, site, ending, report.sweep)]
-    report.unclear += [] if _is_clear(ending, report.sweep) else [f"{point}: {ending}"]
-    healed = forked(lambda: site.ensure(scene.pin))
-    trouble = scene.lacking(site) if healed.kind == "installed" else healed
+    report.torn += [f"{point}: {torn}" for torn in state.torn(sandbox)]
+    report.changed += [f"{point}: {changed}" for changed in _broken_promises(state, sandbox, outcome, report.sweep)]
+    report.unclear += [] if _is_clear(outcome, report.sweep) else [f"{point}: {outcome}"]
+    healed = attempt(lambda: sandbox.ensure(state.pin))
+    trouble = state.lacking(sandbox) if healed.kind == "installed" else healed
     report.wedged += [f"{point}: {trouble}"] if trouble else []
-    report.left += [f"{point}: {left}" for left in scene.left(site)]
-    report.lost += [f"{point}: {lost}" for lost in scene.lost(site)]
+    report.left += [f"{point}: {left}" for left in state.left(sandbox)]
+    report.lost += [f"{point}: {lost}" for lost in state.lost(sandbox)]
 
 
-def _broken_promises(scene: Scene, site: Site, ending: Ending, sweep: str) -> list[str]:
+def _broken_promises(state: State, sandbox: Sandbox, outcome: Outcome, sweep: str) -> list[str]:
     """Hold the state against what the install said of itself; one that was killed said nothing."""
-    lacking = scene.lacking(site)
-    if ending.kind == "installed":
+    lacking = state.lacking(sandbox)
+    if outcome.kind == "installed":
         return [lacking] if lacking else []
-    if ending.kind == "interrupted" and lacking is None:
+    if outcome.kind == "interrupted" and lacking is None:
         return []
     takes_back = not sweep.endswith("-lasting") or sweep.startswith("ENOSPC")
-    if ending.kind == "killed" or not takes_back:
+    if outcome.kind == "killed" or not takes_back:
         return []
-    return scene.changed(site) + (scene.added(site) if ending.kind == "refused" else [])
+    return state.changed(sandbox) + (state.added(sandbox) if outcome.kind == "refused" else [])
 
 
-def _is_clear(ending: Ending, sweep: str) -> bool:
-    if ending.kind == "refused":
-        return all(text and "\n" not in text for text in (ending.facts["message"], ending.facts["hint"]))
-    return ending.kind in {"installed", ENDINGS.get(sweep)}
+def _is_clear(outcome: Outcome, sweep: str) -> bool:
+    if outcome.kind == "refused":
+        return all(text and "\n" not in text for text in (outcome.facts["message"], outcome.facts["hint"]))
+    return outcome.kind in {"installed", OUTCOMES.get(sweep)}
 
 
 if __name__ == "__main__":

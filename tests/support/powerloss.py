@@ -4,7 +4,7 @@ Names (create, mkdir, rename, remove) last in the order in which they were made:
 The bytes of a file are there only if it was flushed with fsync before that; else it is empty, or of its size and
 full of zeros. That is what ext4 and XFS promise; what was on the disk before the install is taken to be safe.
 
-Started as a program, once a scene, because it forks: it prints one `support.crash.Report` as JSON.
+Started as a program, once a state, because it forks: it prints one `support.crash.Report` as JSON.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from support import scenes
 from support.crash import Report, Watch, judge, no_fsync, reports, watched
-from support.scenes import Ending, forked
+from support.states import STATES, Builder, Outcome, Sandbox, attempt
 
 if TYPE_CHECKING:
-    from support.scenes import Scene, Site
+    from support.states import Sandbox, State
 
 LOSSES: dict[str, Callable[[bytes], bytes]] = {"empty": lambda _: b"", "zeros": lambda data: bytes(len(data))}
 """What may be in a file that was not flushed."""
@@ -55,7 +54,7 @@ NEW: dict[str, Callable[[], File | Folder]] = {"open": File, "os.mkdir": Folder}
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation of an install, by paths relative to the site."""
+    """One operation of an install, by paths relative to the sandbox."""
 
     kind: str
     path: str
@@ -66,7 +65,7 @@ class Step:
 
 
 class Disk:
-    """The tree of a site, changed by steps."""
+    """The tree of a sandbox, changed by steps."""
 
     def __init__(self, root: Path) -> None:
         """Read the state that is safe already."""
@@ -139,9 +138,9 @@ def materialise(folder: Folder, path: Path, loss: str) -> None:
 class Recorder:
     """Takes down the steps of an install, in the process that makes it."""
 
-    def __init__(self, site: Site) -> None:
-        """Record what happens below a site."""
-        self._root = site.root
+    def __init__(self, sandbox: Sandbox) -> None:
+        """Record what happens below a sandbox."""
+        self._root = sandbox.root
         self._steps: list[Step] = []
 
     def __call__(self, _: int, kind: str, arguments: tuple[Any, ...]) -> None:
@@ -181,66 +180,66 @@ class Recorder:
         return os.path.relpath(start / os.fsdecode(path), self._root)
 
 
-def run(folder: Path, *, scene_names: Iterable[str], every: int = 1, flush: bool = True) -> list[Report]:
+def run(folder: Path, *, states: Iterable[str], every: int = 1, flush: bool = True) -> list[Report]:
     """Run the model in a process of its own.
 
     Args:
         folder: Scratch space to be made.
-        scene_names: Keys of `support.scenes.SCENES`.
+        states: Keys of `support.states.STATES`.
         every: 1 for each state the disk may be left in, n for every n-th and those after a rename.
         flush: Whether the install's calls of fsync do anything.
 
     Returns:
-        A report a scene. Its points are the states looked at.
+        A report a state. Its points are the states looked at.
     """
     program = [sys.executable, "-m", "support.powerloss", str(folder), *([] if flush else ["--without-fsync"])]
-    return reports([*program, "--every", str(every), "--scenes", *scene_names])
+    return reports([*program, "--every", str(every), "--states", *states])
 
 
 def main() -> None:
     """Run the model and print the reports."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--scenes", nargs="+", choices=scenes.SCENES, required=True)
+    parser.add_argument("--states", nargs="+", choices=STATES, required=True)
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--without-fsync", action="store_true")
     options = parser.parse_args()
     os.fsync = no_fsync  # type: ignore[assignment]  # the model keeps account of them
-    theatre = scenes.Theatre(options.folder)
-    for name in options.scenes:
-        scene = theatre.scene(name)
-        steps = _record(scene, options.folder / "try", flush=not options.without_fsync)
+    builder = Builder(options.folder)
+    for name in options.states:
+        state = builder.state(name)
+        steps = _record(state, options.folder / "try", flush=not options.without_fsync)
         report = Report(name, "power loss", operations=len(steps))
-        for point, disk in _states(scene, steps, options.every):
+        for point, disk in _states(state, steps, options.every):
             for loss in LOSSES:
                 report.points += 1
                 materialise(disk.top, options.folder / "try", loss)
-                judge(scene, scenes.Site(options.folder / "try"), Ending("killed"), f"{point}, {loss}", report)
+                judge(state, Sandbox(options.folder / "try"), Outcome("killed"), f"{point}, {loss}", report)
                 shutil.rmtree(options.folder / "try")
         print(json.dumps(asdict(report)), flush=True)  # noqa: T201 - a program's result
 
 
-def _record(scene: Scene, root: Path, *, flush: bool) -> list[Step]:
+def _record(state: State, root: Path, *, flush: bool) -> list[Step]:
     """Install once, undisturbed, and take down the steps."""
-    site = scene.set_up(root)
+    sandbox = state.set_up(root)
     notes = root.with_suffix(".steps")
-    recorder = Recorder(site)
+    recorder = Recorder(sandbox)
 
     def install() -> None:
-        watched(site, scene, Watch(recorder))
+        watched(sandbox, state, Watch(recorder))
         notes.write_text(json.dumps([[step.kind, step.path, step.other, step.data.hex()] for step in recorder.steps]))
 
-    ending = forked(install)
+    outcome = attempt(install)
     shutil.rmtree(root)
-    if ending.kind != "installed":
-        raise RuntimeError(ending)
+    if outcome.kind != "installed":
+        raise RuntimeError(outcome)
     steps = [Step(kind, path, other, bytes.fromhex(data)) for kind, path, other, data in json.loads(notes.read_text())]
     return [step for step in steps if flush or step.kind != "fsync"]
 
 
-def _states(scene: Scene, steps: list[Step], every: int) -> Iterator[tuple[str, Disk]]:
+def _states(state: State, steps: list[Step], every: int) -> Iterator[tuple[str, Disk]]:
     """Yield what is on the disk when the power fails right after each change of names."""
-    disk = Disk(scene.template.root)
+    disk = Disk(state.template.root)
     for number, step in enumerate(steps):
         disk.apply(step)
         if step.kind not in {"write", "fsync"} and (number % every == 0 or step.kind == "os.rename"):

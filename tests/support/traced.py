@@ -1,8 +1,8 @@
 """The sweep at the level of system calls: strace kills an install at its k-th write, fsync, rename, …, or refuses that.
 
 Started as a program under strace, by `run`. strace counts the calls of each process and thread for itself and strikes
-at call number `STRIKE`; so a try makes as many empty calls first as are needed for its k-th own call to be that one.
-Only that one process comes near the number: every other step has a forked child of its own.
+at call number `STRIKE`; so an attempt first makes as many empty calls as are needed for its own k-th call to be that
+one. Only that one process comes near the number: every other step has a forked child of its own.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from support import scenes
 from support.crash import Report, judge, reports
-from support.scenes import forked
+from support.states import STATES, Builder, attempt
 
 if TYPE_CHECKING:
-    from support.scenes import Scene
+    from support.states import State
 
 T = TypeVar("T")
 
@@ -44,8 +43,16 @@ CALLS: dict[str, Callable[[], object]] = {
 """Calls that change the disk, each with a way to make it in vain."""
 
 
-def obstacle() -> str | None:
-    """Say why strace cannot be used here; None when it can."""
+def skip_without_strace() -> None:
+    """Skip the test, saying why, where strace cannot be used."""
+    import pytest
+
+    reason = _why_not()
+    if reason:
+        pytest.skip(reason)
+
+
+def _why_not() -> str | None:
     if platform.machine() != "x86_64":
         return "the names of the system calls are those of x86-64"
     if shutil.which("strace") is None:
@@ -54,28 +61,28 @@ def obstacle() -> str | None:
     return f"strace may not trace here: {tried.stderr.strip()}" if tried.returncode else None
 
 
-def run(folder: Path, *, scene_names: Iterable[str], blow: str, every: int = 1) -> list[Report]:
+def run(folder: Path, *, states: Iterable[str], fault: str, every: int = 1) -> list[Report]:
     """Run the sweep in a process of its own.
 
     Args:
         folder: Scratch space to be made.
-        scene_names: Keys of `support.scenes.SCENES`.
-        blow: "kill", or the name of the error each call fails with.
+        states: Keys of `support.states.STATES`.
+        fault: "kill", or the name of the error each call fails with.
         every: 1 for each call, n for every n-th.
 
     Returns:
-        A report a scene.
+        A report a state.
     """
-    program = [sys.executable, "-m", "support.traced", str(folder), blow, "--every", str(every)]
-    return reports(_strace(blow, [*program, "--scenes", *scene_names]))
+    program = [sys.executable, "-m", "support.traced", str(folder), fault, "--every", str(every)]
+    return reports(_strace(fault, [*program, "--states", *states]))
 
 
-def _strace(blow: str, command: list[str]) -> list[str]:
+def _strace(fault: str, command: list[str]) -> list[str]:
     calls = ",".join(CALLS)
     # strace 6.1 sends no signal when it has the kernel filter the calls, which is faster.
     what = ["-e", f"inject={calls}:signal=KILL:when={STRIKE}"]
-    if blow != "kill":
-        what = ["--seccomp-bpf", "-e", f"inject={calls}:error={blow}:when={STRIKE}"]
+    if fault != "kill":
+        what = ["--seccomp-bpf", "-e", f"inject={calls}:error={fault}:when={STRIKE}"]
     return ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", *what, *command]
 
 
@@ -83,14 +90,14 @@ def main() -> None:
     """Run the sweep and print the reports."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("blow")
-    parser.add_argument("--scenes", nargs="+", choices=scenes.SCENES, required=True)
+    parser.add_argument("fault")
+    parser.add_argument("--states", nargs="+", choices=STATES, required=True)
     parser.add_argument("--every", type=int, default=1)
     options = parser.parse_args()
-    theatre = scenes.Theatre(options.folder)
-    for name in options.scenes:
-        report = Report(name, options.blow)
-        sweep = _Sweep(theatre.scene(name), options.folder / "try", options.every, report)
+    builder = Builder(options.folder)
+    for name in options.states:
+        report = Report(name, options.fault)
+        sweep = _Sweep(builder.state(name), options.folder / "try", options.every, report)
         for call in CALLS:
             sweep.run(call)
         print(json.dumps(asdict(report)), flush=True)  # noqa: T201 - a program's result
@@ -98,9 +105,9 @@ def main() -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Sweep:
-    """Sweeps one scene."""
+    """Sweeps one state."""
 
-    scene: Scene
+    state: State
     root: Path
     every: int
     report: Report
@@ -108,37 +115,37 @@ class _Sweep:
     def run(self, call: str) -> None:
         """Hit the first, second, … call of one kind, until an install makes no more."""
         number = 1
-        while self._try(_Charge(call, self.report.sweep, number)):
+        while self._try(_Injection(call, self.report.sweep, number)):
             number += self.every
 
-    def _try(self, charge: _Charge) -> bool:
+    def _try(self, injection: _Injection) -> bool:
         """Hit one call and judge; tell whether there was such a call."""
-        told = forked(lambda: json.dumps(asdict(self._judged(charge))))
-        if told.kind != "installed":
-            raise RuntimeError(told)
-        one = Report(**json.loads(told.facts["result"]))
+        outcome = attempt(lambda: json.dumps(asdict(self._judged(injection))))
+        if outcome.kind != "installed":
+            raise RuntimeError(outcome)
+        one = Report(**json.loads(outcome.facts["result"]))
         for kind, lines in one.failures.items():
             getattr(self.report, kind).extend(lines)
         self.report.points += one.points
         return bool(one.points)
 
-    def _judged(self, charge: _Charge) -> Report:
-        report = Report(self.scene.name, self.report.sweep)
-        site = self.scene.set_up(self.root)
-        ending = forked(lambda: charge.carried_by(lambda: site.ensure(self.scene.pin)))
-        report.points = int(charge.went_off)
-        if charge.went_off or ending.kind != "installed":
-            judge(self.scene, site, ending, str(charge), report)
+    def _judged(self, injection: _Injection) -> Report:
+        report = Report(self.state.name, self.report.sweep)
+        sandbox = self.state.set_up(self.root)
+        outcome = attempt(lambda: injection.around(lambda: sandbox.ensure(self.state.pin)))
+        report.points = int(injection.struck)
+        if injection.struck or outcome.kind != "installed":
+            judge(self.state, sandbox, outcome, str(injection), report)
         shutil.rmtree(self.root)
         return report
 
 
-class _Charge:
-    """Strikes one call of a process to be forked."""
+class _Injection:
+    """A fault at one call of a process to be forked."""
 
-    def __init__(self, call: str, blow: str, number: int) -> None:
+    def __init__(self, call: str, fault: str, number: int) -> None:
         self._call = call
-        self._blow = blow
+        self._fault = fault
         self._number = number
         self._unused = mmap.mmap(-1, 1)  # shared with the forked child
         self._unused[0] = 0
@@ -147,12 +154,12 @@ class _Charge:
         return f"{self._call} {self._number}"
 
     @property
-    def went_off(self) -> bool:
+    def struck(self) -> bool:
         """Whether the process made that call."""
         return not self._unused[0]
 
-    def carried_by(self, work: Callable[[], T]) -> T:
-        """Run something with the charge laid."""
+    def around(self, work: Callable[[], T]) -> T:
+        """Run something of which one call is struck."""
         for _ in range(STRIKE - self._number):
             CALLS[self._call]()
         try:
@@ -161,11 +168,11 @@ class _Charge:
             self._unused[0] = self._is_unused()
 
     def _is_unused(self) -> bool:
-        """Look for the charge by calls in vain; a deadly one was not met by whoever gets here."""
-        if self._blow == "kill":
+        """Tell whether the strike is still to come, by calls in vain; who gets here was not killed."""
+        if self._fault == "kill":
             return True
         vain = (CALLS[self._call]() and ctypes.get_errno() for _ in range(self._number))
-        return getattr(errno, self._blow) in vain
+        return getattr(errno, self._fault) in vain
 
 
 if __name__ == "__main__":

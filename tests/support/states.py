@@ -1,6 +1,6 @@
-"""Scenes an install starts from, one try in a forked child, and the judgement of what it left behind.
+"""The states an install starts from, one attempt in a forked child, and the judgement of what it left behind.
 
-Nothing here imports spaCy: a scene's wheels hold a few small files, and one try costs some milliseconds.
+Nothing here imports spaCy: the wheels hold a few small files, and one attempt takes some milliseconds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# The modules a cold call imports on its way are imported here: each forked try would pay for them again.
+# What a cold call imports on its way is imported here: else each forked attempt would import it again.
 from modelboot import ModelbootError, ModelPin, ensure_model
 from modelboot._install import unpack as _install  # noqa: F401
 from modelboot._sources import fetch as _sources  # noqa: F401
@@ -22,13 +22,14 @@ from support import children, folders
 from support.wheels import DIST_INFO, NAME, OLDER, VERSION, small_wheel
 
 if TYPE_CHECKING:
-    Builder = Callable[["Theatre", "Site"], None]
     from support.folders import Entry
+
+    Step = Callable[["Builder", "Sandbox"], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """The folders of one try."""
+class Sandbox:
+    """The folders of one attempt."""
 
     root: Path
 
@@ -38,7 +39,7 @@ class Site:
         return self.root / "target"
 
     def ensure(self, pin: ModelPin) -> Path:
-        """Run the code under test, with this site's folders as its settings."""
+        """Run the code under test, with this sandbox's folders as its settings."""
         os.environ["MODELBOOT_TARGET"] = str(self.target)
         os.environ["MODELBOOT_HOME"] = str(self.root / "home")
         os.environ["MODELBOOT_INDEX"] = "0"
@@ -48,25 +49,25 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """How a forked child ended."""
+class Outcome:
+    """How an attempt ended."""
 
     kind: str
     """installed, refused (a ModelbootError), raised (anything else), interrupted, killed, or wedged: it hung."""
     facts: dict[str, str] = field(default_factory=dict)
 
 
-def forked(work: Callable[[], object]) -> Ending:
-    """Run something in a forked child and tell how that ended.
+def attempt(work: Callable[[], object]) -> Outcome:
+    """Run something in a forked child and return how that ended.
 
     Args:
-        work: What to run; what it returns is told as text.
+        work: What to run; its result becomes text.
     """
-    (told,) = children.forked([lambda: _told(work)])
-    return Ending(**told) if isinstance(told, dict) else Ending("killed" if told == children.DIED else told)
+    (answer,) = children.forked([lambda: _described(work)])
+    return Outcome(**answer) if isinstance(answer, dict) else Outcome("killed" if answer == children.DIED else answer)
 
 
-def _told(work: Callable[[], object]) -> dict[str, object]:
+def _described(work: Callable[[], object]) -> dict[str, object]:
     try:
         return {"kind": "installed", "facts": {"result": str(work())}}
     except ModelbootError as error:
@@ -78,66 +79,69 @@ def _told(work: Callable[[], object]) -> dict[str, object]:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class State:
     """A state an install starts from, kept as a template to copy, and what must become of it."""
 
     name: str
-    template: Site
+    template: Sandbox
     pin: ModelPin
     others: dict[str, Entry]
     """What does not belong to modelboot, as a snapshot."""
     before: dict[str, Entry]
     """Everything, as a snapshot."""
 
-    def set_up(self, root: Path) -> Site:
+    def set_up(self, root: Path) -> Sandbox:
         """Copy the template."""
         shutil.copytree(self.template.root, root, symlinks=True)
-        return Site(root)
+        return Sandbox(root)
 
-    def torn(self, site: Site) -> list[str]:
-        """List what a reader would take for installed and find incomplete; a damage as it was before does not count."""
-        seen = folders.sightings(site.root, NAME)
+    def torn(self, sandbox: Sandbox) -> list[str]:
+        """List what a reader would take for installed and find incomplete; earlier damage does not count."""
+        seen = folders.sightings(sandbox.root, NAME)
         damaged = folders.sightings(self.template.root, NAME)
         torn = {path: state for path, state in seen.items() if state != "complete"}
         return [
-            f"{path}: {state}" for path, state in torn.items() if damaged.get(path) != state or self._moved(path, site)
+            f"{path}: {state}"
+            for path, state in torn.items()
+            if damaged.get(path) != state or self._moved(path, sandbox)
         ]
 
-    def _moved(self, dist_info: str, site: Site) -> bool:
+    def _moved(self, dist_info: str, sandbox: Sandbox) -> bool:
         """Tell whether a dist-info or the package beside it is not what it was before."""
         folders = (dist_info, str(Path(dist_info).with_name(NAME)))
         return any(
-            path in folders or path.startswith(tuple(f"{folder}/" for folder in folders)) for path in self.changed(site)
+            path in folders or path.startswith(tuple(f"{folder}/" for folder in folders))
+            for path in self.changed(sandbox)
         )
 
-    def changed(self, site: Site) -> list[str]:
+    def changed(self, sandbox: Sandbox) -> list[str]:
         """List what is not as it was before, in the folders everybody sees."""
-        return _differences(self.before, _seen(site.root))
+        return _differences(self.before, _seen(sandbox.root))
 
-    def lost(self, site: Site) -> list[str]:
+    def lost(self, sandbox: Sandbox) -> list[str]:
         """List the files of others that are gone or altered."""
-        now = _seen(site.root)
+        now = _seen(sandbox.root)
         return _differences(self.others, {path: state for path, state in now.items() if path in self.others})
 
-    def lacking(self, site: Site) -> str | None:
+    def lacking(self, sandbox: Sandbox) -> str | None:
         """Say what keeps the pinned model from being installed, complete and alone; None when nothing does."""
-        seen = {path: state for path, state in folders.sightings(site.root, NAME).items() if path not in self.others}
+        seen = {path: state for path, state in folders.sightings(sandbox.root, NAME).items() if path not in self.others}
         if [(Path(path).name, state) for path, state in seen.items()] != [(DIST_INFO, "complete")]:
             return f"seen: {seen}"
-        origin = json.loads((site.root / next(iter(seen)) / "direct_url.json").read_text("utf-8"))
+        origin = json.loads((sandbox.root / next(iter(seen)) / "direct_url.json").read_text("utf-8"))
         return None if origin["archive_info"]["hashes"]["sha256"] == self.pin.sha256 else f"from {origin}"
 
-    def left(self, site: Site) -> list[str]:
-        """List what neither others nor RECORD account for; lock files may stay."""
+    def left(self, sandbox: Sandbox) -> list[str]:
+        """List what belongs neither to others nor to RECORD; lock files may stay."""
         accounted = set(self.others)
-        for path in folders.sightings(site.root, NAME):
-            accounted |= {str(Path(path).parent / file) for file in folders.recorded(site.root / path)}
+        for path in folders.sightings(sandbox.root, NAME):
+            accounted |= {str(Path(path).parent / file) for file in folders.recorded(sandbox.root / path)}
         accounted |= {str(parent) for path in accounted for parent in Path(path).parents}
-        return [path for path in sorted(folders.everything(site.root) - accounted) if not _may_stay(Path(path))]
+        return [path for path in sorted(folders.everything(sandbox.root) - accounted) if not _may_stay(Path(path))]
 
-    def added(self, site: Site) -> list[str]:
+    def added(self, sandbox: Sandbox) -> list[str]:
         """List what was not there before, in modelboot's own work folders too; lock files may stay."""
-        added = folders.everything(site.root) - folders.everything(self.template.root)
+        added = folders.everything(sandbox.root) - folders.everything(self.template.root)
         return [path for path in sorted(added) if not _may_stay(Path(path))]
 
 
@@ -154,8 +158,8 @@ def _may_stay(path: Path) -> bool:
     return path.name == folders.WORK or (path.parent.name == folders.WORK and path.suffix == ".lock")
 
 
-class Theatre:
-    """Builds scenes in a folder of its own."""
+class Builder:
+    """Builds states in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         """Build the wheels of both versions."""
@@ -163,79 +167,79 @@ class Theatre:
         self.old = small_wheel(folder / "wheels", OLDER).pin
         self.new = small_wheel(folder / "wheels").pin
 
-    def scene(self, name: str) -> Scene:
-        """Build one scene.
+    def state(self, name: str) -> State:
+        """Build one state.
 
         Args:
-            name: A key of `SCENES`.
+            name: A key of `STATES`.
         """
-        site = Site(self._folder / "templates" / name)
-        site.root.mkdir(parents=True)
-        others, own = SCENES[name]
-        others(self, site)
-        snapshot = _seen(site.root)
-        own(self, site)
-        return Scene(name, site, self.new, snapshot, _seen(site.root))
+        sandbox = Sandbox(self._folder / "templates" / name)
+        sandbox.root.mkdir(parents=True)
+        others, own = STATES[name]
+        others(self, sandbox)
+        snapshot = _seen(sandbox.root)
+        own(self, sandbox)
+        return State(name, sandbox, self.new, snapshot, _seen(sandbox.root))
 
-    def install(self, site: Site, pin: ModelPin) -> Path:
+    def install(self, sandbox: Sandbox, pin: ModelPin) -> Path:
         """Install by the code under test, undisturbed, and return the folder it went to."""
-        ending = forked(lambda: site.ensure(pin))
-        if ending.kind != "installed":
-            raise RuntimeError(ending)
-        return Path(ending.facts["result"]).parent.parent
+        outcome = attempt(lambda: sandbox.ensure(pin))
+        if outcome.kind != "installed":
+            raise RuntimeError(outcome)
+        return Path(outcome.facts["result"]).parent.parent
 
-    def unzip(self, site: Site, pin: ModelPin, installer: str) -> None:
+    def unzip(self, sandbox: Sandbox, pin: ModelPin, installer: str) -> None:
         """Install as another program would."""
         wheel = self._folder / "wheels" / pin.filename
-        shutil.unpack_archive(wheel, site.target, "zip")
-        dist_info = site.target / f"{pin.name}-{pin.version}.dist-info"
+        shutil.unpack_archive(wheel, sandbox.target, "zip")
+        dist_info = sandbox.target / f"{pin.name}-{pin.version}.dist-info"
         (dist_info / "INSTALLER").write_text(installer, "utf-8")
         with (dist_info / "RECORD").open("a", encoding="utf-8") as record:
             record.write(f"{dist_info.name}/INSTALLER,,\n")
 
 
-def _nothing(_: Theatre, __: Site) -> None:
+def _nothing(_: Builder, __: Sandbox) -> None:
     """Leave it as it is."""
 
 
-def _neighbour(_: Theatre, site: Site) -> None:
+def _neighbour(_: Builder, sandbox: Sandbox) -> None:
     """Put somebody else's package there, of a name that begins like the model's."""
     for folder in (f"{NAME}_more", f"{NAME}_more-1.0.dist-info"):
-        (site.target / folder).mkdir(parents=True)
-        (site.target / folder / "RECORD").write_text("", "utf-8")
+        (sandbox.target / folder).mkdir(parents=True)
+        (sandbox.target / folder / "RECORD").write_text("", "utf-8")
 
 
-def _pips_other_version(theatre: Theatre, site: Site) -> None:
-    theatre.unzip(site, theatre.old, "pip\n")
+def _pips_other_version(builder: Builder, sandbox: Sandbox) -> None:
+    builder.unzip(sandbox, builder.old, "pip\n")
 
 
-def _own_older_version(theatre: Theatre, site: Site) -> None:
-    theatre.install(site, theatre.old)
+def _own_older_version(builder: Builder, sandbox: Sandbox) -> None:
+    builder.install(sandbox, builder.old)
 
 
-def _cut_short(theatre: Theatre, site: Site) -> None:
-    folder = theatre.install(site, theatre.new)
+def _cut_short(builder: Builder, sandbox: Sandbox) -> None:
+    folder = builder.install(sandbox, builder.new)
     os.truncate(folder / NAME / f"{NAME}-{VERSION}" / "tagger" / "model", 100)
 
 
-def _without_dist_info(theatre: Theatre, site: Site) -> None:
-    shutil.rmtree(theatre.install(site, theatre.new) / DIST_INFO)
+def _without_dist_info(builder: Builder, sandbox: Sandbox) -> None:
+    shutil.rmtree(builder.install(sandbox, builder.new) / DIST_INFO)
 
 
-def _without_package(theatre: Theatre, site: Site) -> None:
-    shutil.rmtree(theatre.install(site, theatre.new) / NAME)
+def _without_package(builder: Builder, sandbox: Sandbox) -> None:
+    shutil.rmtree(builder.install(sandbox, builder.new) / NAME)
 
 
-def _two_dist_infos(theatre: Theatre, site: Site) -> None:
-    folder = theatre.install(site, theatre.old)
+def _two_dist_infos(builder: Builder, sandbox: Sandbox) -> None:
+    folder = builder.install(sandbox, builder.old)
     older = folder / f"{NAME}-{OLDER}.dist-info"
-    kept = shutil.copytree(older, site.root.with_suffix(".kept"))
-    theatre.install(site, theatre.new)
+    kept = shutil.copytree(older, sandbox.root.with_suffix(".kept"))
+    builder.install(sandbox, builder.new)
     kept.rename(older)
     os.truncate(folder / NAME / "__init__.py", 0)
 
 
-SCENES: dict[str, tuple[Builder, Builder]] = {
+STATES: dict[str, tuple[Step, Step]] = {
     "fresh": (_nothing, _nothing),
     "replace": (_neighbour, _own_older_version),
     "repair": (_neighbour, _cut_short),
