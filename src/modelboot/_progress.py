@@ -15,6 +15,9 @@ _log = logging.getLogger(__name__)
 class Progress(Protocol):
     """Follows one download after another."""
 
+    def ask(self, label: str, source: str) -> None:
+        """Show which source is asked for what, before the wait for its answer."""
+
     def start(self, label: str, total_bytes: int | None, present_bytes: int) -> None:
         """Show what is downloaded, its size where that is known, and how much of it is already here."""
 
@@ -43,8 +46,33 @@ def _is_terminal() -> bool:
     return _has_stderr() and sys.stderr.isatty()
 
 
+class _Silent:
+    """Shows nothing: what is copied here has been shown while it came."""
+
+    def ask(self, label: str, source: str) -> None:
+        pass
+
+    def start(self, label: str, total_bytes: int | None, present_bytes: int) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+    def advance(self, downloaded_bytes: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+SILENT = _Silent()
+
+
 class _LogLine:
-    """One INFO line at the start: it says why a first call takes its time."""
+    """An INFO line for each source and one for the download: they say why a first call takes its time."""
+
+    def ask(self, label: str, source: str) -> None:
+        _log.info("%s: asking %s", label, source)
 
     def start(self, label: str, total_bytes: int | None, present_bytes: int) -> None:
         size = "unknown size" if total_bytes is None else f"{total_bytes / 1e6:.1f} MB"
@@ -66,6 +94,14 @@ class _Bar:
 
     def __init__(self) -> None:
         self._bar: tqdm[NoReturn] | None = None
+
+    def ask(self, label: str, source: str) -> None:
+        from tqdm import tqdm
+
+        self.close()
+        self._bar = tqdm(
+            desc=f"{label}: asking {source}", bar_format="{desc}", file=sys.stderr, leave=False, dynamic_ncols=True
+        )
 
     def start(self, label: str, total_bytes: int | None, present_bytes: int) -> None:
         from tqdm import tqdm

@@ -94,6 +94,8 @@ class Attempt:
     """Digest of what was received instead of the pinned wheel; None when nothing was hashed."""
     got_bytes: int | None = None
     """Length of what was received, in bytes; None when nothing was hashed."""
+    hint: str | None = None
+    """What would help, as the beginning of a sentence; None where the source itself knows nothing."""
 
     def __post_init__(self) -> None:
         """Keep what may be shown of a server's or a program's words."""
@@ -271,9 +273,10 @@ class DownloadError(ModelbootError):
 
     @property
     def hint(self) -> str:
-        """What to do about the clearest of the failures."""
+        """What the sources know to help, then what to do about the clearest of the failures."""
         kinds = {attempt.kind for attempt in self.attempts}
-        return next((hint for kind, hint in _DOWNLOAD_HINTS.items() if kind in kinds), _DOWNLOAD_HINTS["other"])
+        general = next((hint for kind, hint in _DOWNLOAD_HINTS.items() if kind in kinds), _DOWNLOAD_HINTS["other"])
+        return ", or ".join(dict.fromkeys([*(attempt.hint for attempt in self.attempts if attempt.hint), general]))
 
 
 _DOWNLOAD_HINTS: dict[Kind, str] = {

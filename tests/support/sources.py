@@ -67,14 +67,15 @@ def publish_to_index(server: ModelServer, wheel: Path) -> None:
 
 
 def point_pip_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set pip up with one index and nothing else: no configuration file, no cache, no other place to look.
+    """Set pip up with one index and nothing else: no file of its own or of uv's, no cache, no other place to look.
 
     Args:
         url: Base URL of the server that plays the index.
         monkeypatch: Undoes it.
     """
-    for variable in [name for name in os.environ if name.startswith("PIP_")]:
+    for variable in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
         monkeypatch.delenv(variable)
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
     monkeypatch.setenv("PIP_INDEX_URL", f"{url}/simple/")

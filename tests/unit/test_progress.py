@@ -154,3 +154,20 @@ def test_line_where_there_is_no_stderr(
     shown.note("trying again in 1.0 s")
     shown.close()
     assert type(shown).__name__ == "_LogLine"
+
+
+def test_source_is_told_before_the_wait(
+    monkeypatch: pytest.MonkeyPatch, auto: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who is asked for what stands on the terminal, or in the log, while nothing has come yet, and then goes."""
+    caplog.set_level(logging.INFO, "modelboot")
+    make_progress(wanted=False).ask("en_x 1.0.0", "index (pip download)")
+    assert caplog.messages == ["en_x 1.0.0: asking index (pip download)"]
+    terminal = on_terminal(monkeypatch)
+    progress = make_progress(auto.progress)
+    progress.ask("en_x 1.0.0", "index (pip download)")
+    assert terminal.getvalue().endswith("en_x 1.0.0: asking index (pip download)")
+    progress.start("en_x 1.0.0", 1000, 0)
+    assert "en_x 1.0.0:   0%" in terminal.getvalue()
+    progress.close()
+    assert not terminal.getvalue().split("\r")[-2].strip()

@@ -17,7 +17,7 @@ from modelboot._sources.pip import PackageIndex
 from modelboot._sources.release import Release
 from modelboot._sources.source import Source, failure, warn_of_other_bytes
 from modelboot._sources.wheelhouse import Wheelhouse
-from modelboot.errors import Attempt, DownloadError, OfflineError
+from modelboot.errors import Attempt, DownloadError, OfflineError, printable
 
 OFFLINE = "MODELBOOT_OFFLINE=1"
 
@@ -75,20 +75,28 @@ def fetch_wheel(
         progress=progress,
     )
     attempts: list[Attempt] = []
-    for source in sources:
-        if source.disabled(pin):
-            continue
+    asked = [source for source in sources if not source.disabled(pin)]
+    for source in asked:
+        progress.ask(str(pin), printable(f"{source.name} ({source.location(pin)})"))
         try:
             downloaded_bytes = source.fetch(pin, wanted)
         except DownloadError as error:
             warn_of_other_bytes(pin, error.attempts)
             attempts += error.attempts
+            if source is not asked[-1]:  # what the last one says is the error's to tell
+                _log_failures(pin, error.attempts)
             continue
-        for attempt in attempts:
-            _log.info("%s: %s", pin, attempt)
+        finally:
+            progress.close()
         served = cast("Literal['wheelhouse', 'release', 'index']", source.name.replace("mirror", "release"))
         return FetchedWheel(path=wanted.path, source=served, downloaded_bytes=downloaded_bytes)
     raise _not_found(pin, sources, tuple(attempts))
+
+
+def _log_failures(pin: ModelPin, attempts: Sequence[Attempt]) -> None:
+    """Say why the next source is asked, before the wait for it."""
+    for attempt in attempts:
+        _log.info("%s: %s", pin, attempt)
 
 
 def _not_found(pin: ModelPin, sources: Sequence[Source], attempts: tuple[Attempt, ...]) -> DownloadError | OfflineError:

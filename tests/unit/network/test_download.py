@@ -37,6 +37,9 @@ class Recorded:
 
     told: list[object] = field(default_factory=list)
 
+    def ask(self, label: str, source: str) -> None:
+        """Show who is asked."""
+
     def start(self, label: str, total_bytes: int | None, present_bytes: int) -> None:
         """Keep label and sizes."""
         self.told.append((label, total_bytes, present_bytes))

