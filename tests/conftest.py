@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,11 +41,19 @@ def _isolated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, t
             monkeypatch.delenv(variable, raising=False)
             monkeypatch.delenv(variable.lower(), raising=False)
         _block_all_but_loopback(monkeypatch)
+    monkeypatch.setattr(sys, "path", sys.path[:])  # where a model was installed is appended
     logger = logging.getLogger("modelboot")
     before = logger.handlers[:], logger.level
     yield
     logger.handlers, logger.level = before
     modelboot.get_nlp.cache_clear()
+    for name in [name for name, module in [*sys.modules.items()] if _lies_in(tmp_path, module)]:
+        del sys.modules[name]
+
+
+def _lies_in(folder: Path, module: object) -> bool:
+    """Tell whether a module was imported from below a folder, such as a package that a test installed."""
+    return str(getattr(module, "__file__", None) or "").startswith(f"{folder}{os.sep}")
 
 
 def _block_all_but_loopback(monkeypatch: pytest.MonkeyPatch) -> None:

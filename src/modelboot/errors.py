@@ -129,7 +129,10 @@ class ModelbootError(Exception):
     Attributes:
         message: What failed, on what, expected and got, on one line.
         hint: What to do next, on one line.
+        remembered_s: Seconds for which this failure is still repeated without another try; None for a first one.
     """
+
+    remembered_s: float | None = None
 
     def __init_subclass__(cls) -> None:
         """Make every message and hint one printable line, whatever the facts hold that it is made of."""
@@ -148,7 +151,16 @@ class ModelbootError(Exception):
         return "run the command again with --debug and report what it prints"
 
     def __str__(self) -> str:
-        return f"{self.message}\nhint: {self.hint}"
+        return f"{self.message}{self._remark()}\nhint: {self.hint}"
+
+    def _remark(self) -> str:
+        """Say of a repeated failure how long that lasts and what lifts it."""
+        if self.remembered_s is None:
+            return ""
+        return (
+            f" (remembered, and not tried again for another {self.remembered_s:.0f} s unless the model is installed "
+            "meanwhile, the settings change, or get_nlp.cache_clear() is called)"
+        )
 
     def __reduce__(self) -> tuple[object, ...]:
         return _revive, (type(self), {field.name: getattr(self, field.name) for field in fields(self)})
@@ -387,15 +399,16 @@ class LoadError(ModelbootError):
 
     model: str
     """Name and version of the pipeline."""
-    path: str
-    """Folder of the pipeline's data."""
     reason: str
     """What spaCy said, as the end of a sentence."""
+    path: str = ""
+    """Folder of the pipeline's data; empty when it was not even tried."""
 
     @property
     def message(self) -> str:
         """Name model, path and what spaCy said."""
-        return f"could not load {self.model} from {self.path}: {self.reason}"
+        place = f" from {self.path}" if self.path else ""
+        return f"could not load {self.model}{place}: {self.reason}"
 
     @property
     def hint(self) -> str:

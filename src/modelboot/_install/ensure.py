@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from modelboot._catalog import DEFAULT_MODEL, check_requirements, resolve
 from modelboot._install import lock, stage
+from modelboot._install.importable import append_to_sys_path
 from modelboot._install.installed import Installed, inspect
 from modelboot._install.publish import publish
 from modelboot._install.target import (
@@ -110,7 +111,9 @@ def ensure_model(
         settings = replace(settings, wheelhouse=directories(wheelhouse))
     if offline is not None:
         settings = replace(settings, offline=offline)
-    return ensure(resolve(model), settings)[0]
+    report, installed = ensure(resolve(model), settings)
+    append_to_sys_path(installed.folder)
+    return report
 
 
 def ensure(
@@ -192,16 +195,16 @@ def _install_into(
         timings.mark("unpack")
         installed = publish(staging, staging / "unpacked", target, pin)
         timings.mark("publish")
-    _invalidate_imports(pin, target)
+    _invalidate_imports(installed)
     _log.debug("installed %s from %s into %s", pin, fetched.source, target.folder)
     return timings.report(pin, installed, fetched.source, fetched.downloaded_bytes), installed
 
 
-def _invalidate_imports(pin: ModelPin, target: Target) -> None:
-    """Make Python import what is there now: not what it listed before, and not an older module of that name."""
+def _invalidate_imports(installed: Installed) -> None:
+    """Make Python see what is there now: not what it listed before, and no older module from the same place."""
     importlib.invalidate_caches()
-    module = sys.modules.get(pin.name)
-    package = str(target.folder / pin.name)
-    if module is not None and package in {*getattr(module, "__path__", ())}:
-        for name in [name for name in sys.modules if name == pin.name or name.startswith(f"{pin.name}.")]:
+    package = str(installed.package)
+    stale = [name for name, module in [*sys.modules.items()] if package in {*getattr(module, "__path__", ())}]
+    for top in stale:
+        for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
             del sys.modules[name]

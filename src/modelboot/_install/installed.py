@@ -102,8 +102,9 @@ class Installed:
         Raises:
             OSError: A file could not be read, which says nothing about its bytes.
         """
-        issues = []
-        for path, recorded, _ in self._record():
+        record = self._record()
+        issues = [] if record else [f"{self.dist_info.name}/RECORD is missing or empty"]
+        for path, recorded, _ in record:
             if not recorded.startswith("sha256="):
                 continue
             try:

@@ -5,26 +5,22 @@ from __future__ import annotations
 import functools
 import os
 import threading
-import time
 from collections.abc import Iterable
-from copy import copy
-from dataclasses import astuple, dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from modelboot._catalog import resolve
+from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
-from modelboot._settings import Settings, read_settings
-from modelboot._spacy.load import LoadOptions, load
-from modelboot.errors import DownloadError, InstallError, LoadError, ModelbootError, SettingsError
+from modelboot._settings import read_settings
+from modelboot._spacy.load import Options, failures, load, turns
+from modelboot.errors import SettingsError
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
-
-FAILURE_TTL_S = 60.0
-"""Seconds for which a failure is remembered: further calls for the same model fail at once."""
 
 
 class CacheInfo(NamedTuple):
@@ -58,28 +54,10 @@ class CacheKey:
     enable: frozenset[str]
     exclude: frozenset[str]
 
-    def options(self) -> LoadOptions:
+    def options(self) -> Options:
         """Return the arguments for spaCy; it has defaults for those that were not given."""
         chosen = {"disable": self.disable, "enable": self.enable, "exclude": self.exclude}
-        return cast("LoadOptions", {option: sorted(names) for option, names in chosen.items() if names})
-
-
-class FailureKey(NamedTuple):
-    """The calls that a failure stands for."""
-
-    pin: tuple[object, ...]
-    """All of the pin: pins that are equal may differ in their URL, and one with another URL may fare better."""
-    key: CacheKey | None
-    """The choice of components, when that may be the reason; None when the failure stands for every choice."""
-    settings: Settings
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """A failure that is raised again for a while, without another try."""
-
-    error: ModelbootError
-    until_s: float
+        return {option: sorted(names) for option, names in chosen.items() if names}
 
 
 @dataclass(slots=True)
@@ -87,24 +65,13 @@ class State:
     """Everything `get_nlp` remembers in this process."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    load_locks: dict[CacheKey, threading.RLock] = field(default_factory=dict)
     models: dict[CacheKey, Language] = field(default_factory=dict)
-    failures: dict[FailureKey, _Failure] = field(default_factory=dict)
     hits: int = 0
     misses: int = 0
 
-    def load_lock(self, key: CacheKey) -> threading.RLock:
-        """Return the lock of one model: its holder loads the model while other threads wait.
-
-        The holder may ask again, as a pipeline's own code may do while it is imported, and does not wait for itself.
-        """
-        with self.lock:
-            return self.load_locks.setdefault(key, threading.RLock())
-
     def reset_after_fork(self) -> None:
-        """Replace locks that another thread held when the process forked: that thread does not exist in the child."""
+        """Replace a lock that another thread held when the process forked: that thread does not exist in the child."""
         self.lock = threading.Lock()
-        self.load_locks = {}
 
 
 _state = State()
@@ -123,7 +90,7 @@ def cache_clear() -> None:
     with _state.lock:
         _recall.cache_clear()
         _state.models.clear()
-        _state.failures.clear()
+        failures.clear()
         _state.hits = _state.misses = 0
 
 
@@ -150,7 +117,8 @@ def _find(
     """Return the model of a call, however it is spelled; the first thread that asks loads it."""
     chosen = [_names(option, names) for option, names in zip(_OPTIONS, (disable, enable, exclude), strict=True)]
     key = CacheKey(resolve(model), *chosen)
-    with _state.load_lock(key):
+    settings = read_settings()
+    with turns.turn(key, str(key.pin), Deadline.after(settings.deadline_s)):
         nlp = _state.models.get(key)
         if nlp is not None:
             with _state.lock:
@@ -158,7 +126,7 @@ def _find(
             return nlp
         with _state.lock:
             _state.misses += 1
-        return _state.models.setdefault(key, _load_or_repeat_failure(key))
+        return _state.models.setdefault(key, load(key.pin, settings, key.options(), key))
 
 
 _OPTIONS = ("disable", "enable", "exclude")
@@ -175,19 +143,3 @@ def _names(option: str, names: str | Iterable[str]) -> frozenset[str]:
         accepted = "a component's name or several"
         raise SettingsError(variable=option, value=repr(names), accepted=accepted) from error
     return chosen
-
-
-def _load_or_repeat_failure(key: CacheKey) -> Language:
-    """Load a model, unless the same call failed a moment ago: 200 tests on a dead network wait once, not 200 times."""
-    settings = read_settings()
-    installing, loading = FailureKey(astuple(key.pin), None, settings), FailureKey(astuple(key.pin), key, settings)
-    for call in (installing, loading):
-        failure = _state.failures.get(call)
-        if failure is not None and time.monotonic() < failure.until_s:
-            raise copy(failure.error) from failure.error
-    try:
-        return load(key.pin, settings, key.options())
-    except (DownloadError, InstallError, LoadError) as error:  # the others cost nothing to repeat
-        call = loading if isinstance(error, LoadError) else installing
-        _state.failures[call] = _Failure(error, time.monotonic() + FAILURE_TTL_S)
-        raise

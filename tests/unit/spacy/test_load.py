@@ -6,7 +6,9 @@ import errno
 import importlib
 import os
 import re
+import shutil
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -81,11 +83,12 @@ def _as_empty_folder(folder: Path) -> None:
 def test_load_decoy_in_working_folder(
     tiny_pin: ModelPin, target: Path, working_folder: Path, decoy: Callable[[Path], None]
 ) -> None:
-    """What lies in the working folder under the pipeline's name is neither loaded nor imported."""
+    """What lies in the working folder under the pipeline's name is neither loaded nor imported, and keeps its name."""
     decoy(working_folder)
     nlp = get_nlp(tiny_pin)
     assert (nlp.path, nlp.meta["version"]) == (target / DATA, "1.0.0")
-    assert sys.modules[NAME].__file__ == str(target / NAME / "__init__.py")
+    assert _imported_from(target) == [str(target / NAME / "__init__.py")]
+    assert _imported_from(working_folder) == []
 
 
 @pytest.mark.parametrize(
@@ -94,14 +97,14 @@ def test_load_decoy_in_working_folder(
 def test_load_decoy_already_imported(
     tiny_pin: ModelPin, target: Path, working_folder: Path, decoy: Callable[[Path], None]
 ) -> None:
-    """A module of that name that the program has imported from elsewhere gives way to the pinned one."""
+    """A module of that name that the program has imported from elsewhere keeps its name beside the pinned one."""
     decoy(working_folder)
     importlib.invalidate_caches()
     imported = importlib.import_module(NAME)
     nlp = get_nlp(tiny_pin)
     assert (nlp.path, nlp.meta["version"]) == (target / DATA, "1.0.0")
-    assert sys.modules[NAME] is not imported
-    assert sys.modules[NAME].__file__ == str(target / NAME / "__init__.py")
+    assert sys.modules[NAME] is imported
+    assert _imported_from(target) == [str(target / NAME / "__init__.py")]
 
 
 def test_load_already_imported(tiny_pin: ModelPin, target: Path) -> None:
@@ -123,13 +126,15 @@ def test_load_two_versions(tiny_pin: ModelPin, tmp_path: Path, monkeypatch: pyte
     assert get_nlp(tiny_pin) is one
 
 
-def test_load_leaves_sys_path(tiny_pin: ModelPin, target: Path) -> None:
-    """A model in a folder Python does not import from is loaded by its path; sys.path stays as it is."""
+def test_load_appends_to_sys_path(tiny_pin: ModelPin, target: Path) -> None:
+    """A folder Python does not import from is appended to sys.path, once, so that nothing before is shadowed."""
     path, folders = sys.path, sys.path[:]
-    assert get_nlp(tiny_pin).path == target / DATA
-    assert str(target) not in folders
+    for _ in range(2):
+        assert get_nlp(tiny_pin).path == target / DATA
+        ensure_model(tiny_pin)
+        get_nlp.cache_clear()
     assert sys.path is path
-    assert sys.path == folders
+    assert sys.path == [*folders, str(target)]
 
 
 @pytest.mark.parametrize("changed", ["chdir", "umask"])
@@ -148,14 +153,15 @@ def test_load_writes_nothing(tmp_path: Path, target: Path, monkeypatch: pytest.M
     more = {
         "__init__.py": b"from . import deep\n",
         "deep/__init__.py": b"from . import deeper\n",
-        "deep/deeper.py": b"",
+        "deep/deeper.py": b"from .. import space\nfrom ..space import part\n",
+        "space/part.py": b"",  # a namespace package: a folder without __init__.py
     }
     pin = _wheel(tmp_path, code=code, more={f"parts/{path}": data for path, data in more.items()}).pin
     ensure_model(pin)
     before = snapshot(target, without=(), strict=True)
     assert get_nlp(pin).meta["version"] == "1.0.0"
     assert snapshot(target, without=(), strict=True) == before
-    assert (f"{NAME}.parts.deep.deeper" in sys.modules) == bool(code)
+    assert (f"{NAME}.parts.space.part" in sys.modules) == bool(code)
 
 
 def test_load_component_of_package(tmp_path: Path) -> None:
@@ -273,6 +279,54 @@ def test_load_unreadable_files(tiny_pin: ModelPin, target: Path, monkeypatch: py
     assert get_nlp(tiny_pin).meta["version"] == "1.0.0"
 
 
+def test_load_replaced_meanwhile(
+    tiny_pin: ModelPin, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program that puts its own version there while this one is loaded is left alone: the store stands in."""
+    import spacy
+
+    model = ensure_model(tiny_pin)
+    load = spacy.load
+    paths: list[Path] = []
+
+    def replaced(path: Path, **options: Any) -> object:  # noqa: ANN401 - whatever spaCy takes
+        if not paths:
+            shutil.rmtree(target)
+            _install_as_pip(build_wheel(tmp_path / "newer", version="2.0.0"), target)
+        paths.append(path)
+        return load(path, **options)
+
+    monkeypatch.setattr(spacy, "load", replaced)
+    nlp = get_nlp(tiny_pin)
+    assert nlp.meta["version"] == "1.0.0"
+    assert [paths[0], nlp.path.is_relative_to(tmp_path / "home")] == [model.path, True]
+    assert (target / NAME / f"{NAME}-2.0.0" / "config.cfg").is_file()
+
+
+def test_load_record_vanished(tiny_pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A RECORD that is gone when the files are compared is damage, not proof that all is well."""
+    import spacy
+
+    ensure_model(tiny_pin)
+    load = spacy.load
+
+    def vanished(path: Path, **options: Any) -> object:  # noqa: ANN401 - whatever spaCy takes
+        monkeypatch.setattr(spacy, "load", load)
+        (target / f"{NAME}-1.0.0.dist-info" / "RECORD").unlink()
+        (target / CONFIG).unlink()
+        return load(path, **options)
+
+    monkeypatch.setattr(spacy, "load", vanished)
+    assert get_nlp(tiny_pin).path == target / DATA
+
+
+def _install_as_pip(wheel: BuiltWheel, folder: Path) -> None:
+    """Unpack a wheel as another program would install it."""
+    with zipfile.ZipFile(wheel.path) as archive:
+        archive.extractall(folder)
+    (folder / f"{NAME}-{wheel.version}.dist-info" / "INSTALLER").write_text("pip\n")
+
+
 def test_load_interrupted(tiny_pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while loading goes through untouched, and the next call loads."""
     import spacy
@@ -313,6 +367,12 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     for path, data in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
+
+
+def _imported_from(folder: Path) -> list[str]:
+    """List the files of the modules that were imported from below a folder."""
+    files = [str(getattr(module, "__file__", None)) for module in [*sys.modules.values()]]
+    return [file for file in files if file.startswith(str(folder))]
 
 
 def _forget() -> None:
