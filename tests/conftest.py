@@ -26,7 +26,9 @@ NETWORK_VARIABLES = (
 
 
 @pytest.fixture(autouse=True)
-def _isolated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _isolated(
+    request: pytest.FixtureRequest, _own_imports: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[None]:
     """Give each test empty settings, a store and a target of its own, and no network but loopback."""
     for variable in [name for name in os.environ if name.startswith("MODELBOOT_")]:
         monkeypatch.delenv(variable)
@@ -41,12 +43,20 @@ def _isolated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, t
             monkeypatch.delenv(variable, raising=False)
             monkeypatch.delenv(variable.lower(), raising=False)
         _block_all_but_loopback(monkeypatch)
-    monkeypatch.setattr(sys, "path", sys.path[:])  # where a model was installed is appended
     logger = logging.getLogger("modelboot")
     before = logger.handlers[:], logger.level
     yield
     logger.handlers, logger.level = before
     modelboot.get_nlp.cache_clear()
+
+
+@pytest.fixture
+def _own_imports(tmp_path: Path) -> Iterator[None]:
+    """Take back what a test appended to sys.path, and what it imported from its own folders."""
+    path, folders = sys.path, sys.path[:]
+    yield
+    sys.path = path
+    path[:] = folders
     for name in [name for name, module in [*sys.modules.items()] if _lies_in(tmp_path, module)]:
         del sys.modules[name]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import spacy
 
 from modelboot import ModelPin, ensure_model, get_nlp
 from support.children import (
@@ -228,12 +229,14 @@ def test_own_older_version_that_was_imported_is_replaced(
 def test_other_version_of_pip_that_was_imported_is_not_used(
     foreign: Path, tiny_pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that has imported pip's 0.9.0 still gets 1.0.0 when it asks for that."""
+    """A process that has imported pip's 0.9.0 still gets 1.0.0 when it asks for that, and keeps what it imported."""
     monkeypatch.syspath_prepend(str(foreign))
     monkeypatch.delitem(sys.modules, "en_tiny_sm", raising=False)
-    assert __import__("en_tiny_sm").load().meta["version"] == "0.9.0"
+    imported = __import__("en_tiny_sm")
+    assert imported.load().meta["version"] == "0.9.0"
     assert_pinned(tiny_pin, tmp_path / "home")
-    assert sys.modules["en_tiny_sm"].__version__ == "1.0.0"
+    assert sys.modules["en_tiny_sm"] is imported
+    assert spacy.load("en_tiny_sm").meta["version"] == "0.9.0"
 
 
 def test_own_newer_version_stays_and_the_older_pin_goes_to_the_store(
