@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,12 @@ _SWITCH_WORDS = {
     "yes": True,
     "on": True,
 }
+PLACEHOLDERS = frozenset({"{name}", "{version}", "{file}"})
+"""What a mirror may have in its URL, to be replaced with what a wheel has."""
+HUB = "https://huggingface.co"
+"""The model hub: HF_ENDPOINT names another address of it."""
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+Origin = tuple[str, str | None, int | None]
 _SECONDS = "a number of seconds above 0"
 _MAX_SECONDS = 2e6
 """Timers of the operating system overflow at 2**31 milliseconds; 23 days are as good as "never"."""
@@ -56,12 +63,24 @@ def _count(text: str) -> int:
     return number
 
 
-def _base_url(text: str) -> str:
+def _mirrors(text: str) -> tuple[str, ...]:
+    return tuple(map(_mirror, text.split()))
+
+
+def _mirror(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https", "file"} or not (parts.hostname or parts.scheme == "file"):
         raise ValueError(text)
     _ = parts.port  # a ValueError where that is no number
+    if not {*re.findall(r"\{.*?\}|[{}]", text)} <= PLACEHOLDERS:
+        raise ValueError(text)
     return text.rstrip("/")
+
+
+def _token(text: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]+", text):  # what a header may hold
+        raise ValueError(text)
+    return text
 
 
 def directory(path: str | os.PathLike[str]) -> Path:
@@ -93,9 +112,20 @@ def directories(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
     return tuple(directory(path) for path in paths)
 
 
+def origin_of(url: str) -> Origin:
+    """Return what a token is bound to: scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustEnv:
     """What variables of other programs say: requests and httpx call it trust_env. Proxies are read at each request."""
+
+    tokens: tuple[tuple[Origin, str], ...] = field(default=(), repr=False)
+    """Bearer token by the one place it may be sent to."""
+    hub: str = HUB
+    """URL that stands in for the model hub's."""
 
     netrc: Path | None = None
     """The user's .netrc; None where there is none."""
@@ -109,7 +139,8 @@ class Settings:
 
     offline: bool = False
     wheelhouse: tuple[Path, ...] = ()
-    base_url: str | None = field(default=None, repr=False)  # it may carry a password
+    mirrors: tuple[str, ...] = field(default=(), repr=False)  # they may carry passwords
+    token: str | None = field(default=None, repr=False)
     index: bool = True
     target: Path | None = None
     home: Path | None = None
@@ -122,6 +153,11 @@ class Settings:
     def limits(self) -> Limits:
         """Return the limits of one call, whose deadline starts now."""
         return Limits(timeout_s=self.timeout_s, retries=self.retries, deadline=Deadline.after(self.deadline_s))
+
+
+def _is_secret(variable: str) -> bool:
+    """Tell whether the value of a variable is not to be shown."""
+    return variable.endswith("_TOKEN")
 
 
 class Variable(NamedTuple):
@@ -141,8 +177,11 @@ class Variable(NamedTuple):
 
     def show(self, value: object) -> str:
         """Write a value as a user would set it, without passwords."""
+        if _is_secret(self.name):
+            return "set" if value else self.none
         if isinstance(value, tuple):
-            return os.pathsep.join(map(str, value)) or self.none
+            is_text = any(isinstance(each, str) for each in value)
+            return (" " if is_text else os.pathsep).join(without_secrets(str(each)) for each in value) or self.none
         if isinstance(value, (bool, float)):
             return f"{value:g}"
         if isinstance(value, str):
@@ -157,8 +196,13 @@ VARIABLES = (
         "folders searched first for the wheel, separated as in `PATH`",
     ),
     Variable(
-        "MODELBOOT_BASE_URL", "base_url", _base_url, "an http, https or file URL",
-        "mirror of the release tree, `BASE/{name}-{version}/{file}`: http, https or file, may carry `user:password@`",
+        "MODELBOOT_BASE_URL", "mirrors", _mirrors, "an http, https or file URL, or several separated by spaces",
+        "mirrors, separated by spaces and asked in turn: the root of a release tree (`ROOT/{name}-{version}/{file}`), "
+        "or a URL with `{name}`, `{version}` or `{file}` in it; http, https or file, may carry `user:password@`",
+    ),
+    Variable(
+        "MODELBOOT_TOKEN", "token", _token, "a token: characters of ASCII without spaces",
+        "bearer token, sent to the hosts of `MODELBOOT_BASE_URL` only",
     ),
     Variable("MODELBOOT_INDEX", "index", _switch, "0 or 1", "0: never ask the package index"),
     Variable(
@@ -185,6 +229,8 @@ VARIABLES = (
 """Every variable that modelboot reads, in README's order."""
 _CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """What users of requests and curl set, in order. SSL_CERT_FILE and SSL_CERT_DIR are OpenSSL's own to read."""
+_HUB_URL, _HUB_TOKEN = "HF_ENDPOINT", "HF_TOKEN"
+"""What users of the model hub set: another address of it, and who they are."""
 _CERTIFICATES = "a file or folder of PEM certificates"
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -203,12 +249,25 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """
     env = os.environ if environ is None else environ
     values = {
-        each.field: _read(env, each.name, each.parse, each.accepted, each.show(getattr(Settings(), each.field)))
+        each.field: _read(
+            env,
+            each.name,
+            each.parse,
+            each.accepted,
+            each.show(getattr(Settings(), each.field)),
+        )
         for each in VARIABLES
     }
     given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     bundles = ((variable, _read(env, variable, directory, _CERTIFICATES)) for variable in _CA_BUNDLES)
+    hub = _read(env, _HUB_URL, _mirror, "an http or https URL", HUB) or HUB
+    hub_token = _read(env, _HUB_TOKEN, _token, "a token: characters of ASCII without spaces")
+    tokens = {origin_of(hub): hub_token} if hub_token else {}
+    if given.get("token"):
+        tokens |= {origin_of(mirror): given["token"] for mirror in given.get("mirrors", ())}
     trust_env = TrustEnv(
+        tokens=tuple(tokens.items()),
+        hub=hub,
         netrc=_netrc(env),
         ca_bundle=next(((variable, path) for variable, path in bundles if path is not None), None),
     )
@@ -216,7 +275,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def _read(
-    env: Mapping[str, str], variable: str, parse: Callable[[str], T], accepted: str, default: str = "none"
+    env: Mapping[str, str],
+    variable: str,
+    parse: Callable[[str], T],
+    accepted: str,
+    default: str = "none",
 ) -> T | None:
     text = env.get(variable, "").strip()
     if not text:
@@ -224,7 +287,10 @@ def _read(
     try:
         return parse(text)
     except ValueError:
-        shown = without_secrets(text) if any(mark in text for mark in "@/?") else text
+        shown = " ".join(
+            without_secrets(part) if any(mark in part for mark in "@/?") else part for part in text.split()
+        )
+        shown = "***" if _is_secret(variable) else shown
         # The cause would show the whole value, password included.
         raise SettingsError(variable=variable, value=shown, accepted=accepted, default=default) from None
 
@@ -246,6 +312,7 @@ def origins(settings: Settings, environ: Mapping[str, str] | None = None) -> dic
     # The names of proxies are read in lower case, too, and then win, empty or not.
     others = {variable: env.get(variable.lower(), env.get(variable, "")) for variable in _PROXIES}
     others |= {variable: env.get(variable, "") for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR", *_CA_BUNDLES, "NETRC")}
+    others |= {_HUB_URL: env.get(_HUB_URL, ""), _HUB_TOKEN: "set" if env.get(_HUB_TOKEN, "").strip() else ""}
     return ours | {
         name: (without_secrets(value.strip()), "environment") for name, value in others.items() if value.strip()
     }

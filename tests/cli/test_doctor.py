@@ -76,6 +76,7 @@ settings
   MODELBOOT_OFFLINE     environment  1
   MODELBOOT_WHEELHOUSE  default      none
   MODELBOOT_BASE_URL    default      none
+  MODELBOOT_TOKEN       default      none
   MODELBOOT_INDEX       environment  0
   MODELBOOT_TARGET      default      none
   MODELBOOT_HOME        environment  {tmp_path / "home"}
@@ -119,7 +120,10 @@ def test_doctor_mirror_answers(capsys: Capture) -> None:
     [
         (Reply(404), "HTTP 404 Not Found"),
         (Reply(503), "HTTP 503 Service Unavailable"),
-        (Reply(401), "HTTP 401 Unauthorized: give user:password in MODELBOOT_BASE_URL or .netrc"),
+        (
+            Reply(401),
+            "HTTP 401 Unauthorized: give user:password in MODELBOOT_BASE_URL or .netrc, or a token in MODELBOOT_TOKEN",
+        ),
         (Reply(headers={"Content-Type": "text/html"}, body=b"<html>"), "something other than a wheel (text/html)"),
         (Reply(body=b"<html>"), "something other than a wheel (no content type)"),
         (Reply(body=b""), "an empty response"),

@@ -128,7 +128,10 @@ DIRECT = {
         r"sends the file compressed \(gzip, gzip\), although asked not to",
     ),
     "404": Case(answers(Reply(404)), "HTTP 404 Not Found"),
-    "403": Case(answers(Reply(403)), r"HTTP 403 Forbidden: give user:password in MODELBOOT_BASE_URL or \.netrc"),
+    "403": Case(
+        answers(Reply(403)),
+        r"HTTP 403 Forbidden: give user:password in MODELBOOT_BASE_URL or \.netrc, or a token in MODELBOOT_TOKEN",
+    ),
     "410": Case(answers(Reply(410)), "HTTP 410 Gone"),
     "501": Case(answers(Reply(501)), "HTTP 501 Not Implemented"),
     "short-honest-length": Case(lambda s: {PATH: [Reply(body=s.wheel[:-1000])]}, OTHER_BYTES, kind="bytes"),

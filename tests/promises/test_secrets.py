@@ -115,6 +115,22 @@ def by_signed_redirect(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> Model
     return origin.wheel.pin_at(f"{origin.server.url}/{FILE}")
 
 
+def by_token(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> ModelPin:
+    """Keep a token for the mirror in MODELBOOT_TOKEN."""
+    origin.serve(TREE)
+    monkeypatch.setenv("MODELBOOT_TOKEN", SECRET)
+    monkeypatch.setenv("MODELBOOT_BASE_URL", f"http://{origin.host}")
+    return origin.wheel.pin_at(None)
+
+
+def by_hub_token(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> ModelPin:
+    """Keep a token for the model hub in HF_TOKEN, the hub having another address."""
+    origin.serve(f"/{FILE}")
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    monkeypatch.setenv("HF_ENDPOINT", f"http://{origin.host}")
+    return origin.wheel.pin_at(f"https://huggingface.co/{FILE}")
+
+
 WAYS = {
     "base-url": by_base_url,
     "netrc": by_netrc,
@@ -122,6 +138,8 @@ WAYS = {
     "pin": by_pin,
     "signed-pin": by_signed_pin,
     "signed-redirect": by_signed_redirect,
+    "token": by_token,
+    "hub-token": by_hub_token,
 }
 ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 FAILURES = {
@@ -267,7 +285,7 @@ def run(wheel: BuiltWheel, *arguments: str, env: Mapping[str, str] | None = None
     return python(CHILD, json.dumps(catalog_rows(wheel)), *arguments, env=env)
 
 
-CLI_WAYS = {"base-url": by_base_url, "netrc": by_netrc, "proxy": by_proxy}
+CLI_WAYS = {"base-url": by_base_url, "netrc": by_netrc, "proxy": by_proxy, "token": by_token}
 CLI_REPLIES = {name: FAILURES[name] for name in ("404", "401", "other-bytes", "page", "refused")}
 
 

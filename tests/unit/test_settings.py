@@ -23,9 +23,9 @@ ACCEPTED: list[tuple[str, str, str, object]] = [
     ("MODELBOOT_WHEELHOUSE", "wheelhouse", "/a", (Path("/a"),)),
     ("MODELBOOT_WHEELHOUSE", "wheelhouse", f"/a {os.pathsep}{os.pathsep} /b", (Path("/a"), Path("/b"))),
     ("MODELBOOT_WHEELHOUSE", "wheelhouse", os.pathsep, ()),
-    ("MODELBOOT_BASE_URL", "base_url", "https://mirror/tree/", "https://mirror/tree"),
-    ("MODELBOOT_BASE_URL", "base_url", "http://user:pw@mirror:8080", "http://user:pw@mirror:8080"),
-    ("MODELBOOT_BASE_URL", "base_url", "file:///srv/tree", "file:///srv/tree"),
+    ("MODELBOOT_BASE_URL", "mirrors", "https://mirror/tree/", ("https://mirror/tree",)),
+    ("MODELBOOT_BASE_URL", "mirrors", "http://user:pw@mirror:8080", ("http://user:pw@mirror:8080",)),
+    ("MODELBOOT_BASE_URL", "mirrors", "file:///srv/tree", ("file:///srv/tree",)),
     ("MODELBOOT_TARGET", "target", "/a/../b/", Path("/b")),
     ("MODELBOOT_HOME", "home", "/store", Path("/store")),
     ("MODELBOOT_TIMEOUT", "timeout_s", "0.5", 0.5),
@@ -46,7 +46,7 @@ REFUSED: list[tuple[str, str, str]] = [
     *(("MODELBOOT_DEADLINE", text, "a number of seconds above 0") for text in ("0", "-0.1", "NaN", "-inf", "1h")),
     *(("MODELBOOT_RETRIES", text, "a whole number from 0 up") for text in ("-1", "1.0", "many", "3 # four")),
     *(
-        ("MODELBOOT_BASE_URL", text, "an http, https or file URL")
+        ("MODELBOOT_BASE_URL", text, "an http, https or file URL, or several separated by spaces")
         for text in ("mirror", "//mirror", "ftp://mirror/tree", "https://", "http://:80", "https://mirror:none")
     ),
     ("MODELBOOT_TARGET", "~no-such-user/a", FOLDER),
@@ -69,7 +69,7 @@ def test_settings_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings({"XDG_CACHE_HOME": "/cache"}) == Settings(
         offline=False,
         wheelhouse=(),
-        base_url=None,
+        mirrors=(),
         index=True,
         target=None,
         home=Path("/cache/modelboot"),
@@ -264,6 +264,7 @@ def test_origins_of_defaults() -> None:
         "MODELBOOT_OFFLINE": ("0", "default"),
         "MODELBOOT_WHEELHOUSE": ("none", "default"),
         "MODELBOOT_BASE_URL": ("none", "default"),
+        "MODELBOOT_TOKEN": ("none", "default"),
         "MODELBOOT_INDEX": ("1", "default"),
         "MODELBOOT_TARGET": ("none", "default"),
         "MODELBOOT_HOME": ("/cache/modelboot", "default"),

@@ -5,9 +5,11 @@ Reads headers only. `Response` and `RequestError` are shared by all transfers, o
 
 from __future__ import annotations
 
+import base64
 import email.utils
+import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -112,7 +114,7 @@ def error_for_status(response: urllib3.BaseHTTPResponse, url: str, *, is_resumin
     status = response.status
     reason = f"HTTP {status} {response.reason or ''}".strip()
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        reason += ": give user:password in MODELBOOT_BASE_URL or .netrc"
+        reason += ": give user:password in MODELBOOT_BASE_URL or .netrc, or a token in MODELBOOT_TOKEN"
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         reason += PROXY_LOGIN_HINT
     cannot_resume = is_resuming and status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
@@ -165,6 +167,28 @@ def parse_response(response: urllib3.BaseHTTPResponse, url: str, requested_start
         validator=_validator(headers.get("ETag", ""), headers.get("Last-Modified", "")),
         content_type=headers.get("Content-Type", ""),
     )
+
+
+def named_sha256(headers: Mapping[str, str], *, is_part: bool) -> str | None:
+    """Return the SHA-256 that a server says its file has.
+
+    Args:
+        headers: Of a response or of a redirect to it. The model hub names it as a linked ETag, artifact stores as a
+            checksum, others as RFC 9530 and RFC 3230 have it.
+        is_part: Whether the body is a part of the file, so that a digest of the content is not that of the file.
+
+    Returns:
+        64 hexadecimal digits; None where none is named.
+    """
+    for header in ("X-Linked-Etag", "X-Checksum-Sha256"):
+        digits = headers.get(header, "").removeprefix("W/").strip('" ').lower()
+        if re.fullmatch(r"[0-9a-f]{64}", digits):
+            return digits
+    for header in ("Repr-Digest", "Digest", *([] if is_part else ["Content-Digest"])):
+        found = re.search(r"(?:^|[,\s])sha-256=:?([A-Za-z0-9+/]{43}=)", headers.get(header, ""), re.IGNORECASE)
+        if found:
+            return base64.b64decode(found[1]).hex()
+    return None
 
 
 def _validator(etag: str, last_modified: str) -> str | None:

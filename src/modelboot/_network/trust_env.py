@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import ipaddress
 import logging
@@ -11,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from modelboot._settings import TrustEnv, origin_of
 from modelboot.errors import SettingsError
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -58,6 +60,29 @@ def no_proxy_matches(entry: str, host: str, port: int) -> bool:
 _log = logging.getLogger(__name__)
 
 
+def authorization_for(url: str, first_url: str, trust_env: TrustEnv) -> str | None:
+    """Return the Authorization header of one request.
+
+    Args:
+        url: Where the request goes, perhaps after redirects.
+        first_url: Where the first request went; its user:password, or the token for that place, goes nowhere else.
+        trust_env: The user's tokens and .netrc.
+
+    Returns:
+        The header, or None to go without: user:password of the URL first, then a token, then what .netrc says.
+    """
+    token = dict(trust_env.tokens).get(origin_of(url))
+    if token and origin_of(url) == origin_of(first_url) and urlsplit(first_url).username is None:
+        return f"Bearer {token}"
+    credentials = credentials_for(url, first_url, trust_env.netrc)
+    return None if credentials is None else basic(credentials)
+
+
+def basic(credentials: str) -> str:
+    """Encode user:password as RFC 7617 does. UTF-8, as curl and browsers send it: urllib3 raises beyond Latin-1."""
+    return f"Basic {base64.b64encode(credentials.encode()).decode()}"
+
+
 def credentials_for(url: str, first_url: str, netrc_file: Path | None) -> str | None:
     """Return "user:password" for one request.
 
@@ -71,14 +96,9 @@ def credentials_for(url: str, first_url: str, netrc_file: Path | None) -> str | 
         those a server redirects to.
     """
     asked, host = urlsplit(first_url), urlsplit(url).hostname or ""
-    if asked.username is not None and _origin(url) == _origin(first_url):
+    if asked.username is not None and origin_of(url) == origin_of(first_url):
         return f"{unquote(asked.username)}:{unquote(asked.password or '')}"
     return _from_netrc(host, netrc_file, allow_default=host == asked.hostname)
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port
 
 
 def _from_netrc(host: str, netrc_file: Path | None, *, allow_default: bool) -> str | None:

@@ -40,9 +40,20 @@ def make_sources(settings: Settings) -> tuple[Source, ...]:
     network_off = OFFLINE if settings.offline else ""
     return (
         *([Wheelhouse(settings.wheelhouse)] if settings.wheelhouse else []),
-        Release(base_url=settings.base_url, trust_env=settings.trust_env, network_off=network_off),
+        *(
+            Release(mirror=mirror, trust_env=settings.trust_env, network_off=network_off)
+            for mirror in settings.mirrors or [None]
+        ),
         PackageIndex(network_off or ("" if settings.index else "MODELBOOT_INDEX=0")),
     )
+
+
+def each_once(sources: Sequence[Source], pin: ModelPin) -> list[Source]:
+    """Return the sources for a wheel, none twice: a pin's own file is the same one for every mirror."""
+    unique: dict[tuple[str, str], Source] = {}
+    for source in sources:
+        unique.setdefault((source.name, source.location(pin)), source)
+    return [*unique.values()]
 
 
 def fetch_wheel(
@@ -75,7 +86,7 @@ def fetch_wheel(
         progress=progress,
     )
     attempts: list[Attempt] = []
-    asked = [source for source in sources if not source.disabled(pin)]
+    asked = [source for source in each_once(sources, pin) if not source.disabled(pin)]
     for source in asked:
         progress.ask(str(pin), printable(f"{source.name} ({source.location(pin)})"))
         try:

@@ -1,8 +1,9 @@
-"""The official release, or a mirror of it: one URL a wheel, over HTTP or from a file."""
+"""The official release, or a mirror that stands in for it: one URL a wheel, over HTTP or from a file."""
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
@@ -13,16 +14,16 @@ from modelboot._network.file_url import is_file_url, path_of
 from modelboot._network.response import RequestError, Response
 from modelboot._network.trust_env import proxy_for
 from modelboot._pin import ModelPin
-from modelboot._settings import TrustEnv
+from modelboot._settings import HUB, TrustEnv
 from modelboot._sources.source import Probe, download_from
 from modelboot.errors import ModelbootError, SourceName, without_secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """The release tree, or a mirror of it (MODELBOOT_BASE_URL)."""
+    """The official release, or one of the mirrors that stand in for it (MODELBOOT_BASE_URL)."""
 
-    base_url: str | None = field(repr=False)  # it may carry a password
+    mirror: str | None = field(repr=False)  # it may carry a password
     trust_env: TrustEnv
     network_off: str
     """The setting that switches the network off; empty when it is on."""
@@ -30,14 +31,16 @@ class Release:
     @property
     def name(self) -> SourceName:
         """A mirror has its own name, so that users know whom to ask about it."""
-        return "mirror" if self.base_url else "release"
+        return "mirror" if self.mirror else "release"
 
     def url(self, pin: ModelPin) -> str:
         """Return the URL of a wheel, with the mirror's user:password. A mirror stands in for hosts, not for files."""
-        if self.base_url is None or (pin.url is not None and is_file_url(pin.url)):
-            return pin.release_url
-        base = urlsplit(self.base_url)  # it may end in a query, such as a token
-        return urlunsplit(base._replace(path=f"{base.path.rstrip('/')}/{pin.release_path}", fragment=""))
+        if self.mirror is None or (pin.url is not None and is_file_url(pin.url)):
+            url = pin.release_url
+        else:
+            url = url_at(self.mirror, pin)
+        is_at_hub = url.startswith(f"{HUB}/")
+        return f"{self.trust_env.hub}{url.removeprefix(HUB)}" if is_at_hub else url
 
     def location(self, pin: ModelPin) -> str:
         """Return the URL of a wheel, without credentials."""
@@ -61,7 +64,7 @@ class Release:
             found = "the wheel is there" if ok else "no such file"
             return [Probe(subject=self.name, value=self.location(pin), ok=ok, found=found)]
         started_s = time.perf_counter()
-        reason = self._why_not(url, limits)
+        reason = self._why_not(url, pin.sha256, limits)
         return [
             Probe(
                 subject=self.name,
@@ -73,12 +76,12 @@ class Release:
             )
         ]
 
-    def _why_not(self, url: str, limits: Limits) -> str | None:
+    def _why_not(self, url: str, sha256: str, limits: Limits) -> str | None:
         # urllib3 opens a socket when it is imported: not where only files are copied.
         from modelboot._network.client import HttpClient
 
         try:
-            with HttpClient(limits, self.trust_env) as client, client.stream(url) as response:
+            with HttpClient(limits, self.trust_env) as client, client.stream(url, sha256=sha256) as response:
                 reason = _why_no_wheel(response)
         except RequestError as error:
             reason = error.reason
@@ -86,6 +89,20 @@ class Release:
             return error.message
         timed_out = reason is not None and limits.deadline.remaining_s == 0
         return f"no answer within {limits.deadline.total_s:g} s" if timed_out else reason
+
+
+def url_at(mirror: str, pin: ModelPin) -> str:
+    """Return the URL a mirror has a wheel at.
+
+    Args:
+        mirror: The root of a release tree, or a URL with placeholders. It may end in a query, such as a token.
+        pin: The wheel.
+    """
+    values = {"{name}": pin.name, "{version}": pin.version, "{file}": pin.filename}
+    if any(placeholder in mirror for placeholder in values):
+        return re.sub("|".join(map(re.escape, values)), lambda found: values[found[0]], mirror)
+    root = urlsplit(mirror)
+    return urlunsplit(root._replace(path=f"{root.path.rstrip('/')}/{pin.release_path}", fragment=""))
 
 
 def _is_there(url: str) -> bool:

@@ -17,7 +17,7 @@ from modelboot._install.target import Target, is_writable, targets_to_install_in
 from modelboot._limits import Deadline, Limits
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, origins
-from modelboot._sources.fetch import make_sources
+from modelboot._sources.fetch import each_once, make_sources
 from modelboot._sources.source import Probe
 from modelboot.cli.output import aligned
 
@@ -155,7 +155,7 @@ def _lock_support(folder: Path) -> str:
 
 
 def _sources(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
-    for source in make_sources(settings):
+    for source in each_once(make_sources(settings), pin):
         why = source.disabled(pin)
         if why:
             yield Probe(subject=source.name, value=source.location(pin), ok=None, found=f"not asked: {why}")

@@ -140,7 +140,10 @@ def test_mirror_refuses_login(  # noqa: PLR0913, PLR0917 - fixtures
     assert main([command, "fr_core_news_sm", *(["--dest", str(tmp_path / "dest")] if command == "fetch" else [])]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert "HTTP 401 Unauthorized: give user:password in MODELBOOT_BASE_URL or .netrc" in err
+    assert (
+        "HTTP 401 Unauthorized: give user:password in MODELBOOT_BASE_URL or .netrc, or a token in MODELBOOT_TOKEN"
+        in err
+    )
     assert "wrong-pa55word" not in err
     assert len(mirror.asked) == before + 1
     assert not (tmp_path / "dest").exists()
@@ -205,7 +208,7 @@ def test_mirror_resumes_a_part(  # noqa: PLR0913, PLR0917 - fixtures
     """A part that an earlier run left is completed by nginx with 206, not fetched again."""
     _trust(authority, mirror, monkeypatch)
     settings, path = read_settings(), tmp_path / "wheel"
-    url = f"{settings.base_url}/{pin.release_path}"
+    url = f"{settings.mirrors[0]}/{pin.release_path}"
     path.with_name("wheel.part").write_bytes(wheel.path.read_bytes()[:300])
     note = json.dumps({"validator": _etag(url, authority)})
     path.with_name("wheel.part.json").write_text(note, "utf-8")

@@ -233,8 +233,11 @@ def test_stream_login_of_any_letters(server: ModelServer, settings: Settings) ->
         (204, "HTTP 204 No Content"),
         (206, "sends a part of the file without saying which: Content-Range ''"),
         (302, "HTTP 302 Found"),
-        (401, "HTTP 401 Unauthorized: give user:password in MODELBOOT_BASE_URL or .netrc"),
-        (403, "HTTP 403 Forbidden: give user:password in MODELBOOT_BASE_URL or .netrc"),
+        (
+            401,
+            "HTTP 401 Unauthorized: give user:password in MODELBOOT_BASE_URL or .netrc, or a token in MODELBOOT_TOKEN",
+        ),
+        (403, "HTTP 403 Forbidden: give user:password in MODELBOOT_BASE_URL or .netrc, or a token in MODELBOOT_TOKEN"),
         (407, "HTTP 407 Proxy Authentication Required: give user:password in HTTPS_PROXY"),
         (404, "HTTP 404 Not Found"),
         (500, "HTTP 500 Internal Server Error"),

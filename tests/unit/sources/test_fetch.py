@@ -64,7 +64,7 @@ class Search:
 def search(wheel: BuiltWheel, server: ModelServer, settings: Settings, tmp_path: Path) -> Search:
     """Return a search on the server as mirror; there is no wheelhouse, and the index may not be asked."""
     (tmp_path / "stage").mkdir()
-    return Search(wheel, tmp_path, replace(settings, base_url=server.url, timeout_s=10.0, retries=0))
+    return Search(wheel, tmp_path, replace(settings, mirrors=(server.url,), timeout_s=10.0, retries=0))
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_fetch_wheel_index_last(search: Search, server: ModelServer, monkeypatch
 @pytest.mark.parametrize("path", [FILE, PLACE, "renamed.whl"], ids=["name", "release-tree", "hash"])
 def test_fetch_wheel_from_wheelhouse(search: Search, path: str) -> None:
     """A wheelhouse may hold the wheel by its name, as the release tree would, or under another name."""
-    assert search.fetch(search.house("house", path), base_url=None).source == "wheelhouse"
+    assert search.fetch(search.house("house", path), mirrors=()).source == "wheelhouse"
 
 
 @pytest.mark.parametrize("path", [FILE, PLACE, "renamed.whl"], ids=["name", "release-tree", "hash"])
@@ -139,7 +139,7 @@ def test_fetch_wheel_mirror_replaces_pins_own_url(search: Search, server: ModelS
 def test_fetch_wheel_pins_own_url(search: Search, server: ModelServer) -> None:
     """Without a mirror a pin's own URL is asked."""
     server.serve("/a/x.whl", Reply(body=search.wheel.content))
-    assert search.fetch(url=f"{server.url}/a/x.whl", base_url=None).source == "release"
+    assert search.fetch(url=f"{server.url}/a/x.whl", mirrors=()).source == "release"
 
 
 def test_fetch_wheel_mirror_does_not_replace_a_file(search: Search, mirror: ModelServer) -> None:
@@ -151,7 +151,7 @@ def test_fetch_wheel_mirror_does_not_replace_a_file(search: Search, mirror: Mode
 
 def test_fetch_wheel_mirror_of_files(search: Search) -> None:
     """A mirror may be a folder, also offline."""
-    fetched = search.fetch(base_url=search.house("mirror", PLACE).as_uri(), offline=True, index=True)
+    fetched = search.fetch(mirrors=(search.house("mirror", PLACE).as_uri(),), offline=True, index=True)
     assert (fetched.source, fetched.downloaded_bytes) == ("release", 0)
 
 
@@ -170,7 +170,7 @@ def test_fetch_wheel_offline_asks_nothing(search: Search, mirror: ModelServer) -
 def test_fetch_wheel_offline_names_the_official_release(search: Search) -> None:
     """Offline with no mirror the URL named is the official one."""
     with pytest.raises(OfflineError, match=r"1\.0\.0 is not installed") as missing:
-        search.fetch(offline=True, base_url=None)
+        search.fetch(offline=True, mirrors=())
     assert missing.value.url == search.wheel.pin_at(None).release_url
     assert missing.value.attempts == ()
 
@@ -178,7 +178,7 @@ def test_fetch_wheel_offline_names_the_official_release(search: Search) -> None:
 def test_fetch_wheel_offline_names_no_credentials(search: Search) -> None:
     """Offline the mirror's user and password are not told."""
     with pytest.raises(OfflineError, match=r"forbids fetching http://mirror\.example/") as missing:
-        search.fetch(offline=True, base_url="http://user:secret@mirror.example")
+        search.fetch(offline=True, mirrors=("http://user:secret@mirror.example",))
     assert "secret" not in str(missing.value)
 
 
@@ -196,7 +196,7 @@ def test_fetch_wheel_warns_of_other_bytes(search: Search, caplog: pytest.LogCapt
     wrong = altered(search.wheel, search.root / "wrong")
     if where == "mirror-file":
         with pytest.raises(HashMismatchError, match="got sha256"):
-            search.fetch(base_url=search.house("mirror", PLACE, content=wrong.read_bytes()).as_uri())
+            search.fetch(mirrors=(search.house("mirror", PLACE, content=wrong.read_bytes()).as_uri(),))
     elif where == "wheelhouse":
         assert search.fetch(wrong.parent).source == "release"
     else:
@@ -267,7 +267,7 @@ def test_fetch_wheel_wrong_bytes_among_failures(search: Search, server: ModelSer
 def test_fetch_wheel_official_release_is_named_so(search: Search, server: ModelServer) -> None:
     """Without a mirror the source is called the release."""
     with pytest.raises(DownloadError, match="HTTP 404 Not Found") as failed:
-        search.fetch(url=f"{server.url}/x.whl", base_url=None)
+        search.fetch(url=f"{server.url}/x.whl", mirrors=())
     assert [attempt.source for attempt in failed.value.attempts] == ["release"]
 
 
