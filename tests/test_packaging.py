@@ -23,6 +23,7 @@ COSTLY = {
 PUBLIC = {
     *("DownloadError", "HashMismatchError", "IncompatibleError", "InstallError", "InstalledModel", "LoadError"),
     *("ModelPin", "ModelbootError", "OfflineError", "SettingsError", "UnknownModelError", "ensure_model", "get_nlp"),
+    "load",
 }
 
 
@@ -101,7 +102,7 @@ def test_unknown_attribute(name: str) -> None:
         getattr(modelboot, name)
 
 
-@pytest.mark.parametrize("statement", ["import modelboot", "from modelboot import get_nlp, ensure_model"])
+@pytest.mark.parametrize("statement", ["import modelboot", "from modelboot import get_nlp, load, ensure_model"])
 def test_import_is_free(statement: str) -> None:
     """Importing modelboot, and the functions every library asks for, loads nothing else that takes time."""
     added = modules_after(statement) - modules_after("")
@@ -113,7 +114,7 @@ def test_import_is_free(statement: str) -> None:
 def test_get_nlp_explains_itself_before_the_first_call() -> None:
     """Signature, help and cache controls are there although nothing behind them was imported."""
     signature = inspect.signature(modelboot.get_nlp)
-    assert [*signature.parameters] == ["model", "disable", "enable", "exclude"]
+    assert [*signature.parameters] == ["model", "disable", "enable", "exclude", "offline"]
     assert signature.parameters["model"].default == DEFAULT_MODEL
     assert "same object" in str(modelboot.get_nlp.__doc__)
     assert modelboot.get_nlp.cache_info().maxsize is None

@@ -11,9 +11,11 @@ TYPE_CHECKING = False  # type checkers know the name; importing typing would be 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
-    from typing import ParamSpec, TypeVar
+    from typing import Any, ParamSpec, TypeVar
 
     from spacy.language import Language
+    from spacy.vocab import Vocab
+    from thinc.api import Config
 
     from modelboot import errors
     from modelboot._install.ensure import InstalledModel
@@ -49,6 +51,7 @@ __all__ = [
     "ensure_model",
     "errors",
     "get_nlp",
+    "load",
 ]
 
 _MODULES = {"InstalledModel": "_install.ensure", "ModelPin": "_pin"}
@@ -82,14 +85,19 @@ def get_nlp(
     disable: str | Iterable[str] = (),
     enable: str | Iterable[str] = (),
     exclude: str | Iterable[str] = (),
+    offline: bool | None = None,
 ) -> Language:
     """Return a pinned spaCy pipeline: installed if it is not there, loaded once, and the same object ever after.
+
+    The object is shared by all who ask in this process, and is for reading. Whoever adds pipes to it, switches pipes
+    or sets attributes such as `max_length` takes `load` instead, which returns a fresh one.
 
     Args:
         model: A catalog name ("fr_core_news_sm"), a name with a version ("en_core_web_sm==3.7.1"), or a `ModelPin`.
         disable: Component or components to load but not to run, as for `spacy.load`.
         enable: The only component or components to run, as for `spacy.load`.
         exclude: Component or components not to load, as for `spacy.load`.
+        offline: Whether to keep off the network (MODELBOOT_OFFLINE), should the model have to be installed.
 
     Returns:
         The loaded pipeline. Equal calls of one process share it, whichever thread and spelling they come from.
@@ -105,7 +113,7 @@ def get_nlp(
         InstallError: The wheel could not be put in place.
         LoadError: spaCy cannot load it although its files are intact.
     """
-    return _get_nlp(model, disable, enable, exclude)
+    return _get_nlp(model, disable, enable, exclude, offline)
 
 
 def _get_nlp(*arguments: object) -> Language:
@@ -114,6 +122,52 @@ def _get_nlp(*arguments: object) -> Language:
 
     globals()["_get_nlp"] = cache.get_nlp
     return cache.get_nlp(*arguments)  # type: ignore[arg-type]
+
+
+_NO_CONFIG: dict[str, Any] = {}
+
+
+def load(  # noqa: PLR0913 - those of spacy.load
+    model: str | ModelPin = "en_core_web_sm",
+    /,
+    *,
+    vocab: Vocab | bool = True,
+    disable: str | Iterable[str] = (),
+    enable: str | Iterable[str] = (),
+    exclude: str | Iterable[str] = (),
+    config: dict[str, Any] | Config = _NO_CONFIG,
+    offline: bool | None = None,
+    **more: Any,  # noqa: ANN401 - spaCy's types
+) -> Language:
+    """Return a fresh pipeline, as `spacy.load` does; installed if it is not there.
+
+    Each call loads anew, and what it returns is the caller's own to change. `get_nlp` is this once per process.
+
+    Args:
+        model: As for `get_nlp`.
+        vocab: Vocabulary to share, or True for a new one.
+        disable: Component or components to load but not to run.
+        enable: The only component or components to run.
+        exclude: Component or components not to load.
+        config: Overrides of the pipeline's config, nested or in dot notation.
+        offline: Whether to keep off the network (MODELBOOT_OFFLINE), should the model have to be installed.
+        more: Whatever else the installed spaCy's `load` accepts.
+
+    Returns:
+        The loaded pipeline.
+
+    Raises:
+        ModelbootError: As for `get_nlp`. Those that mean that there is no pipeline are OSError, too.
+    """
+    from modelboot._spacy import load as loading
+
+    given = {"disable": disable, "enable": enable, "exclude": exclude}
+    options: dict[str, Any] = {option: names for option, names in given.items() if names != ()} | more
+    if vocab is not True:
+        options["vocab"] = vocab
+    if config:
+        options["config"] = config
+    return loading.load(model, options, offline=offline)
 
 
 def ensure_model(

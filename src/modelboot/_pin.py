@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -10,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, canonicalize_version
 from packaging.version import InvalidVersion, Version
 
 from modelboot.errors import SettingsError, without_secrets
@@ -19,7 +20,7 @@ RELEASE_TREE = "https://github.com/explosion/spacy-models/releases/download"
 """Where spaCy's pipelines are published: {name}-{version}/{file} below it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ModelPin:
     """One wheel of a spaCy pipeline, pinned by its SHA-256.
 
@@ -40,9 +41,9 @@ class ModelPin:
     name: str
     version: str
     sha256: str
-    url: str | None = field(default=None, compare=False, repr=False)  # it may carry a password
-    requires: tuple[str, ...] = field(default=(), compare=False)
-    size_mb: int | None = field(default=None, compare=False)
+    url: str | None = field(default=None, repr=False)  # it may carry a password
+    requires: tuple[str, ...] = ()
+    size_mb: int | None = None
 
     def __post_init__(self) -> None:
         """Normalise the hash, then reject what could not work later."""
@@ -58,6 +59,16 @@ class ModelPin:
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
+
+    def __eq__(self, other: object) -> bool:
+        return self._wheel() == other._wheel() if isinstance(other, ModelPin) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._wheel())
+
+    def _wheel(self) -> tuple[str, ...]:
+        """Return what makes two pins equal; "1", "1.0.0" and "v1.0.0" are one version."""
+        return self.name, canonicalize_version(self.version), self.sha256
 
     @property
     def filename(self) -> str:
@@ -77,8 +88,14 @@ class ModelPin:
         return self.url or f"{RELEASE_TREE}/{self.release_path}"
 
 
+_RESERVED = sys.stdlib_module_names | {"filelock", "installer", "modelboot", "numpy", "packaging", "pip", "spacy"}
+_RESERVED |= {"thinc", "tqdm", "urllib3"}
+"""Packages that no pipeline may stand in for: what a program imports under these names decides how it works."""
+
+
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and bool(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value))
+    is_identifier = isinstance(value, str) and bool(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value))
+    return is_identifier and str(value).lower() not in _RESERVED
 
 
 def _is_version(value: object) -> bool:
@@ -113,7 +130,7 @@ def _is_size(value: object) -> bool:
 
 
 _FIELDS: tuple[tuple[str, Callable[[object], bool], str], ...] = (
-    ("name", _is_name, "an importable name"),
+    ("name", _is_name, "an importable name of a pipeline's own"),
     ("version", _is_version, "a version such as 3.8.0"),
     ("sha256", _is_sha256, "64 hexadecimal digits"),
     ("url", _is_wheel_url, "an https, http or file URL of a .whl file"),

@@ -10,7 +10,7 @@ import errno
 import functools
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -75,6 +75,11 @@ _TEXT_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2
 """What makes a terminal show a text in another order than it has."""
 
 
+def cannot_find(name: str) -> str:
+    """Say that there is no such model as spaCy says it: programs around `spacy.load` look for these words."""
+    return f"Can't find model {name!r}"
+
+
 SourceName = Literal["wheelhouse", "release", "mirror", "index"]
 Kind = Literal["bytes", "certificate", "page", "short", "other"]
 """What an attempt failed on, as far as it decides what to do next."""
@@ -117,6 +122,18 @@ def _printable_property(worded: property) -> property:
     return property(read)
 
 
+def _lines(summary: str, attempts: Iterable[Attempt]) -> tuple[str, ...]:
+    """Put attempts below a summary, or behind it if there is only one."""
+    texts = [*map(str, attempts)]
+    return (f"{summary}: {texts[0]}",) if len(texts) == 1 else (summary, *texts)
+
+
+def _joined(lines: tuple[str, ...]) -> str:
+    """Put on one line what `_lines` spread over several."""
+    summary, *texts = lines
+    return f"{summary}: {'; '.join(texts)}" if texts else summary
+
+
 def _revive(cls: Callable[..., ModelbootError], facts: Mapping[str, object]) -> ModelbootError:
     """Build an error from its facts: a plain exception would be rebuilt without them."""
     return cls(**facts)
@@ -124,7 +141,7 @@ def _revive(cls: Callable[..., ModelbootError], facts: Mapping[str, object]) -> 
 
 @dataclass(kw_only=True, eq=False)
 class ModelbootError(Exception):
-    """Root of everything modelboot raises on purpose.
+    """Root of everything modelboot raises on purpose. Those that mean "no pipeline for you" are OSError, too.
 
     Attributes:
         message: What failed, on what, expected and got, on one line.
@@ -144,6 +161,11 @@ class ModelbootError(Exception):
     def message(self) -> str:
         """What failed, on one line."""
         return "modelboot failed"
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message, on as many lines as a terminal shows it best."""
+        return (self.message,)
 
     @property
     def hint(self) -> str:
@@ -191,7 +213,7 @@ class SettingsError(ModelbootError, ValueError):
 
 
 @dataclass(kw_only=True, eq=False)
-class UnknownModelError(ModelbootError):
+class UnknownModelError(ModelbootError, OSError):
     """The catalog has no pipeline of that name or version."""
 
     name: str
@@ -205,8 +227,10 @@ class UnknownModelError(ModelbootError):
     def message(self) -> str:
         """Say whether the name or the version is unknown."""
         if self.known_versions:
-            return f"the catalog has no {self.name} {self.version}, only {', '.join(self.known_versions)}"
-        return f"the catalog has no pipeline named {self.name!r}"
+            reason = f"the catalog has no {self.name} {self.version}, only {', '.join(self.known_versions)}"
+        else:
+            reason = f"the catalog has no pipeline named {self.name!r}"
+        return f"{cannot_find(self.name)}: {reason}"
 
     @property
     def hint(self) -> str:
@@ -241,7 +265,7 @@ class IncompatibleError(ModelbootError):
 
 
 @dataclass(kw_only=True, eq=False)
-class OfflineError(ModelbootError):
+class OfflineError(ModelbootError, OSError):
     """The model is not installed, and the network is switched off."""
 
     name: str
@@ -253,10 +277,13 @@ class OfflineError(ModelbootError):
     @property
     def message(self) -> str:
         """Name model, version and URL, and each place that was searched."""
-        attempts = "".join(f"; {attempt}" for attempt in self.attempts)
-        return (
-            f"{self.name} {self.version} is not installed and MODELBOOT_OFFLINE=1 forbids fetching {self.url}{attempts}"
-        )
+        return _joined(self.lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message, each place that was searched on a line of its own."""
+        reason = f"{self.name} {self.version} is not installed and MODELBOOT_OFFLINE=1 forbids fetching {self.url}"
+        return _lines(f"{cannot_find(self.name)}: {reason}", self.attempts)
 
     @property
     def hint(self) -> str:
@@ -268,7 +295,7 @@ class OfflineError(ModelbootError):
 
 
 @dataclass(kw_only=True, eq=False)
-class DownloadError(ModelbootError):
+class DownloadError(ModelbootError, OSError):
     """No source gave the wheel."""
 
     name: str
@@ -280,8 +307,13 @@ class DownloadError(ModelbootError):
     @property
     def message(self) -> str:
         """Name each source and why it failed."""
-        attempts = "; ".join(map(str, self.attempts))
-        return f"could not get {self.name} {self.version} (sha256 {self.sha256}): {attempts}"
+        return _joined(self.lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message, each source on a line of its own."""
+        reason = f"could not get {self.name} {self.version} (sha256 {self.sha256})"
+        return _lines(f"{cannot_find(self.name)}: {reason}", self.attempts)
 
     @property
     def hint(self) -> str:
@@ -314,10 +346,10 @@ class HashMismatchError(DownloadError):
     """A source gave bytes that are not the pinned ones, and no other source gave the wheel."""
 
     @property
-    def message(self) -> str:
-        """Name expected and received digest of each source."""
-        attempts = "; ".join(map(str, self.attempts))
-        return f"refused {self.name} {self.version}: not the pinned bytes, expected sha256 {self.sha256}: {attempts}"
+    def lines(self) -> tuple[str, ...]:
+        """The message, expected and received digest of each source on a line of its own."""
+        reason = f"refused {self.name} {self.version}: not the pinned bytes, expected sha256 {self.sha256}"
+        return _lines(f"{cannot_find(self.name)}: {reason}", self.attempts)
 
     @property
     def hint(self) -> str:
@@ -353,7 +385,7 @@ _INSTALL_HINTS: dict[Fault, str] = {
 
 
 @dataclass(kw_only=True, eq=False)
-class InstallError(ModelbootError):
+class InstallError(ModelbootError, OSError):
     """The verified wheel could not be put in place: permissions, disk space, another process, or the archive itself."""
 
     model: str
@@ -394,7 +426,7 @@ class InstallError(ModelbootError):
 
 
 @dataclass(kw_only=True, eq=False)
-class LoadError(ModelbootError):
+class LoadError(ModelbootError, OSError):
     """The model is installed, but spaCy cannot load it, and its files are not known to be damaged."""
 
     model: str

@@ -84,7 +84,7 @@ def test_install_several_second_fails(capsys: Capture) -> None:
     assert main(["install", "en_tiny_sm", "en_none", "en_core_web_sm"]) == 1
     out, err = capsys.readouterr()
     assert [line.split("  ")[0] for line in out.splitlines()] == ["en_tiny_sm 1.0.0"]
-    assert "error: the catalog has no pipeline named 'en_none'\n" in err
+    assert "error: Can't find model 'en_none': the catalog has no pipeline named 'en_none'\n" in err
 
 
 @pytest.mark.usefixtures("file_mirror")
@@ -279,17 +279,37 @@ def _target_is_a_file(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("hurdle", "model", "error", "hint"),
     [
-        (_unknown, "en_tiny_xl", "the catalog has no pipeline named 'en_tiny_xl'", "did you mean en_tiny_sm"),
-        (_unknown, "en_tiny_sm==7", "the catalog has no en_tiny_sm 7, only 1.0.0", "did you mean en_tiny_sm==1.0.0?"),
+        (_unknown, "en_tiny_xl", "Can't find model 'en_tiny_xl'", "did you mean en_tiny_sm"),
+        (
+            _unknown,
+            "en_tiny_sm==7",
+            "Can't find model 'en_tiny_sm': the catalog has no en_tiny_sm 7",
+            "did you mean en_tiny_sm==1.0.0?",
+        ),
         (
             _bad_setting,
             "en_tiny_sm",
             "MODELBOOT_TIMEOUT='soon' is not a number",
             "fix or unset MODELBOOT_TIMEOUT (default 30)",
         ),
-        (_no_wheel, "en_tiny_sm", "could not get en_tiny_sm 1.0.0 (sha256 ", "check the network and proxy"),
-        (_altered_wheel, "en_tiny_sm", "refused en_tiny_sm 1.0.0: not the pinned bytes", "do not use that file"),
-        (_offline, "en_tiny_sm", "en_tiny_sm 1.0.0 is not installed and MODELBOOT_OFFLINE=1", "where there is a net"),
+        (
+            _no_wheel,
+            "en_tiny_sm",
+            "Can't find model 'en_tiny_sm': could not get en_tiny_sm 1.0.0 (sha256 ",
+            "check the network and proxy",
+        ),
+        (
+            _altered_wheel,
+            "en_tiny_sm",
+            "Can't find model 'en_tiny_sm': refused en_tiny_sm 1.0.0: not the pinned bytes",
+            "do not use that file",
+        ),
+        (
+            _offline,
+            "en_tiny_sm",
+            "Can't find model 'en_tiny_sm': en_tiny_sm 1.0.0 is not installed and MODELBOOT_OFFLINE=1",
+            "where there is a net",
+        ),
         (_target_is_a_file, "en_tiny_sm", "could not install en_tiny_sm 1.0.0: ", "run as a user who may write there"),
     ],
     ids=["name", "version", "setting", "no wheel", "altered wheel", "offline", "target"],

@@ -446,7 +446,9 @@ def test_doctor_broken_settings(
 def test_doctor_unknown_model(capsys: Capture) -> None:
     """A model the catalog does not have is two lines, too."""
     assert main(["doctor", "en_none"]) == 1
-    assert capsys.readouterr().err.startswith("error: the catalog has no pipeline named 'en_none'\nhint: ")
+    assert capsys.readouterr().err.startswith(
+        "error: Can't find model 'en_none': the catalog has no pipeline named 'en_none'\nhint: "
+    )
 
 
 def test_doctor_text_is_narrow() -> None:

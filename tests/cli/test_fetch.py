@@ -206,7 +206,7 @@ def _wrong(mirror: Path) -> None:
 @pytest.mark.parametrize("is_there", [False, True], ids=["new", "existing"])
 @pytest.mark.parametrize(
     ("spoil", "error"),
-    [(_missing, "error: could not get en_tiny_sm 1.0.0"), (_wrong, "error: refused en_tiny_sm 1.0.0")],
+    [(_missing, "could not get en_tiny_sm 1.0.0"), (_wrong, "refused en_tiny_sm 1.0.0")],
     ids=["missing", "wrong"],
 )
 def test_fetch_fails(  # noqa: PLR0913, PLR0917 - a table of two by two

@@ -92,7 +92,7 @@ def test_missing_pipeline_fails_with_its_hint(run: Project, release: ModelServer
     release.serve(f"/{tiny.release_path}", Reply(status=404))
     done = run(READERS + READERS.replace("_reader", "_second"))
     done.assert_outcomes(errors=2)
-    done.stdout.fnmatch_lines(["could not get en_tiny_sm 1.0.0*404*", "hint: *"])
+    done.stdout.fnmatch_lines(["Can't find model 'en_tiny_sm': could not get en_tiny_sm 1.0.0*404*", "hint: *"])
     assert "Traceback" not in done.stdout.str()
     assert "site-packages" not in done.stdout.str()
     assert release.count(f"/{tiny.release_path}") == 1

@@ -61,15 +61,17 @@ CASES = {
         r"MODELBOOT_RETRIES='many\n' is not a whole number from 0 up",
         "fix MODELBOOT_RETRIES",
     ),
-    "unknown-name": Case(UnknownModelError(name="zz"), "the catalog has no pipeline named 'zz'", MISSING_HINT),
+    "unknown-name": Case(
+        UnknownModelError(name="zz"), "Can't find model 'zz': the catalog has no pipeline named 'zz'", MISSING_HINT
+    ),
     "unknown-name-with-near-ones": Case(
         UnknownModelError(name="en_core_web", near=("en_core_web_sm", "en_core_web_md")),
-        "the catalog has no pipeline named 'en_core_web'",
+        "Can't find model 'en_core_web': the catalog has no pipeline named 'en_core_web'",
         f"did you mean en_core_web_sm or en_core_web_md? {MISSING_HINT}",
     ),
     "unknown-version": Case(
         UnknownModelError(name="xx", version="9.9", known_versions=("3.7.0", "3.8.0"), near=("xx",)),
-        "the catalog has no xx 9.9, only 3.7.0, 3.8.0",
+        "Can't find model 'xx': the catalog has no xx 9.9, only 3.7.0, 3.8.0",
         f"did you mean xx==3.8.0 or xx==3.7.0? {MISSING_HINT}",
     ),
     "incompatible-missing": Case(
@@ -84,25 +86,28 @@ CASES = {
     ),
     "offline": Case(
         OfflineError(name="xx", version="1.0", url="https://host/x.whl"),
-        "xx 1.0 is not installed and MODELBOOT_OFFLINE=1 forbids fetching https://host/x.whl",
+        "Can't find model 'xx': xx 1.0 is not installed and MODELBOOT_OFFLINE=1 forbids fetching https://host/x.whl",
         "where there is a network run `modelboot fetch xx==1.0 --dest wheelhouse`, then bring that folder here and set "
         "MODELBOOT_WHEELHOUSE to it",
     ),
     "offline-after-a-wheelhouse": Case(
         OfflineError(name="xx", version="1.0", url="https://host/x.whl", attempts=(HOUSE,)),
-        "xx 1.0 is not installed and MODELBOOT_OFFLINE=1 forbids fetching https://host/x.whl; "
+        "Can't find model 'xx': "
+        "xx 1.0 is not installed and MODELBOOT_OFFLINE=1 forbids fetching https://host/x.whl: "
         "wheelhouse (/wheels): no en_core_web_sm-3.8.0-py3-none-any.whl",
         "where there is a network run `modelboot fetch xx==1.0 --dest wheelhouse`, then bring that folder here and set "
         "MODELBOOT_WHEELHOUSE to it",
     ),
     "download": Case(
         DownloadError(name="xx", version="1.0", sha256=SHA, attempts=(HOUSE, MIRROR)),
+        "Can't find model 'xx': "
         f"could not get xx 1.0 (sha256 {SHA}): wheelhouse (/wheels): no en_core_web_sm-3.8.0-py3-none-any.whl; "
         "mirror (https://mirror/x.whl): HTTP 404 Not Found",
         DOWNLOAD_HINT,
     ),
     "hash-mismatch": Case(
         HashMismatchError(name="xx", version="1.0", sha256=SHA, attempts=(OTHER,)),
+        "Can't find model 'xx': "
         f"refused xx 1.0: not the pinned bytes, expected sha256 {SHA}: index (pip download): got sha256 {OTHER_SHA}",
         "do not use that file: ask whoever runs the source for the original wheel, or take it from another source "
         "(MODELBOOT_WHEELHOUSE, MODELBOOT_BASE_URL)",
@@ -310,3 +315,30 @@ def test_download_hint(kinds: list[str], hint: str) -> None:
 def test_hint_never_weakens(hint: str) -> None:
     """No hint suggests that a check be skipped."""
     assert not re.search(r"verify|insecure|skip|disable|ignore|trusted-host|http:", hint)
+
+
+NO_PIPELINE = {"unknown-name", "unknown-version", "offline", "download", "hash-mismatch"}
+
+
+@pytest.mark.parametrize("case", sorted(NO_PIPELINE | {"install-archive", "load"}))
+def test_error_without_a_pipeline_is_an_os_error(case: str) -> None:
+    """What programs around `spacy.load` catch, they catch here, too, and find the words they look for."""
+    with pytest.raises(OSError, match=".") as caught:
+        raise CASES[case].error
+    assert caught.value is CASES[case].error
+    assert str(caught.value).startswith("Can't find model ") == (case in NO_PIPELINE)
+
+
+@pytest.mark.parametrize("case", ["settings", "incompatible-missing", "root"])
+def test_other_error_is_no_os_error(case: str) -> None:
+    """What installing again would not mend is not taken for a missing pipeline."""
+    assert not isinstance(CASES[case].error, OSError)
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_error_lines(case: str) -> None:
+    """Its lines say what its message says, one source a line where several were asked."""
+    error = CASES[case].error
+    attempts = getattr(error, "attempts", ())
+    assert error.lines == ((error.message,) if len(attempts) < 2 else (error.lines[0], *map(str, attempts)))
+    assert all(line in error.message for line in error.lines)

@@ -52,7 +52,7 @@ def test_field_accepted(field: str, value: object) -> None:
 
 
 ACCEPTED = {
-    "name": "an importable name",
+    "name": "an importable name of a pipeline's own",
     "version": "a version such as 3.8.0",
     "sha256": "64 hexadecimal digits",
     "url": "an https, http or file URL of a .whl file",
@@ -72,6 +72,9 @@ ACCEPTED = {
         ("name", "en\n"),
         ("name", "ën"),
         ("name", "en#sm"),
+        ("name", "spacy"),
+        ("name", "json"),
+        ("name", "Modelboot"),
         ("name", None),
         ("version", ""),
         ("version", "newest"),
@@ -143,7 +146,9 @@ def test_requires_as_a_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"url": URL}, {"requires": ("a",)}, {"size_mb": 3}], ids=["url", "requires", "size"]
+    "changes",
+    [{"url": URL}, {"requires": ("a",)}, {"size_mb": 3}, {"version": "v1.2"}, {"version": "1.2.0.0"}],
+    ids=["url", "requires", "size", "version with v", "version with zeros"],
 )
 def test_pin_equal(changes: dict[str, object]) -> None:
     """Pins of the same wheel are equal, wherever it is fetched from, and fall together in a set."""

@@ -29,7 +29,7 @@ from modelboot._install.target import (
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
 from modelboot._settings import Settings, directories, directory, read_settings
-from modelboot.errors import InstallError
+from modelboot.errors import InstallError, ModelbootError
 
 if TYPE_CHECKING:
     from modelboot._sources.fetch import FetchedWheel
@@ -136,6 +136,8 @@ def ensure(
         if installed is not None:
             return timings.report(pin, installed, "present"), installed
         return _install(pin, settings, replacing, timings)
+    except ModelbootError:  # some are OSError, too
+        raise
     except OSError as error:  # whatever the system refused on the way
         where = settings.target or purelib()
         raise InstallError.from_os_error(error, model=str(pin), path=str(where)) from error

@@ -22,7 +22,7 @@ from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
 from modelboot._settings import Settings
 from modelboot._sources.fetch import FetchedWheel, fetch_wheel, make_sources
-from modelboot.errors import InstallError
+from modelboot.errors import InstallError, ModelbootError
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +65,8 @@ def provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWheel
         return _provision(pin, dest, fetch)
     except InstallError as error:  # raised by code that usually installs
         error.action = "fetch"
+        raise
+    except ModelbootError:  # some are OSError, too
         raise
     except OSError as error:
         raise InstallError.from_os_error(error, model=str(pin), path=str(dest), action="fetch") from error

@@ -16,7 +16,7 @@ from modelboot._install.installed import Installed, inspect
 from modelboot._install.target import INSTALLER, Rename, Target
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
-from modelboot.errors import InstallError
+from modelboot.errors import InstallError, ModelbootError
 
 RACES = 20
 """How often publishing is tried when other installs come in between, as they may where locks do not work."""
@@ -120,6 +120,8 @@ def uninstall(installed: Installed, deadline: Deadline) -> None:
             existing = [path for path in (installed.dist_info, installed.package) if path.exists()]
             rename_all(target.renames_out(existing, staging))
             fsync_folder(target.renamed_in)
+    except ModelbootError:  # another process has the lock; that is an OSError, too
+        raise
     except OSError as error:
         raise InstallError.from_os_error(error, model=model, path=str(target.folder), action="uninstall") from error
 

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar
 from modelboot._catalog import resolve
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
-from modelboot._settings import read_settings
-from modelboot._spacy.load import Options, failures, load, turns
-from modelboot.errors import SettingsError
+from modelboot._spacy.load import COMPONENTS, Options, component_names, failures, load_pin, settings_of_call, turns
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -99,13 +97,14 @@ def get_nlp(
     disable: str | Iterable[str],
     enable: str | Iterable[str],
     exclude: str | Iterable[str],
+    offline: bool | None,  # noqa: FBT001 - handed through by position: a hit costs well under a microsecond
 ) -> Language:
     """Return the pipeline of an equal earlier call, or find or load it; see `modelboot.get_nlp`."""
     try:
-        return _recall(model, disable, enable, exclude)  # type: ignore[arg-type]  # what cannot be hashed comes below
+        return _recall(model, disable, enable, exclude, offline)  # type: ignore[arg-type]  # what cannot be hashed comes below
     except TypeError:
         # A list is not hashable, so it cannot be part of the key of `_recall`.
-        return _find(model, disable, enable, exclude)
+        return _find(model, disable, enable, exclude, offline)
 
 
 def _find(
@@ -113,11 +112,12 @@ def _find(
     disable: str | Iterable[str],
     enable: str | Iterable[str],
     exclude: str | Iterable[str],
+    offline: bool | None,  # noqa: FBT001 - see above
 ) -> Language:
     """Return the model of a call, however it is spelled; the first thread that asks loads it."""
-    chosen = [_names(option, names) for option, names in zip(_OPTIONS, (disable, enable, exclude), strict=True)]
+    chosen = (frozenset(component_names(*item)) for item in zip(COMPONENTS, (disable, enable, exclude), strict=True))
     key = CacheKey(resolve(model), *chosen)
-    settings = read_settings()
+    settings = settings_of_call(offline=offline)
     with turns.turn(key, str(key.pin), Deadline.after(settings.deadline_s)):
         nlp = _state.models.get(key)
         if nlp is not None:
@@ -126,20 +126,8 @@ def _find(
             return nlp
         with _state.lock:
             _state.misses += 1
-        return _state.models.setdefault(key, load(key.pin, settings, key.options(), key))
+        return _state.models.setdefault(key, load_pin(key.pin, settings, key.options(), key))
 
 
-_OPTIONS = ("disable", "enable", "exclude")
 # Bounded, as it holds spellings, not models: each generator is a new one.
 _recall = functools.lru_cache(maxsize=1024)(_find)
-
-
-def _names(option: str, names: str | Iterable[str]) -> frozenset[str]:
-    """Accept what spaCy accepts: one name, or any iterable of names."""
-    try:
-        chosen = frozenset([names] if isinstance(names, str) else names)
-        "".join(chosen)  # refuses anything but strings
-    except TypeError as error:
-        accepted = "a component's name or several"
-        raise SettingsError(variable=option, value=repr(names), accepted=accepted) from error
-    return chosen

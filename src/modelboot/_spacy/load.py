@@ -5,29 +5,36 @@ Any failure to load is followed by one full hash check: modified files are insta
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
-from collections.abc import Hashable, Mapping
-from dataclasses import astuple
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelboot._catalog import resolve
 from modelboot._install.ensure import ensure
 from modelboot._install.importable import append_to_sys_path
-from modelboot._install.installed import Installed, inspect
+from modelboot._install.installed import Installed
+from modelboot._install.installed import inspect as inspect_target
 from modelboot._install.target import targets_to_search
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin, same_version
-from modelboot._settings import Settings
+from modelboot._settings import Settings, read_settings
 from modelboot._spacy.failures import Failures
 from modelboot._spacy.package import import_package
 from modelboot._spacy.turns import Turns
-from modelboot.errors import LoadError
+from modelboot.errors import LoadError, SettingsError
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
+COMPONENTS = ("disable", "enable", "exclude")
+"""Arguments of `spacy.load` that name components."""
+KNOWN = {*COMPONENTS, "vocab", "config"}
+"""What every `spacy.load` accepts."""
 Options = Mapping[str, Any]
 """Keyword arguments of `spacy.load`; what is not there is left to its defaults."""
 
@@ -37,7 +44,56 @@ failures = Failures()
 _log = logging.getLogger(__name__)
 
 
-def load(pin: ModelPin, settings: Settings, options: Options, choice: Hashable) -> Language:
+def load(model: str | ModelPin, options: Options, *, offline: bool | None) -> Language:
+    """Install a model unless it is there, and load it anew; `modelboot.load` says the rest.
+
+    Args:
+        model: What the caller named.
+        options: The arguments of `spacy.load` that the caller gave.
+        offline: Whether to keep off the network; None leaves it to the settings.
+
+    Raises:
+        TypeError: The installed spaCy accepts no such argument.
+    """
+    if options.keys() - KNOWN:
+        _refuse_unknown(options)
+    named = {option: component_names(option, options[option]) for option in COMPONENTS if option in options}
+    # Only names of components can be compared with those of the next call.
+    choice = (
+        tuple((option, frozenset(names)) for option, names in named.items()) if set(options) == set(named) else None
+    )
+    return load_pin(resolve(model), settings_of_call(offline=offline), {**options, **named}, choice)
+
+
+def _refuse_unknown(options: Options) -> None:
+    """Raise the TypeError of `spacy.load` for what it does not accept, before anything is fetched."""
+    import spacy
+
+    inspect.signature(spacy.load).bind("model", **options)
+
+
+def settings_of_call(*, offline: bool | None) -> Settings:
+    """Read the settings in force; an argument beats the environment."""
+    settings = read_settings()
+    return settings if offline is None else replace(settings, offline=offline)
+
+
+def component_names(option: str, names: str | Iterable[str]) -> list[str]:
+    """Accept what spaCy accepts: one name, or any iterable of names.
+
+    Raises:
+        SettingsError: It is neither.
+    """
+    try:
+        chosen = [names] if isinstance(names, str) else [*names]
+        "".join(chosen)  # refuses anything but strings
+    except TypeError as error:
+        accepted = "a component's name or several"
+        raise SettingsError(variable=option, value=repr(names), accepted=accepted) from error
+    return chosen
+
+
+def load_pin(pin: ModelPin, settings: Settings, options: Options, choice: Hashable) -> Language:
     """Install and load; when loading fails because files were modified, repair them once.
 
     Args:
@@ -91,7 +147,7 @@ def _identity(pin: ModelPin, settings: Settings) -> tuple[Hashable, ...]:
 def _look(pin: ModelPin, settings: Settings) -> object:
     """Return what tells one install of a model from the next; None when there is none."""
     try:
-        inspections = (inspect(target, pin) for target in targets_to_search(pin, settings))
+        inspections = (inspect_target(target, pin) for target in targets_to_search(pin, settings))
         installed = next((each.installed for each in inspections if each.installed), None)
         return installed and (installed.dist_info, os.stat(installed.dist_info).st_mtime_ns)
     except OSError:

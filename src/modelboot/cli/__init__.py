@@ -38,26 +38,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
         sys.stdout.flush()
-    except (ModelbootError, commands.CommandError) as error:
-        return _fail(error.message, error.hint, debug=options.debug)
+    except ModelbootError as error:
+        return _fail(*error.lines, hint=error.hint, debug=options.debug)
+    except commands.CommandError as error:
+        return _fail(error.message, hint=error.hint, debug=options.debug)
     except KeyboardInterrupt:
-        return _fail("interrupted", "partial download kept; run again to continue", debug=options.debug)
+        return _fail("interrupted", hint="partial download kept; run again to continue", debug=options.debug)
     except BrokenPipeError:  # `modelboot list --available | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a file that may not be read, a disk that cannot be
         return _fail(
-            _refused(error), "nothing was changed; fix the cause named above and run it again", debug=options.debug
+            _refused(error), hint="nothing was changed; fix the cause named above and run it again", debug=options.debug
         )
     except Exception as error:  # noqa: BLE001 - a bug; a user gets two lines of it, too
-        return _fail(f"{type(error).__name__}: {error}", ModelbootError().hint, debug=options.debug)
+        return _fail(f"{type(error).__name__}: {error}", hint=ModelbootError().hint, debug=options.debug)
     return DONE
 
 
-def _fail(message: str, hint: str, *, debug: bool) -> int:
-    """Print what failed and what to do next, on one line each, and return the exit status."""
+def _fail(message: str, *details: str, hint: str, debug: bool) -> int:
+    """Print what failed, a line for each detail below it, and what to do next, and return the exit status."""
     if debug:
         sys.stderr.write(printable_lines(traceback.format_exc()))
-    sys.stderr.write(f"error: {one_line(message)}\nhint: {one_line(hint)}\n")
+    below = "".join(f"  {one_line(detail)}\n" for detail in details)
+    sys.stderr.write(f"error: {one_line(message)}\n{below}hint: {one_line(hint)}\n")
     return FAILED
 
 

@@ -84,7 +84,7 @@ def check_model(model: str | ModelPin) -> CheckReport:
     pin = resolve(model)  # once, or its warning would be logged twice
     installed = ensure_model(pin)
     started = time.perf_counter()
-    nlp = get_nlp(pin, (), (), ())
+    nlp = get_nlp(pin, (), (), (), None)
     loaded = time.perf_counter()
     sentence = example_sentence(str(nlp.lang))
     doc = nlp(sentence)

@@ -1,0 +1,165 @@
+"""`load` stands where `spacy.load` stood: the same arguments, results and warnings, and errors that callers catch."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import spacy
+
+import modelboot
+from modelboot import DownloadError, LoadError, ModelPin, OfflineError, SettingsError, ensure_model, get_nlp, load
+from support.server import ModelServer
+from support.wheels import BuiltWheel
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+TEXT = "One sentence. And another one."
+FORMS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "disable": {"disable": ["sentencizer"]},
+    "disable, one name": {"disable": "sentencizer"},
+    "disable, a tuple": {"disable": ("sentencizer",)},
+    "disable, nothing": {"disable": []},
+    "enable": {"enable": ["sentencizer"]},
+    "enable, nothing": {"enable": []},
+    "enable, another": {"enable": "absent"},
+    "exclude": {"exclude": ["sentencizer"]},
+    "config, nested": {"config": {"nlp": {"batch_size": 7}}},
+    "config, dotted": {"config": {"components.sentencizer.punct_chars": ["e"]}},
+    "config, nothing": {"config": {}},
+    "vocab": {"vocab": True},
+    "contradiction": {"enable": "sentencizer", "disable": "sentencizer"},
+    "config that does not exist": {"config": {"components.absent.x": 1}},
+}
+
+
+def _outcome(call: Callable[..., Language], model: object, options: dict[str, Any]) -> object:
+    """Return what a call gives: pipes, sentences and settings, or that it failed; and what it warned of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            nlp = call(model, **options)
+        except (OSError, ValueError, KeyError):
+            result: object = "failed"
+        else:
+            sentences = [str(sentence) for sentence in nlp(TEXT).sents] if nlp.pipe_names else []
+            result = (nlp.pipe_names, nlp.disabled, nlp.component_names, nlp.batch_size, nlp.meta["version"], sentences)
+    return result, [str(warning.message) for warning in caught if "ResourceWarning" not in str(warning.category)]
+
+
+@pytest.mark.parametrize("is_present", [True, False], ids=["present", "absent"])
+@pytest.mark.parametrize("form", FORMS)
+def test_load_gives_what_spacy_gives(
+    tiny_pin: ModelPin,
+    tmp_path: Path,
+    form: str,
+    is_present: bool,  # noqa: FBT001 - a column
+) -> None:
+    """Each form of a call has the same outcome and warnings as spaCy's own on the same files."""
+    reference = ensure_model(tiny_pin, target=tmp_path / "reference").path
+    if is_present:
+        ensure_model(tiny_pin)
+    assert _outcome(load, tiny_pin, FORMS[form]) == _outcome(spacy.load, reference, FORMS[form])
+
+
+def test_load_is_fresh_each_time(tiny_pin: ModelPin) -> None:
+    """What one caller adds to its pipeline, no other caller has; what is shared stays as it was."""
+    shared, first = get_nlp(tiny_pin), load(tiny_pin)
+    first.add_pipe("entity_ruler")
+    first.max_length = 7
+    second = load(tiny_pin)
+    assert second is not first
+    assert (second.pipe_names, second.max_length) == (shared.pipe_names, shared.max_length) == (["sentencizer"], 10**6)
+    assert get_nlp(tiny_pin) is shared
+
+
+def test_load_with_a_vocabulary(tiny_pin: ModelPin) -> None:
+    """A vocabulary that is handed over is the pipeline's."""
+    vocab = spacy.blank("en").vocab
+    assert load(tiny_pin, vocab=vocab).vocab is vocab
+
+
+def test_load_passes_on_what_spacy_accepts(tiny_pin: ModelPin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An argument that a later spaCy may have reaches it; one that it does not have is its TypeError."""
+    told: dict[str, object] = {}
+    real = spacy.load
+
+    def later(path: Path, *, device: str = "cpu", **options: Any) -> Language:  # noqa: ANN401 - spaCy's
+        told["device"] = device
+        return real(path, **options)
+
+    monkeypatch.setattr(spacy, "load", later)
+    load(tiny_pin, device="gpu")
+    assert told == {"device": "gpu"}
+    monkeypatch.undo()
+    with pytest.raises(TypeError, match="devise"):
+        load(tiny_pin, devise="gpu")
+
+
+def test_load_signature() -> None:
+    """It has every argument of `spacy.load`, by the same names."""
+    accepted = inspect.signature(load).parameters
+    assert {*inspect.signature(spacy.load).parameters} - {"name"} <= {*accepted}
+    assert next(iter(accepted)) == "model"
+
+
+@pytest.mark.parametrize("function", [load, get_nlp], ids=["load", "get_nlp"])
+def test_offline_argument(tiny: BuiltWheel, server: ModelServer, function: Callable[..., Language]) -> None:
+    """A library may say for its own call that nothing is fetched; what is there is loaded."""
+    pin = tiny.pin_at(f"{server.url}/{tiny.path.name}")
+    with pytest.raises(OSError, match=r"^Can't find model 'en_tiny_sm'") as caught:
+        function(pin, offline=True)
+    assert isinstance(caught.value, OfflineError)
+    assert server.requests == []
+    ensure_model(tiny.pin)
+    assert function(pin, offline=True).meta["version"] == "1.0.0"
+
+
+def test_offline_argument_beats_the_environment(tiny_pin: ModelPin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`offline=False` fetches although the environment says otherwise."""
+    monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
+    assert load(tiny_pin, offline=False).meta["version"] == "1.0.0"
+
+
+def test_load_shares_remembered_failures(tiny: BuiltWheel, server: ModelServer) -> None:
+    """A failure to install is remembered for `load` and `get_nlp` together."""
+    pin = tiny.pin_at(f"{server.url}/{tiny.path.name}")
+    for function in (load, get_nlp, load):
+        with pytest.raises(DownloadError, match="404"):
+            function(pin)
+    assert len(server.requests) == 1
+
+
+def test_load_repairs(tiny_pin: ModelPin) -> None:
+    """A damaged file is mended, as with `get_nlp`."""
+    config = ensure_model(tiny_pin).path / "config.cfg"
+    whole = config.read_bytes()
+    config.write_bytes(b"x" * len(whole))
+    assert load(tiny_pin).pipe_names == ["sentencizer"]
+    assert config.read_bytes() == whole
+
+
+def test_load_failure_of_a_config_is_not_remembered(tiny_pin: ModelPin) -> None:
+    """One config that spaCy refuses does not stand in the way of another."""
+    with pytest.raises(LoadError, match="absent"):
+        load(tiny_pin, config={"components.absent.x": 1})
+    assert load(tiny_pin, config={"nlp.batch_size": 3}).batch_size == 3
+
+
+def test_load_names_misuse(tiny_pin: ModelPin) -> None:
+    """What names no component is refused before anything is fetched."""
+    with pytest.raises(SettingsError, match="exclude='3' is not a component's name or several"):
+        load(tiny_pin, exclude=3)  # type: ignore[arg-type]  # the point of the test
+
+
+def test_load_explains_itself() -> None:
+    """`help(get_nlp)` says that its object is for reading and names `load`."""
+    assert "for reading" in str(get_nlp.__doc__)
+    assert "`load`" in str(get_nlp.__doc__)
+    assert "fresh" in str(modelboot.load.__doc__)
