@@ -144,14 +144,15 @@ def test_get_nlp_without_argument_names_every_source_that_failed(
 def test_install_without_a_source_ends_with_two_lines_and_status_1(
     server: ModelServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: Path
 ) -> None:
-    """The program tells the same on stderr, an `error:` and a `hint:` line at the end, and leaves nothing behind."""
+    """The program tells the same on stderr, and a line for each source between `error:` and `hint:`."""
     _ask_nobody_but(server, monkeypatch, wheelhouse=tmp_path)
     done = _run("install", cwd=tmp_path)
-    error, hint = done.stderr.splitlines()[-2:]
+    error, *attempts, hint = done.stderr.splitlines()[-5:]
     assert (done.returncode, done.stdout) == (1, "")
     assert error.startswith(
         f"error: Can't find model 'en_core_web_sm': could not get en_core_web_sm 3.8.0 (sha256 {DEFAULT_SHA256})"
     )
+    assert [attempt.split()[0] for attempt in attempts] == ["wheelhouse", "mirror", "index"]
     assert hint.startswith("hint: check the network")
     assert "Traceback" not in done.stderr
     assert not target.exists()

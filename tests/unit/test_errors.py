@@ -323,9 +323,8 @@ NO_PIPELINE = {"unknown-name", "unknown-version", "offline", "download", "hash-m
 @pytest.mark.parametrize("case", sorted(NO_PIPELINE | {"install-archive", "load"}))
 def test_error_without_a_pipeline_is_an_os_error(case: str) -> None:
     """What programs around `spacy.load` catch, they catch here, too, and find the words they look for."""
-    with pytest.raises(OSError, match=".") as caught:
+    with pytest.raises(OSError, match=r"hint: ") as caught:
         raise CASES[case].error
-    assert caught.value is CASES[case].error
     assert str(caught.value).startswith("Can't find model ") == (case in NO_PIPELINE)
 
 

@@ -6,6 +6,7 @@ import functools
 import os
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar
 
@@ -100,11 +101,10 @@ def get_nlp(
     offline: bool | None,  # noqa: FBT001 - handed through by position: a hit costs well under a microsecond
 ) -> Language:
     """Return the pipeline of an equal earlier call, or find or load it; see `modelboot.get_nlp`."""
-    try:
+    with suppress(TypeError):
         return _recall(model, disable, enable, exclude, offline)  # type: ignore[arg-type]  # what cannot be hashed comes below
-    except TypeError:
-        # A list is not hashable, so it cannot be part of the key of `_recall`.
-        return _find(model, disable, enable, exclude, offline)
+    # A list is not hashable, so it cannot be part of the key of `_recall`.
+    return _find(model, disable, enable, exclude, offline)
 
 
 def _find(
