@@ -13,7 +13,7 @@ COPY src ./src
 RUN pip install --no-cache-dir . && rm -rf /src/*
 
 ARG MODELS=en_core_web_sm
-RUN modelboot install ${MODELS}
+RUN MODELBOOT_CACHE=0 modelboot install ${MODELS}
 
 RUN useradd --create-home --uid 10001 app
 USER app

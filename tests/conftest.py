@@ -35,6 +35,7 @@ def _isolated(
     monkeypatch.setenv("MODELBOOT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MODELBOOT_TARGET", str(tmp_path / "target"))
     monkeypatch.setenv("MODELBOOT_PROGRESS", "0")
+    monkeypatch.setenv("MODELBOOT_CACHE", "0")  # a wheel that was kept would be asked for no more
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     if not {"index", "network"} & {mark.name for mark in request.node.iter_markers()}:
         # The package index is reached through pip, a process of its own, which no patch here would stop.

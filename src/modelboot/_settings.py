@@ -142,6 +142,7 @@ class Settings:
     mirrors: tuple[str, ...] = field(default=(), repr=False)  # they may carry passwords
     token: str | None = field(default=None, repr=False)
     index: bool = True
+    cache: bool = True
     target: Path | None = None
     home: Path | None = None
     timeout_s: float = 30.0
@@ -205,6 +206,7 @@ VARIABLES = (
         "bearer token, sent to the hosts of `MODELBOOT_BASE_URL` only",
     ),
     Variable("MODELBOOT_INDEX", "index", _switch, "0 or 1", "0: never ask the package index"),
+    Variable("MODELBOOT_CACHE", "cache", _switch, "0 or 1", "0: keep no downloaded wheels for other environments"),
     Variable(
         "MODELBOOT_TARGET", "target", directory, _DIRECTORY,
         "install here and nowhere else (but in the store where another program has put a version here)",

@@ -80,7 +80,7 @@ def cannot_find(name: str) -> str:
     return f"Can't find model {name!r}"
 
 
-SourceName = Literal["wheelhouse", "release", "mirror", "index"]
+SourceName = Literal["cache", "wheelhouse", "release", "mirror", "index"]
 Kind = Literal["bytes", "certificate", "page", "short", "other"]
 """What an attempt failed on, as far as it decides what to do next."""
 

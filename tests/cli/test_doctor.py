@@ -78,6 +78,7 @@ settings
   MODELBOOT_BASE_URL    default      none
   MODELBOOT_TOKEN       default      none
   MODELBOOT_INDEX       environment  0
+  MODELBOOT_CACHE       environment  0
   MODELBOOT_TARGET      default      none
   MODELBOOT_HOME        environment  {tmp_path / "home"}
   MODELBOOT_TIMEOUT     default      30

@@ -68,7 +68,7 @@ def ensure_model_gives_facts() -> None:
     assert_type(model.version, str)
     assert_type(model.path, Path)
     assert_type(model.sha256, str)
-    assert_type(model.source, Literal["present", "wheelhouse", "release", "index"])
+    assert_type(model.source, Literal["present", "cache", "wheelhouse", "release", "index"])
     assert_type(model.downloaded_bytes, int)
     assert_type(model.seconds, float)
     assert_type(model.phases, tuple[tuple[str, float], ...])

@@ -266,6 +266,7 @@ def test_origins_of_defaults() -> None:
         "MODELBOOT_BASE_URL": ("none", "default"),
         "MODELBOOT_TOKEN": ("none", "default"),
         "MODELBOOT_INDEX": ("1", "default"),
+        "MODELBOOT_CACHE": ("1", "default"),
         "MODELBOOT_TARGET": ("none", "default"),
         "MODELBOOT_HOME": ("/cache/modelboot", "default"),
         "MODELBOOT_TIMEOUT": ("30", "default"),

@@ -34,7 +34,7 @@ from modelboot.errors import InstallError, ModelbootError
 if TYPE_CHECKING:
     from modelboot._sources.fetch import FetchedWheel
 
-Source = Literal["present", "wheelhouse", "release", "index"]
+Source = Literal["present", "cache", "wheelhouse", "release", "index"]
 
 _log = logging.getLogger(__name__)
 logging.getLogger("modelboot").addHandler(logging.NullHandler())

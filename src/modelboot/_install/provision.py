@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class ProvisionedWheel:
     version: str
     sha256: str
     path: Path
-    source: Literal["present", "wheelhouse", "release", "index"]
+    source: Literal["present", "cache", "wheelhouse", "release", "index"]
     """Where it came from: "present" if it was there already, else the source."""
     downloaded_bytes: int
     """Bytes that came over the network in this call."""
@@ -81,12 +82,21 @@ def _provision(pin: ModelPin, dest: Path, fetch: Callable[[Path], FetchedWheel])
     with _leaving_no_empty_folder(dest), stage.staged(dest / WORK, pin.name) as staging:
         stage.remove_stale(dest / WORK, pin.name, inherit_into=staging)
         fetched = fetch(staging)
+        _make_own(fetched.path)
         fsync_tree(staging)
         path.parent.mkdir(exist_ok=True)
         fetched.path.replace(path)
         fsync_folder(path.parent)
         _link_at_top(path, dest, pin)
     return wheel(source=fetched.source, downloaded_bytes=fetched.downloaded_bytes)
+
+
+def _make_own(path: Path) -> None:
+    """Copy a file that the cache has, too: what the user does to it then is not done to the kept one."""
+    if path.stat().st_nlink > 1:
+        own = path.with_name(f"{path.name}.own")
+        shutil.copyfile(path, own)
+        own.replace(path)
 
 
 @contextmanager

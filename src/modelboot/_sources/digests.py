@@ -69,10 +69,21 @@ def sha256_by(file: Path, deadline: Deadline) -> str:
     Raises:
         RequestError: It cannot be read, or the deadline passed.
     """
-    with known_file(file, deadline) as known, _translating_errors(file):
+    with known_file(file, deadline) as known:
         if known.sha256 is None:
-            known.sha256 = _hash(file, deadline)
+            known.sha256 = hash_by(file, deadline)
         return known.sha256
+
+
+def hash_by(file: Path, deadline: Deadline) -> str:
+    """Hash a file by a deadline, whatever this process knows of it; otherwise as `sha256_by`."""
+    digest = hashlib.sha256()
+    with _translating_errors(file):
+        for chunk in read_chunks(file):
+            if deadline.remaining_s == 0:
+                raise RequestError(str(deadline), file.as_uri())
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 @contextmanager
@@ -81,12 +92,3 @@ def _translating_errors(file: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RequestError(error.strerror or str(error), file.as_uri()) from error
-
-
-def _hash(file: Path, deadline: Deadline) -> str:
-    digest = hashlib.sha256()
-    for chunk in read_chunks(file):
-        if deadline.remaining_s == 0:
-            raise RequestError(str(deadline), file.as_uri())
-        digest.update(chunk)
-    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The sources in order: wheelhouse, release or mirror, package index -> a verified wheel."""
+"""The sources in order: cache, wheelhouse, release or mirror, package index -> a verified wheel."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from modelboot._network.download import Download
 from modelboot._pin import ModelPin
 from modelboot._progress import Progress
 from modelboot._settings import Settings
+from modelboot._sources.cache import WheelCache
 from modelboot._sources.pip import PackageIndex
 from modelboot._sources.release import Release
 from modelboot._sources.source import Source, failure, warn_of_other_bytes
@@ -29,7 +30,7 @@ class FetchedWheel:
     """A verified wheel and where it came from."""
 
     path: Path
-    source: Literal["wheelhouse", "release", "index"]
+    source: Literal["cache", "wheelhouse", "release", "index"]
     """The source that served it; a mirror counts as the release."""
     downloaded_bytes: int
     """Bytes received over the network; 0 for a wheelhouse or a file URL."""
@@ -39,6 +40,7 @@ def make_sources(settings: Settings) -> tuple[Source, ...]:
     """Return the sources in the order in which they are asked."""
     network_off = OFFLINE if settings.offline else ""
     return (
+        *([cache] if (cache := wheel_cache(settings)) else []),
         *([Wheelhouse(settings.wheelhouse)] if settings.wheelhouse else []),
         *(
             Release(mirror=mirror, trust_env=settings.trust_env, network_off=network_off)
@@ -46,6 +48,17 @@ def make_sources(settings: Settings) -> tuple[Source, ...]:
         ),
         PackageIndex(network_off or ("" if settings.index else "MODELBOOT_INDEX=0")),
     )
+
+
+def wheel_cache(settings: Settings) -> WheelCache | None:
+    """Return the cache; None where none is wanted, or no folder is the user's own."""
+    folder = cache_folder(settings)
+    return WheelCache(folder) if settings.cache and folder else None
+
+
+def cache_folder(settings: Settings) -> Path | None:
+    """Return the folder of the cache, whether it is used or not; None where no folder is the user's own."""
+    return settings.home / "wheels" if settings.home else None
 
 
 def each_once(sources: Sequence[Source], pin: ModelPin) -> list[Source]:
@@ -99,9 +112,18 @@ def fetch_wheel(
             continue
         finally:
             progress.close()
-        served = cast("Literal['wheelhouse', 'release', 'index']", source.name.replace("mirror", "release"))
+        served = cast("Literal['cache', 'wheelhouse', 'release', 'index']", source.name.replace("mirror", "release"))
+        if downloaded_bytes:
+            _keep(wanted, sources)
         return FetchedWheel(path=wanted.path, source=served, downloaded_bytes=downloaded_bytes)
     raise _not_found(pin, sources, tuple(attempts))
+
+
+def _keep(wanted: Download, sources: Sequence[Source]) -> None:
+    """Keep what came over the network for the next environment."""
+    for source in sources:
+        if isinstance(source, WheelCache):
+            source.keep(wanted.path, wanted.sha256)
 
 
 def _log_failures(pin: ModelPin, attempts: Sequence[Attempt]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from modelboot._catalog import DEFAULT_MODEL
 from modelboot.cli import commands
+from modelboot.cli.cache import cache
 from modelboot.cli.output import log_to_stderr, one_line, printable_lines, tolerate_stdout
 from modelboot.errors import ModelbootError
 
@@ -98,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     fetch = _command(subparsers, "fetch", commands.fetch, "put verified wheels into a wheelhouse")
     fetch.add_argument("models", metavar="MODEL", nargs="+", help="name or name==version")
     fetch.add_argument("--dest", metavar="DIR", required=True, help="folder to save wheels in")
+
+    kept = _command(subparsers, "cache", cache, "list the wheels kept for reuse")
+    kept.add_argument("--prune", action="store_true", help="remove them")
 
     doctor = _command(subparsers, "doctor", commands.doctor, "show settings, places, locks and which sources answer")
     doctor.add_argument("model", **one_model, help=f"model to ask the sources for ({DEFAULT_MODEL})")  # type: ignore[arg-type]

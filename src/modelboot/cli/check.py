@@ -14,6 +14,7 @@ from modelboot.cli.output import Facts, download_size, table
 
 _SOURCES = {
     "present": "already installed",
+    "cache": "cache",
     "wheelhouse": "wheelhouse",
     "release": "release",
     "index": "package index",

@@ -1,0 +1,141 @@
+"""The cache: one verified wheel per hash for all environments of a user, so that none of them downloads it again.
+
+A rename or a hard link puts a wheel there, a hash check lets it out, and one that is damaged is removed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from modelboot._limits import Limits
+from modelboot._network.download import Download, download
+from modelboot._network.response import RequestError
+from modelboot._pin import ModelPin
+from modelboot._settings import TrustEnv
+from modelboot._sources.digests import hash_by
+from modelboot._sources.source import Probe, request_of
+
+UNFINISHED = ".part"
+"""How the name of a copy ends that is not complete."""
+UNFINISHED_STALE_S = 3600.0
+"""An unfinished copy that old is of a process that died."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptWheel:
+    """A wheel in the cache, by its name: its bytes are checked when it is used."""
+
+    sha256: str
+    path: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WheelCache:
+    """Wheels kept for reuse, in a folder of modelboot's own (MODELBOOT_CACHE=0 keeps none)."""
+
+    folder: Path
+    name: Literal["cache"] = "cache"
+
+    def location(self, pin: ModelPin) -> str:
+        """Return where a wheel is kept."""
+        return str(self._path(pin))
+
+    def disabled(self, pin: ModelPin) -> str:
+        """Return that it does not keep the wheel: most calls are about one it does not keep, which is no failure."""
+        return "" if _is_regular(self._path(pin)) else "this wheel is not kept"
+
+    def fetch(self, pin: ModelPin, wanted: Download) -> int:
+        """Link or copy the wheel and verify it; remove one that is damaged."""
+        kept = self._path(pin)
+        with request_of(self, pin):
+            try:
+                _take(kept, wanted)
+            except RequestError as error:
+                if not error.got_sha256:
+                    raise
+                kept.unlink(missing_ok=True)
+                raise RequestError("was damaged, and is removed", kept.as_uri()) from error
+        return 0
+
+    def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:  # noqa: ARG002 - looking takes no time
+        """Tell that the wheel is kept: `disabled` has looked."""
+        found = "keeps this wheel; an install checks its hash"
+        return [Probe(subject=self.name, value=self.location(pin), ok=True, found=found)]
+
+    def keep(self, wheel: Path, sha256: str) -> None:
+        """Keep a verified wheel. Where that cannot be, the next environment downloads it again, which is no failure."""
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.folder / f"{sha256}.whl"
+            if os.path.lexists(path):
+                return
+            try:
+                os.link(wheel, path)
+            except OSError:  # another file system, or one without hard links
+                self._copy(wheel, path)
+
+    def kept(self) -> Iterator[KeptWheel]:
+        """Yield the wheels that are kept."""
+        for path in sorted(self.folder.glob("*.whl")):
+            if _is_regular(path):
+                yield KeptWheel(path.stem, path, path.stat().st_size)
+
+    def prune(self) -> Iterator[KeptWheel]:
+        """Remove what is kept, and yield each wheel that was."""
+        for wheel in self.kept():
+            wheel.path.unlink(missing_ok=True)
+            yield wheel
+        self._remove_unfinished(older_than_s=0)
+        with suppress(OSError):  # not there, or somebody keeps another wheel meanwhile
+            self.folder.rmdir()
+
+    def _path(self, pin: ModelPin) -> Path:
+        return self.folder / f"{pin.sha256}.whl"
+
+    def _copy(self, wheel: Path, path: Path) -> None:
+        self._remove_unfinished(older_than_s=UNFINISHED_STALE_S)
+        descriptor, name = tempfile.mkstemp(UNFINISHED, dir=self.folder)
+        os.close(descriptor)
+        try:
+            shutil.copyfile(wheel, name)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+
+    def _remove_unfinished(self, *, older_than_s: float) -> None:
+        for path in self.folder.glob(f"*{UNFINISHED}"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime >= older_than_s:
+                    path.unlink()
+
+
+def _is_regular(path: Path) -> bool:
+    """Tell whether a file is there, and is one itself: nobody needs a link in here."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _take(kept: Path, wanted: Download) -> None:
+    """Bring a kept wheel where it is wanted: by a hard link, which costs nothing but the check, or by a copy."""
+    try:
+        os.link(kept, wanted.path)
+    except OSError:
+        download(kept.as_uri(), wanted, TrustEnv())
+        return
+    sha256 = hash_by(wanted.path, wanted.limits.deadline)
+    if sha256 != wanted.sha256:
+        wanted.path.unlink()
+        raise RequestError(f"got sha256 {sha256}", kept.as_uri(), kind="bytes", got_sha256=sha256)

@@ -1,0 +1,40 @@
+"""`modelboot cache`: the wheels that are kept for reuse, and what it prints of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+
+from modelboot._catalog import catalog
+from modelboot._settings import read_settings
+from modelboot._sources.cache import KeptWheel, WheelCache
+from modelboot._sources.fetch import cache_folder
+from modelboot.cli.output import Facts, print_result, table
+
+
+def cache(options: argparse.Namespace) -> None:
+    """List the wheels that are kept, or remove them."""
+    folder = cache_folder(read_settings())
+    kept = WheelCache(folder) if folder else None
+    wheels = [*(kept.prune() if options.prune else kept.kept())] if kept else []
+    names = {entry.pin.sha256: str(entry.pin) for entry in catalog()}
+    facts = [kept_facts(wheel, names.get(wheel.sha256, "")) for wheel in wheels]
+    text = kept_text(facts, is_pruned=options.prune) if facts else "no wheels are kept"
+    print_result(as_json=options.json, text=text, facts=facts)
+
+
+def kept_facts(wheel: KeptWheel, model: str) -> Facts:
+    """Return the JSON of one kept wheel; its model is empty where the catalog does not know it."""
+    return {"model": model, "size_bytes": wheel.size_bytes, "sha256": wheel.sha256, "path": str(wheel.path)}
+
+
+def kept_text(wheels: Iterable[Facts], *, is_pruned: bool) -> str:
+    """Return the kept wheels as a table, and what they take or took together."""
+    rows = [(str(each["model"]) or "not in the catalog", _megabytes(each), str(each["sha256"])[:12]) for each in wheels]
+    total = sum(int(str(each["size_bytes"])) for each in wheels)
+    end = f"{'removed' if is_pruned else 'kept'}: {len(rows)}, {total / 1e6:.1f} MB"
+    return "\n".join([*table(("model", "size", "sha256"), rows), end])
+
+
+def _megabytes(wheel: Facts) -> str:
+    return f"{int(str(wheel['size_bytes'])) / 1e6:.1f} MB"

@@ -1,0 +1,200 @@
+"""One download a user: what was fetched for one environment serves all of them, checked again each time."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from modelboot import OfflineError, ensure_model
+from modelboot.cli import main
+from support.folders import is_complete, snapshot
+from support.server import ModelServer
+from support.sources import publish
+from support.wheels import NAME, BuiltWheel, altered
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: BuiltWheel) -> Path:
+    """Return where the wheel will be kept: the cache is in use."""
+    monkeypatch.setenv("MODELBOOT_CACHE", "1")
+    return tmp_path / "home" / "wheels" / f"{wheel.sha256}.whl"
+
+
+@pytest.fixture
+def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the cache on another file system."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", refused)
+
+
+@pytest.fixture(params=["links", "copies"])
+def either_way(request: pytest.FixtureRequest) -> None:
+    """Try hard links, and copies."""
+    if request.param == "copies":
+        request.getfixturevalue("no_links")
+
+
+@pytest.mark.usefixtures("either_way")
+def test_second_environment_asks_no_server(
+    mirror: ModelServer, wheel: BuiltWheel, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was downloaded for one target is there for the next, with the network cut off."""
+    first = ensure_model(wheel.pin_at(None), target=tmp_path / "first")
+    assert (first.source, len(mirror.requests)) == ("release", 1)
+    assert kept.read_bytes() == wheel.content
+    monkeypatch.setenv("MODELBOOT_BASE_URL", "http://127.0.0.1:9")
+    second = ensure_model(wheel.pin_at(None), target=tmp_path / "second", offline=True)
+    assert (second.source, second.downloaded_bytes) == ("cache", 0)
+    assert is_complete(tmp_path / "second", wheel.pin)
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+
+
+@pytest.mark.usefixtures("mirror")
+def test_environment_that_was_emptied_downloads_nothing(
+    mirror: ModelServer, wheel: BuiltWheel, kept: Path, target: Path
+) -> None:
+    """After `uv sync` has removed the model the next call asks no server."""
+    ensure_model(wheel.pin_at(None))
+    for path in target.glob("en_tiny_sm*"):
+        shutil.rmtree(path)
+    assert ensure_model(wheel.pin_at(None)).source == "cache"
+    assert len(mirror.requests) == 1
+    assert kept.exists()
+
+
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("damage", ["other bytes", "cut short", "empty"])
+def test_damaged_wheel_is_removed(  # noqa: PLR0913, PLR0917 - fixtures
+    damage: str, mirror: ModelServer, wheel: BuiltWheel, kept: Path, tmp_path: Path, target: Path
+) -> None:
+    """A kept wheel whose hash is wrong is not used, goes, and the download that replaces it is kept."""
+    kept.parent.mkdir(parents=True)
+    other = altered(wheel, tmp_path / "other").read_bytes()
+    kept.write_bytes({"other bytes": other, "cut short": wheel.content[:-1], "empty": b""}[damage])
+    assert ensure_model(wheel.pin_at(None)).source == "release"
+    assert is_complete(target, wheel.pin)
+    assert kept.read_bytes() == wheel.content
+    assert len(mirror.requests) == 1
+
+
+def test_damaged_wheel_is_told(wheel: BuiltWheel, kept: Path, target: Path) -> None:
+    """Where nobody else has the wheel, the error says what became of the one that was kept."""
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"PK other")
+    with pytest.raises(OfflineError, match=r"cache \(.*\): was damaged, and is removed"):
+        ensure_model(wheel.pin_at(None), offline=True)
+    assert not kept.exists()
+    assert not target.exists()
+
+
+@pytest.mark.usefixtures("either_way")
+def test_installed_files_are_not_the_kept_ones(
+    mirror: ModelServer, wheel: BuiltWheel, kept: Path, target: Path
+) -> None:
+    """Whatever is done to the installed model, the kept wheel stays as it was."""
+    ensure_model(wheel.pin_at(None))
+    for path in target.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"edited")
+    assert kept.read_bytes() == wheel.content
+    assert mirror.requests
+
+
+def test_nothing_is_kept_where_that_is_not_wanted(
+    mirror: ModelServer, wheel: BuiltWheel, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MODELBOOT_CACHE=0 keeps no wheel, and takes none."""
+    monkeypatch.setenv("MODELBOOT_CACHE", "0")
+    ensure_model(wheel.pin_at(None), target=tmp_path / "first")
+    assert not kept.parent.exists()
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(wheel.content)
+    assert ensure_model(wheel.pin_at(None), target=tmp_path / "second").source == "release"
+    assert len(mirror.requests) == 2
+
+
+@pytest.mark.usefixtures("file_mirror")
+def test_local_wheels_are_not_kept(wheel: BuiltWheel, kept: Path) -> None:
+    """A wheel that lies on this machine anyway is not kept a second time."""
+    assert ensure_model(wheel.pin_at(None)).source == "release"
+    assert not kept.parent.exists()
+
+
+@pytest.mark.parametrize("place", ["a file", "a link"])
+def test_place_that_cannot_be_used(  # noqa: PLR0913, PLR0917 - fixtures
+    place: str, mirror: ModelServer, wheel: BuiltWheel, kept: Path, tmp_path: Path, target: Path
+) -> None:
+    """A cache that cannot be written, or in which somebody put a link, is no reason to fail, and is left alone."""
+    if place == "a file":
+        kept.parent.parent.mkdir()
+        kept.parent.write_text("mine", "utf-8")
+    else:
+        kept.parent.mkdir(parents=True)
+        kept.symlink_to(tmp_path / "elsewhere")
+    before = snapshot(tmp_path / "home", without=())
+    assert ensure_model(wheel.pin_at(None)).source == "release"
+    assert is_complete(target, wheel.pin)
+    assert snapshot(tmp_path / "home", without=()) == before
+    assert len(mirror.requests) == 1
+
+
+@pytest.mark.usefixtures("no_links", "mirror")
+def test_full_disk_keeps_nothing(wheel: BuiltWheel, kept: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that does not fit leaves nothing behind, and the install goes on."""
+
+    def full(_: object, name: str) -> None:
+        Path(name).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    assert ensure_model(wheel.pin_at(None)).source == "release"
+    assert is_complete(target, wheel.pin)
+    assert [*kept.parent.iterdir()] == []
+
+
+def test_cache_command(  # noqa: PLR0913, PLR0917 - fixtures
+    wheel: BuiltWheel,
+    mirror: ModelServer,
+    kept: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`cache` lists what is kept, in text and as data, and `--prune` removes it and unfinished copies."""
+    publish(monkeypatch, tmp_path / "tree", wheel)
+    monkeypatch.setenv("MODELBOOT_BASE_URL", mirror.url)
+    assert main(["cache"]) == 0
+    assert capsys.readouterr().out == "no wheels are kept\n"
+    ensure_model(NAME)
+    (kept.parent / "abc.part").touch()
+    assert main(["cache", "--json"]) == 0
+    facts = {"model": f"{NAME} 1.0.0", "size_bytes": wheel.size_bytes, "sha256": wheel.sha256, "path": str(kept)}
+    assert json.loads(capsys.readouterr().out) == [facts]
+    assert main(["cache"]) == 0
+    assert f"{NAME} 1.0.0  0.0 MB  {wheel.sha256[:12]}\nkept: 1, 0.0 MB" in capsys.readouterr().out
+    assert main(["cache", "--prune"]) == 0
+    assert "removed: 1, 0.0 MB" in capsys.readouterr().out
+    assert not kept.parent.exists()
+    assert main(["cache", "--prune", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.usefixtures("file_mirror")
+def test_wheel_that_is_fetched_into_a_folder(
+    wheel: BuiltWheel, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`fetch --dest` takes a kept wheel, too, and what is done to that copy afterwards harms nobody."""
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(wheel.content)
+    assert main(["fetch", NAME, "--dest", str(tmp_path / "dest")]) == 0
+    assert f"{NAME} 1.0.0  cache  " in capsys.readouterr().out
+    (tmp_path / "dest" / f"{NAME}-1.0.0" / wheel.path.name).write_bytes(b"PK edited")
+    assert kept.read_bytes() == wheel.content
