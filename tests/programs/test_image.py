@@ -1,0 +1,154 @@
+"""The Dockerfile, really built and run: by buildah, on a Debian of debootstrap, the running image without network."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.readme import blocks
+from support.real import NAME
+
+pytestmark = [pytest.mark.image, pytest.mark.index]
+
+CHECKOUT = Path(__file__).parents[2]
+PROGRAMS = ("buildah", "debootstrap", "unshare")
+CERTIFICATES = "/etc/ssl/certs"
+"""Where a private certificate authority of this machine's network lies: mounted into the build."""
+OUTSIDE = ("unshare", "--net")
+"""Runs a program where there is no network at all."""
+NOBODY = 54321
+"""A user the image does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """buildah with a storage of its own."""
+
+    folder: Path
+
+    def run(self, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        """Run a command of buildah and return what came of it."""
+        storage = ["--storage-driver=vfs", f"--root={self.folder}/root", f"--runroot={self.folder}/run"]
+        line = [*prefix, "buildah", *storage, *arguments]
+        return subprocess.run(line, check=False, capture_output=True, text=True, timeout=1500)
+
+    def done(self, *arguments: str) -> str:
+        """Run a command that has to work, and return the last line it prints."""
+        ended = self.run(*arguments)
+        assert ended.returncode == 0, f"{ended.stdout}{ended.stderr}"
+        return (ended.stdout.splitlines() or [""])[-1]
+
+    def build(self, models: str, *, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        """Build the Dockerfile as it stands; what an earlier build did is taken from there."""
+        certificates = [f"--volume={CERTIFICATES}:{CERTIFICATES}:ro"] if Path(CERTIFICATES).is_dir() else []
+        arguments = ["--build-arg=PYTHON_IMAGE=localhost/base", f"--build-arg=MODELS={models}", *certificates]
+        how = ["--isolation=chroot", "--format=docker", "--layers", f"--tag=localhost/{models}"]
+        return self.run("build", *how, *arguments, str(CHECKOUT), prefix=prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A built image: its files, and the configuration a container runtime reads."""
+
+    root: Path
+    config: dict[str, Any]
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in it as a user it does not know, with all of it read-only and without network."""
+        inside = ["env", "-i", *self.config["Env"], "/usr/sbin/chroot", f"--userspec={NOBODY}:{NOBODY}", str(self.root)]
+        place = shlex.quote(str(self.root))
+        read_only = f"mount --bind {place} {place} && mount -o remount,bind,ro {place}"
+        script = f"{read_only} && mount -t proc proc {place}/proc && exec {shlex.join([*inside, *command])}"
+        line = ["unshare", "--net", "--mount", "--pid", "--fork", "sh", "-c", script]
+        return subprocess.run(line, check=False, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
+    """Return buildah, which knows one base image: a small Debian with Python."""
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    if missing or os.geteuid() != 0:
+        pytest.skip(f"images are built by root, with {', '.join(PROGRAMS)}; missing: {', '.join(missing) or 'root'}")
+    folder = tmp_path_factory.mktemp("image")
+    builder = Builder(folder)
+    debian = folder / "debian"
+    packages = "--include=python3,python3-venv,ca-certificates"
+    line = ["debootstrap", "--variant=minbase", packages, "bookworm", str(debian)]
+    made = subprocess.run(line, check=False, capture_output=True, text=True, timeout=900)
+    if made.returncode != 0:
+        pytest.skip(f"debootstrap got no Debian: {made.stdout.splitlines()[-1]}")
+    container = builder.done("from", "scratch")
+    builder.done("copy", container, str(debian), "/")
+    builder.done("commit", "--rm", container, "localhost/base")
+    shutil.rmtree(debian)
+    yield builder
+    builder.run("umount", "--all")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def image(builder: Builder) -> Image:
+    """Return the image with one pipeline baked in."""
+    built = builder.build(NAME)
+    assert built.returncode == 0, f"{built.stdout}{built.stderr}"
+    described = json.loads(builder.run("inspect", "--type=image", f"localhost/{NAME}").stdout)
+    root = builder.done("mount", builder.done("from", f"localhost/{NAME}"))
+    return Image(Path(root), described["Docker"]["config"])
+
+
+def test_image_runs_its_pipeline(image: Image) -> None:
+    """The entry point loads the baked pipeline and parses with it, and the health check finds every file as it was."""
+    (entry_point,) = image.config["Entrypoint"]
+    checked = image.run(entry_point, "check", NAME)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert checked.stdout.startswith(f"{NAME} 3.8.0\n")
+    kind, *command = image.config["Healthcheck"]["Test"]
+    healthy = image.run(*command)
+    assert (kind, healthy.returncode, healthy.stderr) == ("CMD", 0, "")
+
+
+def test_image_holds_what_it_needs_and_no_more(image: Image) -> None:
+    """Its user is not root, all bytecode is there, and neither pip nor a cache nor a wheel nor the sources are."""
+    assert re.fullmatch(r"[1-9]\d*", str(image.config["User"]))
+    environment = image.root / "opt" / "venv"
+    code = {path.relative_to(environment) for path in environment.rglob("*.py")}
+    compiled = {path.parents[1].relative_to(environment) / path.name for path in environment.rglob("__pycache__/*.pyc")}
+    tag = re.search(r"\.cpython-\d+", next(iter(compiled)).name)
+    assert tag is not None
+    assert code - {path.with_name(path.name.replace(f"{tag[0]}.pyc", ".py")) for path in compiled} == set()
+    assert len(code) > 1000
+    assert not (environment / "bin" / "pip").exists()
+    assert [path for path in environment.rglob("*.whl") if "ensurepip" not in path.parts] == []
+    assert [name for name in ("src", "root/.cache", "home/app/.cache") if (image.root / name).exists()] == []
+
+
+def test_build_fails_without_the_pipeline(builder: Builder, image: Image) -> None:
+    """Where neither the release host nor an index can be reached the build ends with modelboot's own error."""
+    assert image.root.is_dir()  # the build up to the pipeline is done, and is taken from there
+    built = builder.build("fr_core_news_md", prefix=OUTSIDE)
+    assert built.returncode != 0
+    said = f"{built.stdout}{built.stderr}"
+    assert re.search(r"^error: could not get fr_core_news_md \d", said, re.MULTILINE), said
+    assert re.search(r"^hint: ", said, re.MULTILINE)
+    assert "Traceback" not in said
+    assert builder.run("inspect", "--type=image", "localhost/fr_core_news_md").returncode != 0
+
+
+def test_readme_section_names_the_builds_arguments() -> None:
+    """README's lines are those at the top of the Dockerfile, and the arguments it gives are ones the build takes."""
+    (commands,) = blocks("In an image", "sh")
+    dockerfile = (CHECKOUT / "Dockerfile").read_text("utf-8")
+    top = "".join(f"{line[6:]}\n" for line in dockerfile.splitlines() if line.startswith("#     "))
+    assert commands == top
+    for argument in re.findall(r"--build-arg (\w+)=", commands):
+        assert f"\nARG {argument}=" in dockerfile
