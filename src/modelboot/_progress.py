@@ -1,4 +1,4 @@
-"""What a user sees while a wheel is downloaded: a progress bar on a terminal, one log line otherwise."""
+"""What a user sees while a wheel is downloaded: a bar on a terminal or in a notebook, one log line otherwise."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Progress(Protocol):
 
 
 def make_progress(wanted: bool | None) -> Progress:  # noqa: FBT001 - the one thing it depends on
-    """Return a bar where one is wanted (None: on a terminal) and can be seen, else a line in the log."""
-    is_bar = _is_terminal() if wanted is None else wanted
+    """Return a bar where one is wanted (None: where somebody watches) and can be seen, else a line in the log."""
+    is_bar = _is_watched() if wanted is None else wanted
     return _Bar() if is_bar and _has_stderr() else _LogLine()
 
 
@@ -42,8 +42,9 @@ def _has_stderr() -> bool:
     return sys.stderr is not None and not sys.stderr.closed
 
 
-def _is_terminal() -> bool:
-    return _has_stderr() and sys.stderr.isatty()
+def _is_watched() -> bool:
+    """Tell whether stderr is a terminal, or what a Jupyter kernel shows below the cell."""
+    return _has_stderr() and (sys.stderr.isatty() or type(sys.stderr).__module__ == "ipykernel.iostream")
 
 
 class _Silent:

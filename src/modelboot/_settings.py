@@ -225,7 +225,7 @@ VARIABLES = (
     ),
     Variable(
         "MODELBOOT_PROGRESS", "progress", _switch_or_auto, "0, 1 or auto",
-        "0, 1 or auto: draw a bar when stderr is a terminal", none="auto",
+        "0, 1 or auto: draw a bar when stderr is a terminal or a notebook", none="auto",
     ),
 )  # fmt: skip
 """Every variable that modelboot reads, in README's order."""

@@ -10,8 +10,9 @@ import errno
 import functools
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from types import FrameType, TracebackType
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -139,6 +140,17 @@ def _revive(cls: Callable[..., ModelbootError], facts: Mapping[str, object]) -> 
     return cls(**facts)
 
 
+def _callers_frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
+    """Walk a traceback from the notebook's cell to the last line that is not modelboot's own."""
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0]
+        if module == "modelboot":
+            return
+        if module != "IPython":
+            yield trace.tb_frame, trace.tb_lineno
+        trace = trace.tb_next
+
+
 @dataclass(kw_only=True, eq=False)
 class ModelbootError(Exception):
     """Root of everything modelboot raises on purpose. Those that mean "no pipeline for you" are OSError, too.
@@ -183,6 +195,13 @@ class ModelbootError(Exception):
             f" (remembered, and not tried again for another {self.remembered_s:.0f} s unless the model is installed "
             "meanwhile, the settings change, or get_nlp.cache_clear() is called)"
         )
+
+    def _render_traceback_(self) -> list[str]:
+        """Give IPython the lines to show: the caller's own frames, message and hint."""
+        import traceback
+
+        frames = traceback.StackSummary.extract(_callers_frames(self.__traceback__))
+        return ["Traceback (most recent call last):\n", *frames.format(), f"{type(self).__name__}: {self}"]
 
     def __reduce__(self) -> tuple[object, ...]:
         return _revive, (type(self), {field.name: getattr(self, field.name) for field in fields(self)})

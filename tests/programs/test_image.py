@@ -21,6 +21,8 @@ from support.real import NAME
 pytestmark = [pytest.mark.image, pytest.mark.index]
 
 CHECKOUT = Path(__file__).parents[2]
+CONTEXT = ("Dockerfile", ".dockerignore", "pyproject.toml", "README.md", "LICENSE", "src")
+"""What the build is given: a copy, so that work on the checkout does not make a second build start from scratch."""
 PROGRAMS = ("buildah", "debootstrap", "unshare")
 CERTIFICATES = "/etc/ssl/certs"
 """Where a private certificate authority of this machine's network lies: mounted into the build."""
@@ -53,7 +55,7 @@ class Builder:
         certificates = [f"--volume={CERTIFICATES}:{CERTIFICATES}:ro"] if Path(CERTIFICATES).is_dir() else []
         arguments = ["--build-arg=PYTHON_IMAGE=localhost/base", f"--build-arg=MODELS={models}", *certificates]
         how = ["--isolation=chroot", "--format=docker", "--layers", f"--tag=localhost/{models}"]
-        return self.run("build", *how, *arguments, str(CHECKOUT), prefix=prefix)
+        return self.run("build", *how, *arguments, str(self.folder / "context"), prefix=prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,10 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
         pytest.skip(f"images are built by root, with {', '.join(PROGRAMS)}; missing: {', '.join(missing) or 'root'}")
     folder = tmp_path_factory.mktemp("image")
     builder = Builder(folder)
+    (folder / "context").mkdir()
+    for name in CONTEXT:
+        copy = shutil.copytree if (CHECKOUT / name).is_dir() else shutil.copy
+        copy(CHECKOUT / name, folder / "context" / name)
     debian = folder / "debian"
     packages = "--include=python3,python3-venv,ca-certificates"
     line = ["debootstrap", "--variant=minbase", packages, "bookworm", str(debian)]
