@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from modelboot import ensure_model, get_nlp
+from modelboot import get_nlp, load
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -59,7 +59,7 @@ def modelboot_load(pytestconfig: pytest.Config) -> Callable[..., Language]:
     def load_fresh(model: str | ModelPin | None = None, /, **options: Any) -> Language:  # noqa: ANN401 - spaCy's types
         options.setdefault("exclude", pytestconfig.getini("modelboot_exclude"))
         with _told_briefly(pytestconfig):
-            return _load(model or _model(pytestconfig), **options)
+            return load(model or _model(pytestconfig), **options)
 
     return load_fresh
 
@@ -80,10 +80,3 @@ def _told_briefly(config: pytest.Config) -> Iterator[None]:
         if is_missing and config.getini("modelboot_missing") == "skip":
             pytest.skip(str(error))
         pytest.fail(str(error), pytrace=False)
-
-
-def _load(model: str | ModelPin, **options: Any) -> Language:  # noqa: ANN401 - spaCy's types
-    """Load a fresh pipeline."""
-    import spacy
-
-    return spacy.load(ensure_model(model).path, **options)
