@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from modelboot import ensure_model
 from modelboot._catalog import resolve
 from modelboot._settings import read_settings
 from modelboot._sources.source import Probe
@@ -66,12 +67,16 @@ def test_doctor_text_whole(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr("modelboot._install.target.purelib", lambda: target)
     monkeypatch.setattr("site.ENABLE_USER_SITE", False)
     monkeypatch.setenv("NO_PROXY", "localhost")
+    monkeypatch.setattr(_doctor, "find_versions", lambda: [Probe(subject="pip", value="26.3", ok=True, found="here")])
     (store,) = [
         place.value for place in _doctor.diagnose(resolve(NAME), read_settings()).places if place.subject == "store"
     ]
     assert main(DOCTOR) == 0
     assert capsys.readouterr() == (
         f"""\
+versions
+  pip  26.3  here
+
 settings
   MODELBOOT_OFFLINE     environment  1
   MODELBOOT_WHEELHOUSE  default      none
@@ -100,7 +105,7 @@ sources, in the order they are asked
   --  index            pip download
                        not asked: MODELBOOT_OFFLINE=1
 
-{NAME} 1.0.0 cannot be fetched now: no source answers
+{NAME} 1.0.0 cannot be fetched now: no source has it
 """,
         "",
     )
@@ -112,8 +117,8 @@ def test_doctor_mirror_answers(capsys: Capture) -> None:
     assert main(DOCTOR) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(re.fullmatch(rf"  ok  mirror           http://127.*{FILE}", line) for line in lines)
-    assert any(re.fullmatch(r" {23}answers \(0\.\d\d s\)", line) for line in lines)
-    assert lines[-1] == f"{NAME} 1.0.0 would be sought from mirror and installed into: MODELBOOT_TARGET"
+    assert any(re.fullmatch(r" {23}has the wheel \(0\.\d\d s\)", line) for line in lines)
+    assert lines[-1] == f"{NAME} 1.0.0 would be fetched from mirror and installed into: MODELBOOT_TARGET"
 
 
 @pytest.mark.parametrize(
@@ -146,11 +151,11 @@ def test_doctor_mirror_fails(reply: Reply, found: str, mirror: ModelServer, caps
 
 def test_doctor_mirror_drips(mirror: ModelServer, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mirror that is slow answers all the same, and its seconds tell."""
-    monkeypatch.setattr(_doctor, "PROBE_S", 0.5)
+    monkeypatch.setattr(_doctor, "PROBE_S", 1.5)
     mirror.serve(PATH, Reply(body=b"PK" * 50_000, drip_bytes_per_s=2000))
     assert main([*DOCTOR, "--json"]) == 0
     finding = _finding(capsys, "sources", "mirror")
-    assert (finding["ok"], finding["found"]) == (True, "answers")
+    assert (finding["ok"], finding["found"]) == (True, "has the wheel")
     assert 0.5 <= finding["seconds"] < 3
 
 
@@ -320,9 +325,11 @@ def test_doctor_json(capsys: Capture) -> None:
     """The JSON has the documented keys, the URL whole, and what was not asked as null."""
     assert main([*DOCTOR, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert set(facts) == {"model", "settings", "places", "sources"}
+    assert set(facts) == {"model", "settings", "places", "sources", "versions", "installed", "advice"}
     assert facts["model"] == f"{NAME} 1.0.0"
-    assert {frozenset(item) for key in ("settings", "places", "sources") for item in facts[key]} == {frozenset(FINDING)}
+    assert {frozenset(item) for key in ("settings", "places", "sources", "versions") for item in facts[key]} == {
+        frozenset(FINDING)
+    }
     assert facts["sources"][0]["value"].startswith("https://github.com/explosion/spacy-models/releases/download/")
     assert facts["sources"][0]["ok"] is None
 
@@ -469,6 +476,57 @@ def test_doctor_text_is_narrow() -> None:
     assert f"  no  mirror           https://mirror.example.org:8443/…/{FILE}\n" in text
     words = " ".join(text.split())
     assert f"{finding.found} (through http://proxy.example.org:3128, 0.12 s)" in words
+
+
+def test_doctor_tellsfind_versions(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Which programs take part, where pip was found, and what helps where there is none."""
+    assert {item.subject for item in _doctor.find_versions()} == {"modelboot", "Python", "spaCy", "pip", "uv"}
+    monkeypatch.setattr(sys, "executable", "")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    (pip,) = [item for item in _doctor.find_versions() if item.subject == "pip"]
+    assert (pip.ok, pip.value) == (False, "none")
+    assert "is not a Python, so pip cannot be run" in pip.found
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("mirror")
+def test_doctor_tells_what_is_installed(capsys: Capture, wheel: BuiltWheel, target: Path) -> None:
+    """Where the model is installed already is told, and that it is used from there."""
+    ensure_model(wheel.pin_at(None))
+    assert main(DOCTOR) == 0
+    out = capsys.readouterr().out
+    assert re.search(rf"\n{NAME} 1\.0\.0 is installed\n  ok  \S+ +{target / NAME}\n", out)
+    assert out.endswith(f"{NAME} 1.0.0 is installed in: MODELBOOT_TARGET\n")
+
+
+def test_doctor_names_the_host_behind_a_redirect(mirror: ModelServer, capsys: Capture) -> None:
+    """A firewall that knows only the first host lets the second one fail: that one is named."""
+    with ModelServer() as second:
+        mirror.serve(PATH, Reply(302, {"Location": f"{second.url}/blob?sig=s3cret"}))
+        second.serve("/blob", Reply(403))
+        assert main([*DOCTOR, "--json"]) == 0
+        finding = _finding(capsys, "sources", "mirror")
+    assert finding["found"].startswith("HTTP 403 Forbidden")
+    assert finding["found"].endswith(f"(at 127.0.0.1:{second.port}, after a redirect)")
+
+
+def test_doctor_says_that_another_file_is_there(mirror: ModelServer, capsys: Capture) -> None:
+    """A hub that names another digest does not have the wheel."""
+    mirror.serve(PATH, Reply(headers={"X-Linked-Etag": f'"{"ab" * 32}"'}, body=b"PK"))
+    assert main([*DOCTOR, "--json"]) == 0
+    finding = _finding(capsys, "sources", "mirror")
+    assert (finding["ok"], finding["found"]) == (False, f"has another file: sha256 {'ab' * 32}")
+
+
+@pytest.mark.usefixtures("_offline")
+def test_doctor_warns_in_an_environment_of_uv(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In an environment that uv made the doctor says what `uv sync` does, and what to do; elsewhere it does not."""
+    assert main(DOCTOR) == 0
+    assert "uv sync" not in capsys.readouterr().out
+    (tmp_path / "pyvenv.cfg").write_text("uv = 0.13.9\n", "utf-8")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert main(DOCTOR) == 0
+    assert "`uv sync` removes models" in capsys.readouterr().out
 
 
 def _finding(capsys: Capture, block: str, subject: str) -> dict[str, Any]:

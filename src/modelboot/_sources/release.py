@@ -70,7 +70,7 @@ class Release:
                 subject=self.name,
                 value=self.location(pin),
                 ok=reason is None,
-                found=reason or "answers",
+                found=reason or "has the wheel",
                 through=without_secrets(proxy_for(url) or ""),
                 seconds=round(time.perf_counter() - started_s, 2),
             )
@@ -84,7 +84,7 @@ class Release:
             with HttpClient(limits, self.trust_env) as client, client.stream(url, sha256=sha256) as response:
                 reason = _why_no_wheel(response)
         except RequestError as error:
-            reason = error.reason
+            reason = f"{error.reason}{_after_redirect(url, error.url)}"
         except ModelbootError as error:
             return error.message
         timed_out = reason is not None and limits.deadline.remaining_s == 0
@@ -110,6 +110,12 @@ def _is_there(url: str) -> bool:
         return os.path.isfile(path_of(url))
     except OSError:
         return False
+
+
+def _after_redirect(asked: str, failed: str) -> str:
+    """Name the host that failed where it is not the one that was asked: a firewall may know the one alone."""
+    host = urlsplit(failed).netloc
+    return f" (at {host}, after a redirect)" if host not in {"", urlsplit(without_secrets(asked)).netloc} else ""
 
 
 def _why_no_wheel(response: Response) -> str | None:

@@ -6,6 +6,8 @@ It changes nothing: no file is made, no lock file either.
 from __future__ import annotations
 
 import os
+import platform
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -13,12 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from modelboot._install.target import Target, is_writable, targets_to_install_into
+from modelboot._catalog import installed_version
+from modelboot._install.installed import inspect
+from modelboot._install.target import Target, is_writable, targets_to_install_into, targets_to_search
 from modelboot._limits import Deadline, Limits
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, origins
 from modelboot._sources.fetch import each_once, make_sources
+from modelboot._sources.pip_program import PipError, find_pip
 from modelboot._sources.source import Probe
+from modelboot._sources.uv import is_uv_environment
 from modelboot.cli.output import aligned
 
 if sys.platform != "win32":
@@ -39,6 +45,12 @@ class DoctorReport:
     settings: tuple[Probe, ...]
     places: tuple[Probe, ...]
     sources: tuple[Probe, ...]
+    versions: tuple[Probe, ...] = ()
+    """The programs that take part."""
+    installed: tuple[Probe, ...] = ()
+    """Where the model is installed already."""
+    advice: str = ""
+    """What to know about this kind of environment; empty for most."""
 
     @property
     def place(self) -> Probe | None:
@@ -47,7 +59,7 @@ class DoctorReport:
 
     @property
     def answering(self) -> tuple[Probe, ...]:
-        """The sources of use, in the order an install asks them. Whether the index has the wheel only it knows."""
+        """The sources that have the wheel, in the order an install asks them."""
         return tuple(source for source in self.sources if source.ok)
 
     def text(self) -> str:
@@ -55,18 +67,26 @@ class DoctorReport:
         settings = [
             (item.subject, item.origin, f"{item.value}{item.found and f'  ({item.found})'}") for item in self.settings
         ]
-        lines = ["settings", *(f"  {line}" for line in aligned(settings)), ""]
+        versions = [(item.subject, item.value, item.found) for item in self.versions]
+        lines = ["versions", *(f"  {line}" for line in aligned(versions)), ""]
+        lines += ["settings", *(f"  {line}" for line in aligned(settings)), ""]
+        if self.installed:
+            lines += [f"{self.model} is installed", *_probe_lines(self.installed), ""]
         lines += ["places, in the order they are tried", *_probe_lines(self.places), ""]
         lines += ["sources, in the order they are asked", *_probe_lines(self.sources), ""]
+        if self.advice:
+            lines += [*textwrap.wrap(self.advice, _TEXT_WIDTH, break_on_hyphens=False), ""]
         return "\n".join([*lines, *textwrap.wrap(self._verdict(), _TEXT_WIDTH)])
 
     def _verdict(self) -> str:
+        if self.installed:
+            return f"{self.model} is installed in: {self.installed[0].subject}"
         if self.place is None:
             return f"{self.model} cannot be installed here: no place can be written"
         if not self.answering:
-            return f"{self.model} cannot be fetched now: no source answers"
+            return f"{self.model} cannot be fetched now: no source has it"
         names = " and ".join(dict.fromkeys(source.subject for source in self.answering))
-        return f"{self.model} would be sought from {names} and installed into: {self.place.subject}"
+        return f"{self.model} would be fetched from {names} and installed into: {self.place.subject}"
 
 
 _MARKS = {True: "ok", False: "no", None: "--"}
@@ -112,10 +132,42 @@ def diagnose(pin: ModelPin, settings: Settings) -> DoctorReport:
     """
     return DoctorReport(
         model=str(pin),
+        versions=tuple(find_versions()),
+        installed=tuple(_installed(pin, settings)),
+        advice=_UV_SYNC if is_uv_environment() else "",
         settings=tuple(_settings(settings)),
         places=tuple(_place(target) for target in targets_to_install_into(pin, settings)),
         sources=tuple(_sources(pin, settings)),
     )
+
+
+_UV_SYNC = (
+    "uv made this environment: `uv sync` removes models, which no project names; `uv run` and `uv sync --inexact` keep "
+    "them. The next call brings a removed one back from the cache, or set MODELBOOT_TARGET to a folder outside."
+)
+
+
+def find_versions() -> Iterator[Probe]:
+    """Tell which programs take part; those that are not there are told, too."""
+    yield Probe(subject="modelboot", value=installed_version("modelboot") or "not installed", ok=True)
+    yield Probe(subject="Python", value=platform.python_version(), ok=True, found=sys.executable or "")
+    spacy = installed_version("spacy")
+    yield Probe(subject="spaCy", value=spacy or "not installed", ok=spacy is not None)
+    try:
+        pip = find_pip()
+    except PipError as error:
+        yield Probe(subject="pip", value="none", ok=False, found=f"{error.reason}{error.hint and f': {error.hint}'}")
+    else:
+        yield Probe(subject="pip", value=pip.version or "unknown", ok=True, found=pip.where)
+    uv = shutil.which("uv")
+    yield Probe(subject="uv", value=installed_version("uv") or ("there" if uv else "none"), ok=True, found=uv or "")
+
+
+def _installed(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
+    for target in targets_to_search(pin, settings):
+        installed = inspect(target, pin).installed
+        if installed is not None:
+            yield Probe(subject=target.label, value=str(installed.package), ok=True, found="complete")
 
 
 def _settings(settings: Settings) -> Iterator[Probe]:
