@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modelboot import DownloadError, ModelPin, _catalog, ensure_model, get_nlp
+from modelboot import DownloadError, ModelPin, ensure_model, get_nlp
 from modelboot._network import retry as _retry
 from modelboot._network.response import RequestError
 from modelboot.cli import main
@@ -317,12 +317,11 @@ def test_secret_in_command_that_fails(
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
 @pytest.mark.parametrize("way", CLI_WAYS.values(), ids=CLI_WAYS.keys())
+@pytest.mark.usefixtures("file_mirror")  # its catalog
 def test_secret_in_doctor(
     origin: Origin, way: Way, form: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """`doctor`, which shows the settings in force, shows no secret."""
-    rows = catalog_rows(origin.wheel)
-    monkeypatch.setattr(_catalog, "_rows", lambda: rows)
     way(origin, monkeypatch)
     main(["doctor", NAME, "--debug", *form])
     out, err = capfd.readouterr()

@@ -157,7 +157,7 @@ def test_mirror_redirects_to_another_host(
         ModelServer() as second,
         nginx(Site(root=tmp_path, login=LOGIN, rules=_away(f"{second.url}/storage?signature=1"))) as first,
     ):
-        second.serve("/storage", Reply(body=wheel.path.read_bytes()))
+        second.serve("/storage", Reply(body=wheel.content))
         monkeypatch.setenv("MODELBOOT_BASE_URL", f"http://{LOGIN}@localhost:{first.port}")
         assert ensure_model(pin).source == "release"
         assert [line.split()[:2] for line in first.asked] == [["302", USER]]
@@ -209,7 +209,7 @@ def test_mirror_resumes_a_part(  # noqa: PLR0913, PLR0917 - fixtures
     _trust(authority, mirror, monkeypatch)
     settings, path = read_settings(), tmp_path / "wheel"
     url = f"{settings.mirrors[0]}/{pin.release_path}"
-    path.with_name("wheel.part").write_bytes(wheel.path.read_bytes()[:300])
+    path.with_name("wheel.part").write_bytes(wheel.content[:300])
     note = json.dumps({"validator": _etag(url, authority)})
     path.with_name("wheel.part.json").write_text(note, "utf-8")
     progress = make_progress(settings.progress)
@@ -217,7 +217,7 @@ def test_mirror_resumes_a_part(  # noqa: PLR0913, PLR0917 - fixtures
         label=str(pin), sha256=pin.sha256, size_mb=None, path=path, limits=settings.limits(), progress=progress
     )
     assert download(url, wanted, settings.trust_env) == wheel.size_bytes - 300
-    assert path.read_bytes() == wheel.path.read_bytes()
+    assert path.read_bytes() == wheel.content
     assert mirror.asked[-1].split()[0] == "206"
     assert '"bytes=300-"' in mirror.asked[-1]
 
@@ -226,7 +226,7 @@ def test_mirror_passes_a_cut_on(
     wheel: BuiltWheel, pin: ModelPin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Behind an nginx that stands before another server, a transfer cut half-way goes on from there."""
-    body = wheel.path.read_bytes()
+    body = wheel.content
     with ModelServer() as origin:
         rules = [f"location / {{ proxy_pass {origin.url}; proxy_buffering off; }}"]
         origin.serve(

@@ -15,11 +15,9 @@ import pytest
 from modelboot import ModelPin
 from modelboot._install import archive
 from modelboot._install.archive import InvalidWheel, WheelContents, validate
-from support.wheels import BREACHES, NAME, VERSION, Breach, BuiltWheel, Tampering, small_members
-from support.wheels import DIST_INFO as INFO
-from support.wheels import small_wheel as plain_wheel
+from support.wheels import BREACHES, DIST_INFO, NAME, VERSION, Breach, BuiltWheel, Tampering, small_members, small_wheel
 
-RECORD = f"{INFO}/RECORD"
+RECORD = f"{DIST_INFO}/RECORD"
 META = f"{NAME}/meta.json"
 PIN = ModelPin(NAME, VERSION, "0" * 64)  # the hash is not this module's to check
 
@@ -45,11 +43,11 @@ def record_text(wheel: BuiltWheel) -> str:
 
 def rewritten(folder: Path, change: Callable[[list[list[str]]], object]) -> Path:
     """Build a wheel whose RECORD's rows were changed in place."""
-    rows = [*csv.reader(record_text(plain_wheel(folder)).splitlines())]
+    rows = [*csv.reader(record_text(small_wheel(folder)).splitlines())]
     change(rows)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return plain_wheel(folder, tampering=Tampering(extra={RECORD: text.getvalue().encode()})).path
+    return small_wheel(folder, tampering=Tampering(extra={RECORD: text.getvalue().encode()})).path
 
 
 def row(rows: list[list[str]], path: str) -> list[str]:
@@ -60,7 +58,7 @@ def row(rows: list[list[str]], path: str) -> list[str]:
 @pytest.mark.parametrize("case", BREACHES.values(), ids=BREACHES.keys())
 def test_validate_hostile_wheel(tmp_path: Path, case: Breach) -> None:
     """Every breach of the policy is refused, in words that name it and nothing else."""
-    wheel = plain_wheel(tmp_path, case.version, tampering=case.tampering)
+    wheel = small_wheel(tmp_path, case.version, tampering=case.tampering)
     assert issues(wheel.path) == [case.issue]
 
 
@@ -101,14 +99,14 @@ def test_validate_bad_record(tmp_path: Path, change: Callable[[list[list[str]]],
 def test_validate_several_breaches_of_shape(tmp_path: Path) -> None:
     """All that is wrong with names and kinds is told at once."""
     tampering = Tampering(
-        extra={"../x": b"", "x.pth": b"", f"{INFO}/INSTALLER": b""},
+        extra={"../x": b"", "x.pth": b"", f"{DIST_INFO}/INSTALLER": b""},
         links={f"{NAME}/x": "y"},
         duplicates=[META],
     )
-    assert sorted(issues(plain_wheel(tmp_path, tampering=tampering).path)) == [
+    assert sorted(issues(small_wheel(tmp_path, tampering=tampering).path)) == [
         f"duplicate member {META}",
         f"link or special file {NAME}/x",
-        f"member {INFO}/INSTALLER, which only an installer may write",
+        f"member {DIST_INFO}/INSTALLER, which only an installer may write",
         "path '../x' leaves its folder",
         "path configuration file x.pth",
     ]
@@ -125,7 +123,7 @@ def test_validate_several_breaches_of_description(tmp_path: Path) -> None:
         entry_points=f"[console_scripts]\nrun = {NAME}:load\n[gui_scripts]\nshow = {NAME}:load\n",
         wheel_text="Wheel-Version: 1.0\n",
     )
-    assert issues(plain_wheel(tmp_path, tampering=tampering).path) == [
+    assert issues(small_wheel(tmp_path, tampering=tampering).path) == [
         f"member {NAME}/new is not in RECORD",
         f"RECORD lists {NAME}/old, which is not there",
         f"METADATA names other, not {NAME}",
@@ -139,7 +137,7 @@ def test_validate_several_breaches_of_description(tmp_path: Path) -> None:
 
 def test_validate_special_member_with_hostile_path(tmp_path: Path) -> None:
     """A link outside the package is told as both."""
-    wheel = plain_wheel(tmp_path, tampering=Tampering(links={"../x": "y"}))
+    wheel = small_wheel(tmp_path, tampering=Tampering(links={"../x": "y"}))
     assert issues(wheel.path) == ["path '../x' leaves its folder", "link or special file ../x"]
 
 
@@ -154,7 +152,7 @@ def test_validate_no_archive(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("kept", [0.3, 0.9], ids=["early", "late"])
 def test_validate_truncated_archive(tmp_path: Path, kept: float) -> None:
     """An archive whose end is missing is refused."""
-    wheel = plain_wheel(tmp_path).path
+    wheel = small_wheel(tmp_path).path
     content = wheel.read_bytes()
     wheel.write_bytes(content[: int(len(content) * kept)])
     assert issues(wheel) == ["not a readable wheel: File is not a zip file"]
@@ -162,7 +160,7 @@ def test_validate_truncated_archive(tmp_path: Path, kept: float) -> None:
 
 def test_validate_damaged_member(tmp_path: Path) -> None:
     """A member that cannot be unpacked makes the wheel unreadable, not the program crash."""
-    wheel = plain_wheel(tmp_path).path
+    wheel = small_wheel(tmp_path).path
     with zipfile.ZipFile(wheel) as archive:
         start = archive.getinfo(RECORD).header_offset + 30 + len(RECORD)
     content = bytearray(wheel.read_bytes())
@@ -174,7 +172,7 @@ def test_validate_damaged_member(tmp_path: Path) -> None:
 
 def test_validate_record_of_other_encoding(tmp_path: Path) -> None:
     """A RECORD that is not UTF-8 is refused."""
-    (issue,) = issues(plain_wheel(tmp_path, tampering=Tampering(extra={RECORD: b"\xff"})).path)
+    (issue,) = issues(small_wheel(tmp_path, tampering=Tampering(extra={RECORD: b"\xff"})).path)
     assert issue.startswith("not a readable wheel: 'utf-8' codec")
 
 
@@ -182,7 +180,7 @@ def test_validate_record_with_endless_field(tmp_path: Path) -> None:
     """A RECORD the csv reader gives up on is refused."""
     padding = incompressible(20_000)
     tampering = Tampering(extra={RECORD: b"x" * (csv.field_size_limit() + 1), f"{NAME}/padding": padding})
-    (issue,) = issues(plain_wheel(tmp_path, tampering=tampering).path)
+    (issue,) = issues(small_wheel(tmp_path, tampering=tampering).path)
     assert issue.startswith("not a readable wheel: field larger than field limit")
 
 
@@ -191,14 +189,14 @@ def test_validate_record_with_endless_field(tmp_path: Path) -> None:
 )
 def test_validate_entry_points_unreadable(tmp_path: Path, text: str) -> None:
     """Entry points that installers would choke on are refused before one does."""
-    told = issues(plain_wheel(tmp_path, tampering=Tampering(entry_points=text)).path)
+    told = issues(small_wheel(tmp_path, tampering=Tampering(entry_points=text)).path)
     assert told[0].startswith("entry_points.txt cannot be read: ")
     assert "\n" not in told[0]
 
 
 def test_validate_encrypted_member(tmp_path: Path) -> None:
     """A member that needs a password is refused by name."""
-    wheel = plain_wheel(tmp_path).path
+    wheel = small_wheel(tmp_path).path
     content = bytearray(wheel.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 0x1  # general purpose flags of the first entry of the directory
     wheel.write_bytes(content)
@@ -207,7 +205,7 @@ def test_validate_encrypted_member(tmp_path: Path) -> None:
 
 def test_validate_foreign_compression(tmp_path: Path) -> None:
     """A member packed in a way that no wheel is packed is refused before it is read."""
-    wheel = plain_wheel(tmp_path).path
+    wheel = small_wheel(tmp_path).path
     with zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr(f"{NAME}/x", b"x", zipfile.ZIP_BZIP2)
     assert issues(wheel) == [f"member {NAME}/x is neither stored nor deflated"]
@@ -216,29 +214,29 @@ def test_validate_foreign_compression(tmp_path: Path) -> None:
 def test_validate_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An archive that unpacks to far more than its size is refused, beyond what any wheel may unpack to."""
     monkeypatch.setattr(archive, "EXPANSION_FREE_BYTES", 1 << 20)
-    wheel = plain_wheel(tmp_path, tampering=Tampering(extra={f"{NAME}/zeros": bytes(1 << 20)}))
+    wheel = small_wheel(tmp_path, tampering=Tampering(extra={f"{NAME}/zeros": bytes(1 << 20)}))
     with zipfile.ZipFile(wheel.path) as opened:
         total = sum(member.file_size for member in opened.infolist())
     assert issues(wheel.path) == [f"unpacks to {total} bytes, more than 50 times its size"]
 
 
-@pytest.mark.parametrize("path", [RECORD, f"{INFO}/METADATA", f"{INFO}/entry_points.txt"])
+@pytest.mark.parametrize("path", [RECORD, f"{DIST_INFO}/METADATA", f"{DIST_INFO}/entry_points.txt"])
 def test_validate_huge_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     """A member that would be read whole is refused when it is too large for that."""
     comment = b"\n#" + incompressible(1000).hex().encode()
-    wheel = plain_wheel(tmp_path, tampering=Tampering(extra={path: comment}))
+    wheel = small_wheel(tmp_path, tampering=Tampering(extra={path: comment}))
     monkeypatch.setattr(archive, "SMALL_BYTES", len(comment) - 1)
     assert issues(wheel.path)[0] == f"{path} has {len(comment)} bytes"
 
 
 def test_validate_honest_wheel(tmp_path: Path) -> None:
     """An honest wheel passes, and every digest and the size of all members are told."""
-    wheel = plain_wheel(tmp_path)
+    wheel = small_wheel(tmp_path)
     with zipfile.ZipFile(wheel.path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     digests = {path: hashlib.sha256(data).digest() for path, data in members.items() if path != RECORD}
     assert validate(wheel.path, PIN) == WheelContents(
-        dist_info=INFO,
+        dist_info=DIST_INFO,
         hashes={
             path: "sha256=" + base64.urlsafe_b64encode(digest).decode().rstrip("=") for path, digest in digests.items()
         },
@@ -250,8 +248,10 @@ def test_validate_honest_wheel(tmp_path: Path) -> None:
     "tampering",
     [
         pytest.param(Tampering(unlisted={f"{NAME}/": b"", f"{NAME}/data/": b""}), id="folders"),
-        pytest.param(Tampering(unlisted={f"{INFO}/RECORD.jws": b"{}", f"{INFO}/RECORD.p7s": b""}), id="signatures"),
-        pytest.param(Tampering(omitted=[f"{INFO}/entry_points.txt"]), id="no-entry-points"),
+        pytest.param(
+            Tampering(unlisted={f"{DIST_INFO}/RECORD.jws": b"{}", f"{DIST_INFO}/RECORD.p7s": b""}), id="signatures"
+        ),
+        pytest.param(Tampering(omitted=[f"{DIST_INFO}/entry_points.txt"]), id="no-entry-points"),
         pytest.param(Tampering(entry_points="[console_scripts]\n[spacy_models]\na = b\n"), id="no-script-in-section"),
         pytest.param(Tampering(metadata_name="en-tiny.SM", metadata_version="1.0"), id="other-spelling"),
         pytest.param(Tampering(metadata_name="en--tiny_-sm"), id="doubled-separators"),
@@ -261,12 +261,12 @@ def test_validate_honest_wheel(tmp_path: Path) -> None:
 )
 def test_validate_unusual_but_honest_wheel(tmp_path: Path, tampering: Tampering) -> None:
     """What a build tool may well do is no breach."""
-    assert validate(plain_wheel(tmp_path, tampering=tampering).path, PIN).dist_info == INFO
+    assert validate(small_wheel(tmp_path, tampering=tampering).path, PIN).dist_info == DIST_INFO
 
 
 def test_validate_version_spelled_shorter(tmp_path: Path) -> None:
     """A dist-info whose version is spelled otherwise than the pin's is the pinned one."""
-    wheel = plain_wheel(tmp_path, "1.0")
+    wheel = small_wheel(tmp_path, "1.0")
     assert validate(wheel.path, PIN).dist_info == f"{NAME}-1.0.dist-info"
 
 

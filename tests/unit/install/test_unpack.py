@@ -13,28 +13,16 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from modelboot import ModelPin
 from modelboot._install.unpack import unpack
 from modelboot.errors import InstallError
-from support.wheels import DIST_INFO as INFO
-from support.wheels import NAME, VERSION, Tampering, small_members
-from support.wheels import small_wheel as plain_wheel
-
-if TYPE_CHECKING:
-    from support.wheels import BuiltWheel
+from support.wheels import DIST_INFO, NAME, VERSION, BuiltWheel, Tampering, small_members, small_wheel
 
 PIN = ModelPin(NAME, VERSION, "0" * 64)
 OWN = {"INSTALLER", "REQUESTED", "direct_url.json"}
-
-
-@pytest.fixture
-def wheel(tmp_path: Path) -> BuiltWheel:
-    """Return an honest wheel."""
-    return plain_wheel(tmp_path / "wheels")
 
 
 @pytest.fixture
@@ -60,35 +48,35 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def record(unpacked: Path) -> list[list[str]]:
     """Read the RECORD of what was unpacked."""
-    return [*csv.reader((unpacked / INFO / "RECORD").read_text("utf-8").splitlines())]
+    return [*csv.reader((unpacked / DIST_INFO / "RECORD").read_text("utf-8").splitlines())]
 
 
 def direct_url(pin: ModelPin, wheel: BuiltWheel, unpacked: Path) -> dict[str, object]:
     """Unpack a wheel and read what its direct_url.json says."""
     unpack(wheel.path, pin, unpacked)
-    facts: dict[str, object] = json.loads((unpacked / INFO / "direct_url.json").read_bytes())
+    facts: dict[str, object] = json.loads((unpacked / DIST_INFO / "direct_url.json").read_bytes())
     return facts
 
 
 def test_unpack_holds_package_and_dist_info_alone(wheel: BuiltWheel, unpacked: Path) -> None:
     """The members, what an installer adds, and nothing else is there."""
     unpack(wheel.path, PIN, unpacked)
-    assert {path.name for path in unpacked.iterdir()} == {NAME, INFO}
+    assert {path.name for path in unpacked.iterdir()} == {NAME, DIST_INFO}
     with zipfile.ZipFile(wheel.path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     found = files(unpacked)
-    assert found.keys() == members.keys() | {f"{INFO}/{name}" for name in OWN}
-    assert {path: data for path, data in found.items() if path != f"{INFO}/RECORD" and path in members} == {
-        path: data for path, data in members.items() if path != f"{INFO}/RECORD"
+    assert found.keys() == members.keys() | {f"{DIST_INFO}/{name}" for name in OWN}
+    assert {path: data for path, data in found.items() if path != f"{DIST_INFO}/RECORD" and path in members} == {
+        path: data for path, data in members.items() if path != f"{DIST_INFO}/RECORD"
     }
-    assert {path.name for path in unpacked.iterdir()} == {NAME, INFO}
+    assert {path.name for path in unpacked.iterdir()} == {NAME, DIST_INFO}
 
 
 def test_unpack_says_who_installed_it(wheel: BuiltWheel, unpacked: Path) -> None:
     """INSTALLER names modelboot, and REQUESTED marks what nothing else asked for."""
     unpack(wheel.path, PIN, unpacked)
-    assert (unpacked / INFO / "INSTALLER").read_text("utf-8") == "modelboot\n"
-    assert (unpacked / INFO / "REQUESTED").read_bytes() == b""
+    assert (unpacked / DIST_INFO / "INSTALLER").read_text("utf-8") == "modelboot\n"
+    assert (unpacked / DIST_INFO / "REQUESTED").read_bytes() == b""
 
 
 def test_unpack_direct_url(wheel: BuiltWheel, unpacked: Path) -> None:
@@ -109,20 +97,26 @@ def test_unpack_direct_url_without_credentials(wheel: BuiltWheel, unpacked: Path
 def test_unpack_record_lists_every_file(wheel: BuiltWheel, unpacked: Path) -> None:
     """RECORD and the files agree both ways, each file once with its digest and size, RECORD itself with none."""
     unpack(wheel.path, PIN, unpacked)
-    expected = [[f"{INFO}/RECORD", "", ""]]
+    expected = [[f"{DIST_INFO}/RECORD", "", ""]]
     for path, data in files(unpacked).items():
-        if path != f"{INFO}/RECORD":
+        if path != f"{DIST_INFO}/RECORD":
             digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
             expected.append([path, f"sha256={digest}", str(len(data))])
     assert sorted(record(unpacked)) == sorted(expected)
 
 
 @pytest.mark.parametrize(
-    "path", [f"{NAME}/__init__.py", f"{NAME}/{NAME}-{VERSION}/config.cfg", f"{INFO}/METADATA", f"{INFO}/top_level.txt"]
+    "path",
+    [
+        f"{NAME}/__init__.py",
+        f"{NAME}/{NAME}-{VERSION}/config.cfg",
+        f"{DIST_INFO}/METADATA",
+        f"{DIST_INFO}/top_level.txt",
+    ],
 )
 def test_unpack_member_of_other_bytes(tmp_path: Path, unpacked: Path, path: str) -> None:
     """A member whose bytes are not those RECORD names is refused by name."""
-    wheel = plain_wheel(tmp_path, tampering=Tampering(wrong_hashes=[path]))
+    wheel = small_wheel(tmp_path, tampering=Tampering(wrong_hashes=[path]))
     with pytest.raises(InstallError, match="does not match its hash") as refused:
         unpack(wheel.path, PIN, unpacked)
     assert refused.value.fault == "archive"
@@ -146,7 +140,7 @@ def test_unpack_damaged_member(wheel: BuiltWheel, unpacked: Path, damage: bytes)
 
 def test_unpack_wheel_not_accepted_writes_nothing(tmp_path: Path, unpacked: Path) -> None:
     """A wheel that is not accepted is refused with every issue before the folder is made."""
-    wheel = plain_wheel(tmp_path, tampering=Tampering(extra={"../x": b"", "x.pth": b""}))
+    wheel = small_wheel(tmp_path, tampering=Tampering(extra={"../x": b"", "x.pth": b""}))
     with pytest.raises(InstallError, match="leaves its folder") as refused:
         unpack(wheel.path, PIN, unpacked)
     assert refused.value.fault == "archive"
@@ -221,6 +215,6 @@ def test_unpack_arbitrary_file_name(tmp_path: Path, wheel: BuiltWheel, unpacked:
 )
 def test_unpack_version_spelled_otherwise(tmp_path: Path, unpacked: Path, pinned: str, inside: str) -> None:
     """A pin may spell the version otherwise than the wheel does."""
-    wheel = plain_wheel(tmp_path, inside)
+    wheel = small_wheel(tmp_path, inside)
     unpack(wheel.path, ModelPin(NAME, pinned, "0" * 64), unpacked)
     assert {path.name for path in unpacked.iterdir()} == {NAME, f"{NAME}-{inside}.dist-info"}
