@@ -1,7 +1,7 @@
 """The crash sweep: an install is killed, refused or interrupted at each operation that changes the disk.
 
-Started as a program, once a sweep, because it forks: `python -m support.crash FOLDER --states … --sweeps …` prints one
-JSON object a state and sweep, a line each. An audit hook sees every operation on names (open for writing, mkdir,
+Started as a program, because it forks: `python -m support.crash FOLDER --states … --sweeps …` prints one JSON object
+per state and sweep, a line each. An audit hook sees every operation on names (open for writing, mkdir,
 rename, remove, …); writes and fsync, which raise no audit event, are wrapped.
 """
 
@@ -50,7 +50,7 @@ SWEEPS = ("kill", *FAULTS, *LASTING, "interrupt")
 
 @dataclass(slots=True)
 class Report:
-    """What one sweep of one state found; each list holds a line a failure."""
+    """What one sweep of one state found; each list holds a line per failure."""
 
     state: str
     sweep: str
@@ -87,7 +87,7 @@ def run(folder: Path, *, states: Iterable[str], sweeps: Iterable[str], every: in
         every: 1 for each operation, n for every n-th and all renames.
 
     Returns:
-        A report a state and sweep.
+        A report per state and sweep.
     """
     program = [sys.executable, "-m", "support.crash", str(folder)]
     return reports([*program, "--states", *states, "--sweeps", *sweeps, "--every", str(every)])

@@ -1,4 +1,4 @@
-"""What lies in a folder, and whether a model in it is complete: judged without any of the code under test.
+"""What is in a folder, and whether a model in it is complete: judged without any of the code under test.
 
 Started as a program, `python -m support.folders FOLDER NAME`, it watches a folder as a reader who takes no lock does.
 """
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 def snapshot(
     folder: Path, *, without: Collection[str] = (BYTECODE,), copies: bool = False, strict: bool = False
 ) -> dict[str, Entry]:
-    """Take down a folder and every folder and file below it.
+    """Record a folder and every folder and file below it.
 
     Args:
         folder: The top, which is "."; it need not exist.
@@ -84,17 +84,17 @@ def everything(root: Path) -> set[str]:
 
 
 def names(folder: Path) -> list[str]:
-    """List what lies in a folder."""
+    """List the entries of a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
 def dist_infos(folder: Path) -> list[str]:
-    """List the dist-infos in a folder."""
+    """List the dist-info folders in a folder."""
     return sorted(path.name for path in folder.glob("*.dist-info"))
 
 
 def leftovers(folder: Path, *pins: ModelPin) -> list[str]:
-    """List what an install left behind: all but the models, the folder for locks, and the lock files in it."""
+    """List what an install left behind: everything but the models, the folder for locks and the lock files in it."""
     models = {name for pin in pins for name in (pin.name, f"{pin.name}-{pin.version}.dist-info")}
     tops = [path.name for path in folder.glob("*") if path.name not in {WORK, *models}]
     work = [path.name for path in (folder / WORK).glob("*") if path.suffix != ".lock"]
@@ -107,7 +107,7 @@ def parts_below(folder: Path) -> list[Path]:
 
 
 def is_complete(folder: Path, pin: ModelPin) -> bool:
-    """Tell whether a model is installed from the pinned wheel, with every byte it should have and no further file."""
+    """Return whether a model is installed from the pinned wheel, with every byte it should have and no further file."""
     dist_info = folder / f"{pin.name}-{pin.version}.dist-info"
     there = {
         path.relative_to(folder).as_posix()
@@ -155,7 +155,7 @@ def recorded(dist_info: Path) -> list[str]:
 
 
 def _judge(dist_info: Path) -> str:
-    """Tell whether every file RECORD names is there, of its size and with its bytes."""
+    """Return whether every file RECORD names is there, of its size and with its bytes."""
     rows = _rows(dist_info)
     if not rows:
         return "no RECORD"

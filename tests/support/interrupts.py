@@ -22,7 +22,7 @@ WATCHED = ("fcntl.", "open", "os.", "shutil.", "socket.", "zipfile.")
 
 
 def run(pin: ModelPin, *, every: int, before: ModelPin | None = None) -> list[dict[str, object]]:
-    """Interrupt an install at every so-manieth audit event, each time in a fresh target.
+    """Interrupt an install at every n-th audit event, each time in a fresh target.
 
     Args:
         pin: The model; its wheel is where the URL says.
@@ -46,8 +46,8 @@ def run(pin: ModelPin, *, every: int, before: ModelPin | None = None) -> list[di
 
 
 def main() -> None:
-    """Interrupt as the command line says, until an install ends before its moment has come."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # as above
+    """Interrupt as the command line says, until an install ends before its moment."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored, as in `pressed`
     every, pins = int(sys.argv[1]), [_pin(*one) for one in json.loads(sys.argv[2])]
     results: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 MIRROR_LOGIN = "ann:pa55word-of-the-mirror"
-"""Who the mirror of tests/programs/network lets in."""
+"""The login that the mirror of tests/programs/network asks for."""
 MIRROR_NAMES = ("localhost", "mirror.example.org", "storage.example.org", "github.com")
 """Hosts its certificate is for; only localhost can be resolved."""
 READY_S = 20
@@ -170,7 +170,7 @@ class Site:
     Attributes:
         root: The folder.
         authority: Certificates; plain http without.
-        login: "user:password" that it asks for; nobody's when empty.
+        login: "user:password" that it asks for; it asks for none when empty.
         rules: Further lines for its configuration.
     """
 
@@ -217,7 +217,7 @@ def tinyproxy(login: str = "") -> Iterator[Peer]:
     """Run tinyproxy; the test is skipped where it is not installed.
 
     Args:
-        login: "user:password" that it asks for; nobody's when empty.
+        login: "user:password" that it asks for; it asks for none when empty.
 
     Yields:
         The running proxy, which opens a way to any host.
@@ -310,7 +310,7 @@ def forget_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unset everything that says how the network is reached, and give the user an empty home folder's .netrc.
 
     Args:
-        monkeypatch: Sets it back.
+        monkeypatch: Undoes it.
     """
     for variable in NETWORK_VARIABLES:
         monkeypatch.delenv(variable, raising=False)

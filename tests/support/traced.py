@@ -71,7 +71,7 @@ def run(folder: Path, *, states: Iterable[str], fault: str, every: int = 1) -> l
         every: 1 for each call, n for every n-th.
 
     Returns:
-        A report a state.
+        A report per state.
     """
     program = [sys.executable, "-m", "support.traced", str(folder), fault, "--every", str(every)]
     return reports(_strace(fault, [*program, "--states", *states]))
@@ -119,7 +119,7 @@ class _Sweep:
             number += self.every
 
     def _try(self, injection: _Injection) -> bool:
-        """Hit one call and judge; tell whether there was such a call."""
+        """Hit one call and judge; return whether there was such a call."""
         outcome = attempt(lambda: json.dumps(asdict(self._judged(injection))))
         if outcome.kind != "installed":
             raise RuntimeError(outcome)
@@ -168,7 +168,7 @@ class _Injection:
             self._unused[0] = self._is_unused()
 
     def _is_unused(self) -> bool:
-        """Tell whether the strike is still to come, by calls in vain; who gets here was not killed."""
+        """Return whether the strike is still to come, by calls in vain; who gets here was not killed."""
         if self._fault == "kill":
             return True
         vain = (CALLS[self._call]() and ctypes.get_errno() for _ in range(self._number))

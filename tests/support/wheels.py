@@ -155,7 +155,7 @@ def build_wheel(  # noqa: PLR0913 - all keyword-only with defaults; a case names
 
 
 def pipeline_members(name: str, version: str, *, lang: str = "en", marker: str = "") -> dict[str, bytes]:
-    """Give the files of a real pipeline package with a sentencizer, by path relative to its parent folder.
+    """Return the files of a real pipeline package with a sentencizer, by path relative to its parent folder.
 
     Args:
         name: The package, `<lang>_<rest>`.
@@ -244,7 +244,7 @@ def altered(wheel: BuiltWheel, folder: Path) -> Path:
 
 @functools.cache
 def _blank_pipeline(lang: str) -> Mapping[str, bytes]:
-    """Give the saved files of a blank pipeline with a sentencizer; built once a language."""
+    """Return the saved files of a blank pipeline with a sentencizer; built once per language."""
     import spacy
 
     nlp = spacy.blank(lang)
@@ -256,7 +256,7 @@ def _blank_pipeline(lang: str) -> Mapping[str, bytes]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Walk the regular files below a folder."""
+    """Yield the regular files below a folder."""
     return (path for path in folder.rglob("*") if path.is_file())
 
 
@@ -268,13 +268,13 @@ def _sorted_characters(sentencizer: bytes) -> bytes:
 
 
 def _meta(blank: bytes, *, name: str, version: str) -> bytes:
-    """Give a blank pipeline's meta a name and a version."""
+    """Return a blank pipeline's meta.json with a name and a version."""
     meta = json.loads(blank) | {"name": name, "version": version, "spacy_version": SPACY_RANGE}
     return json.dumps(meta, indent=2).encode()
 
 
 def _dist_info(name: str, version: str, tampering: Tampering) -> dict[str, bytes]:
-    """Give the members that describe the distribution, but for RECORD."""
+    """Return the members that describe the distribution, but for RECORD."""
     entry_points, wheel_text = tampering.entry_points, tampering.wheel_text
     texts = {
         "METADATA": _METADATA.format(
@@ -308,7 +308,7 @@ def _place(path: str) -> tuple[bool, str]:
 
 
 def _with_duplicates(members: Sequence[tuple[str, bytes]], duplicates: Collection[str]) -> Iterator[tuple[str, bytes]]:
-    """Walk the members, those named as duplicates twice."""
+    """Yield the members, those named as duplicates twice."""
     for path, data in members:
         yield path, data
         if path in duplicates:
@@ -338,13 +338,13 @@ def _record(listed: Mapping[str, bytes], record_path: str, tampering: Tampering)
 
 
 def _record_hash(data: bytes, *, wrong: bool) -> str:
-    """Word a digest as RECORD does; a wrong one is that of other bytes."""
+    """Format a digest as RECORD does; a wrong one is that of other bytes."""
     digest = hashlib.sha256(b"other bytes" + data if wrong else data).digest()
     return "sha256=" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def _built(path: Path, name: str, version: str) -> BuiltWheel:
-    """Take the facts of a wheel just written."""
+    """Return the facts of a wheel that was just written."""
     content = path.read_bytes()
     return BuiltWheel(path, name, version, hashlib.sha256(content).hexdigest(), len(content))
 
