@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from modelboot import DownloadError, ModelPin, ensure_model, get_nlp
+from modelboot import DownloadError, ModelbootError, ModelPin, ensure_model, get_nlp
 from modelboot.cli import main
 from support.children import (
     OTHER,
@@ -302,15 +303,15 @@ def test_story_9_two_users_one_box(wheel: BuiltWheel, server: ModelServer) -> No
 # --- 10
 
 
-def call_200_times(pin: ModelPin) -> list[Exception]:
+def call_200_times(pin: ModelPin) -> list[ModelbootError]:
     """Call get_nlp as 200 tests in eight threads would, and return what each call raised."""
-    raised: list[Exception] = []
+    raised: list[ModelbootError] = []
 
     def work() -> None:
         for _ in range(25):
             try:
                 get_nlp(pin)
-            except Exception as error:  # noqa: BLE001 - as the tests of the story do
+            except ModelbootError as error:
                 raised.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
@@ -336,9 +337,10 @@ def test_story_10_long_test_run_on_a_dead_network(wheel: BuiltWheel, monkeypatch
             seconds = time.monotonic() - started
             assert len(errors) == 200
             assert {type(error) for error in errors} == {DownloadError}
-            first = {id(error.__cause__) for error in errors if isinstance(error.__cause__, DownloadError)}
-            assert len(first) == 1  # all but the first repeat it, chained
-            assert len({str(error) for error in errors}) == 1
+            causes = Counter(id(error.__cause__) for error in errors)
+            assert sorted(causes.values()) == [1, 199]  # all but the first repeat it, chained
+            assert len({(error.message, error.hint) for error in errors}) == 1
+            assert sum("(remembered, " in str(error) for error in errors) == 199
             assert any(word in str(errors[0]) for word in cause.split("|")), errors[0]
             assert seconds < 10  # 200 timeouts would be 200 s
         assert server.count(f"/{wheel.path.name}") == 1
