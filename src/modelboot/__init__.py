@@ -79,7 +79,7 @@ def _with_cache_controls(function: Callable[P, R]) -> CachedFunction[P, R]:
 
 @_with_cache_controls
 def get_nlp(
-    model: str | ModelPin = "en_core_web_sm",
+    model: str | os.PathLike[str] | ModelPin = "en_core_web_sm",
     /,
     *,
     disable: str | Iterable[str] = (),
@@ -93,7 +93,9 @@ def get_nlp(
     or sets attributes such as `max_length` takes `load` instead, which returns a fresh one.
 
     Args:
-        model: A catalog name ("fr_core_news_sm"), a name with a version ("en_core_web_sm==3.7.1"), or a `ModelPin`.
+        model: A catalog name ("fr_core_news_sm"), a name with a version ("en_core_web_sm==3.7.1"), a direct reference
+            ("name @ URL#sha256=HEX"), or a `ModelPin`. What only spaCy knows passes to it unpinned: a
+            folder, "blank:xx", an installed pipeline that the catalog does not have.
         disable: Component or components to load but not to run, as for `spacy.load`.
         enable: The only component or components to run, as for `spacy.load`.
         exclude: Component or components not to load, as for `spacy.load`.
@@ -128,7 +130,7 @@ _NO_CONFIG: dict[str, Any] = {}
 
 
 def load(  # noqa: PLR0913 - those of spacy.load
-    model: str | ModelPin = "en_core_web_sm",
+    model: str | os.PathLike[str] | ModelPin = "en_core_web_sm",
     /,
     *,
     vocab: Vocab | bool = True,
@@ -183,7 +185,8 @@ def ensure_model(
     An argument that is given beats the environment variable of that name; None leaves it in force.
 
     Args:
-        model: A catalog name ("fr_core_news_sm"), a name with a version ("en_core_web_sm==3.7.1"), or a `ModelPin`.
+        model: A catalog name ("fr_core_news_sm"), a name with a version ("en_core_web_sm==3.7.1"), a direct reference
+            ("name @ URL#sha256=HEX"), or a `ModelPin`.
         target: Folder to install into and nowhere else (MODELBOOT_TARGET).
         wheelhouse: Folder or folders searched first for the wheel (MODELBOOT_WHEELHOUSE).
         offline: Whether to keep off the network (MODELBOOT_OFFLINE).

@@ -9,13 +9,16 @@ from __future__ import annotations
 import csv
 import difflib
 import logging
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
+from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from modelboot._pin import ModelPin, accepts_version, is_older_than_range, same_version, version_key
+from modelboot._pin import ModelPin, accepts_version, is_older_than_range, version_key
+from modelboot._reference import is_reference, parse_reference, read_pins
 from modelboot.errors import IncompatibleError, SettingsError, UnknownModelError
 
 DEFAULT_MODEL = "en_core_web_sm"
@@ -41,7 +44,7 @@ def catalog() -> tuple[CatalogEntry, ...]:
 def entries(name: str) -> tuple[CatalogEntry, ...]:
     """Return the releases of one pipeline from the oldest to the newest; none when the name is unknown."""
     found = (_entry(row) for row in _rows().get(name, ()))
-    return tuple(sorted(found, key=lambda entry: version_key(entry.pin.version)))
+    return tuple(sorted(found, key=lambda entry: version_key(str(entry.pin.version))))
 
 
 @cache
@@ -65,11 +68,13 @@ def _entry(row: dict[str, str]) -> CatalogEntry:
     return CatalogEntry(pin, row["spacy_version"], row["license"])
 
 
-def resolve(model: str | ModelPin, *, spacy_version: str | None = None) -> ModelPin:
+def resolve(model: str | ModelPin, *, pins: Path | None = None, spacy_version: str | None = None) -> ModelPin:
     """Turn the name of a model into its pin.
 
     Args:
-        model: A catalog name, a name with a version ("en_core_web_sm==3.7.1"), or a pin, which is returned as it is.
+        model: A catalog name, also with hyphens; a name with a version ("en_core_web_sm==3.7.1"); a direct reference
+            ("name @ URL#sha256=HEX"); or a pin, which is returned as it is.
+        pins: A pins file whose names win over the catalog's.
         spacy_version: spaCy the pipeline must work with; the installed one when None.
 
     Returns:
@@ -85,9 +90,27 @@ def resolve(model: str | ModelPin, *, spacy_version: str | None = None) -> Model
         return model
     if not isinstance(model, str):
         raise SettingsError(variable="model", value=repr(model), accepted="a name, name==version or a ModelPin")
-    name, _, version = (part.strip() for part in model.partition("=="))
+    if is_reference(model):
+        return parse_reference(model)
+    name, version = _parse_name(model)
+    pinned = (
+        (pin for pin in read_pins(pins) if pin.name == name and (not version or pin.accepts(version))) if pins else ()
+    )
+    return next(iter(pinned), None) or _from_catalog(name, version, spacy_version)
+
+
+def _parse_name(model: str) -> tuple[str, str]:
+    """Split a name from its version. Hyphens stand for underscores, as on a package index."""
+    name, operator, version = (part.strip() for part in [*re.split(r"([=<>~!]+)", model, maxsplit=1), "", ""][:3])
+    if operator not in {"", "=="}:
+        raise SettingsError(variable="model", value=model, accepted="a name or name==version: only == is supported")
+    return re.sub(r"[-_.]+", "_", name), version
+
+
+def _from_catalog(name: str, version: str, spacy_version: str | None) -> ModelPin:
+    """Choose the newest release that fits the version and spaCy."""
     releases = entries(name)
-    wanted = tuple(entry for entry in releases if not version or same_version(entry.pin.version, version))
+    wanted = tuple(entry for entry in releases if not version or entry.pin.accepts(version))
     if not wanted:
         raise _unknown(name, version, releases)
     return _fitting(wanted, spacy_version or _installed_spacy(wanted[-1]))
@@ -97,9 +120,47 @@ def _unknown(name: str, version: str, releases: tuple[CatalogEntry, ...]) -> Unk
     return UnknownModelError(
         name=name,
         version=version or None,
-        known_versions=tuple(entry.pin.version for entry in releases),
-        near=tuple(difflib.get_close_matches(name.replace("-", "_").lower(), _rows(), n=3)),
+        known_versions=tuple(str(entry.pin.version) for entry in releases),
+        near=_near(name.lower()),
     )
+
+
+def _near(name: str) -> tuple[str, ...]:
+    """Return names of the catalog that look alike; for a language, its smallest pipelines."""
+    code = _LANGUAGES.get(name, name)
+    of_language = [other for other in sorted(_rows()) if other.partition("_")[0] == code]
+    small_first = sorted(of_language, key=lambda other: not other.endswith("_sm"))
+    return tuple(small_first[:3] or difflib.get_close_matches(name, _rows(), n=3))
+
+
+_LANGUAGES = {
+    "catalan": "ca",
+    "chinese": "zh",
+    "croatian": "hr",
+    "danish": "da",
+    "dutch": "nl",
+    "english": "en",
+    "finnish": "fi",
+    "french": "fr",
+    "german": "de",
+    "greek": "el",
+    "italian": "it",
+    "japanese": "ja",
+    "korean": "ko",
+    "lithuanian": "lt",
+    "macedonian": "mk",
+    "multi-language": "xx",
+    "norwegian": "nb",
+    "polish": "pl",
+    "portuguese": "pt",
+    "romanian": "ro",
+    "russian": "ru",
+    "slovenian": "sl",
+    "spanish": "es",
+    "swedish": "sv",
+    "ukrainian": "uk",
+}
+"""Codes by what people call the languages of the catalog."""
 
 
 def _fitting(releases: tuple[CatalogEntry, ...], spacy_version: str) -> ModelPin:

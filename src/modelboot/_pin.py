@@ -28,9 +28,10 @@ class ModelPin:
 
     Args:
         name: Importable name of the pipeline's package, such as "en_core_web_sm".
-        version: Version of the wheel, such as "3.8.0".
+        version: Version of the wheel, such as "3.8.0"; None where only the wheel itself tells, which needs a `url`.
         sha256: SHA-256 of the wheel file, 64 hexadecimal digits.
-        url: https, http or file URL of the wheel; the official release of that name and version when None.
+        url: https, http or file URL of the wheel, whatever its last part is called; the official release of that name
+            and version when None.
         requires: Requirements checked before the download, such as ("sudachipy>=0.5.2",).
         size_mb: Rough size of the wheel in megabytes, which caps a download; None when unknown.
 
@@ -39,7 +40,7 @@ class ModelPin:
     """
 
     name: str
-    version: str
+    version: str | None
     sha256: str
     url: str | None = field(default=None, repr=False)  # it may carry a password
     requires: tuple[str, ...] = ()
@@ -56,9 +57,11 @@ class ModelPin:
             if not is_good(value):
                 shown = without_secrets(str(value)) if name == "url" else str(value)
                 raise SettingsError(variable=f"ModelPin.{name}", value=shown, accepted=accepted)
+        if self.version is None and self.url is None:
+            raise SettingsError(variable="ModelPin.version", value="None", accepted="a version such as 3.8.0")
 
     def __str__(self) -> str:
-        return f"{self.name} {self.version}"
+        return f"{self.name} {self.version_label}"
 
     def __eq__(self, other: object) -> bool:
         return self._wheel() == other._wheel() if isinstance(other, ModelPin) else NotImplemented
@@ -66,21 +69,29 @@ class ModelPin:
     def __hash__(self) -> int:
         return hash(self._wheel())
 
-    def _wheel(self) -> tuple[str, ...]:
+    def _wheel(self) -> tuple[str | None, ...]:
         """Return what makes two pins equal; "1", "1.0.0" and "v1.0.0" are one version."""
-        return self.name, canonicalize_version(self.version), self.sha256
+        return self.name, self.version and canonicalize_version(self.version), self.sha256
+
+    @property
+    def version_label(self) -> str:
+        """The version or, where only the wheel itself tells it, the start of the hash."""
+        return self.version or f"sha256-{self.sha256[:12]}"
+
+    def accepts(self, version: str) -> bool:
+        """Tell whether a wheel of that version can be the pinned one."""
+        return self.version is None or same_version(self.version, version)
 
     @property
     def filename(self) -> str:
-        """File name of the wheel, taken from the URL where there is one."""
-        if self.url is None:
-            return f"{self.name}-{self.version}-py3-none-any.whl"
-        return PurePosixPath(unquote(urlsplit(self.url).path)).name
+        """File name of the wheel, taken from the URL where it has one."""
+        last = PurePosixPath(unquote(urlsplit(self.url or "").path)).name
+        return last if last.endswith(".whl") else f"{self.name}-{self.version_label}-py3-none-any.whl"
 
     @property
     def release_path(self) -> str:
         """Where the wheel lies below the root of the release tree or of a mirror of it."""
-        return f"{self.name}-{self.version}/{self.filename}"
+        return f"{self.name}-{self.version_label}/{self.filename}"
 
     @property
     def release_url(self) -> str:
@@ -99,7 +110,7 @@ def _is_name(value: object) -> bool:
 
 
 def _is_version(value: object) -> bool:
-    return isinstance(value, str) and is_version(value)
+    return value is None or (isinstance(value, str) and is_version(value))
 
 
 def _is_sha256(value: object) -> bool:
@@ -117,7 +128,7 @@ def _is_wheel_url(value: object) -> bool:
     except ValueError:  # brackets without an address between them, a port that is no number
         return False
     is_known = parts.scheme == "file" or (parts.scheme in {"https", "http"} and has_host)
-    return is_known and unquote(parts.path).endswith(".whl")
+    return is_known and not unquote(parts.path).endswith((".gz", ".bz2", ".tar", ".tgz", ".zip"))
 
 
 def _are_requirements(value: object) -> bool:
@@ -133,7 +144,7 @@ _FIELDS: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     ("name", _is_name, "an importable name of a pipeline's own"),
     ("version", _is_version, "a version such as 3.8.0"),
     ("sha256", _is_sha256, "64 hexadecimal digits"),
-    ("url", _is_wheel_url, "an https, http or file URL of a .whl file"),
+    ("url", _is_wheel_url, "an https, http or file URL of a wheel"),
     ("requires", _are_requirements, "a tuple of requirements"),
     ("size_mb", _is_size, "a number of megabytes"),
 )

@@ -138,6 +138,7 @@ class Settings:
     """Everything a user may set, with its default; `VARIABLES` says what each means."""
 
     offline: bool = False
+    pins: Path | None = None
     wheelhouse: tuple[Path, ...] = ()
     mirrors: tuple[str, ...] = field(default=(), repr=False)  # they may carry passwords
     token: str | None = field(default=None, repr=False)
@@ -192,6 +193,7 @@ class Variable(NamedTuple):
 
 VARIABLES = (
     Variable("MODELBOOT_OFFLINE", "offline", _switch, "0 or 1", "1: never use the network"),
+    Variable("MODELBOOT_PINS", "pins", directory, "a file", "a pins file, whose names win over the catalog's"),
     Variable(
         "MODELBOOT_WHEELHOUSE", "wheelhouse", directories, f"{_DIRECTORY}, or several separated by {os.pathsep!r}",
         "folders searched first for the wheel, separated as in `PATH`",

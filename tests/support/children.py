@@ -76,7 +76,7 @@ def command(script: str, *arguments: str, user: int | None = None, executable: s
 
 def pin_arguments(pin: ModelPin) -> list[str]:
     """Return a pin as arguments of a script, which has it again as `ModelPin(*sys.argv[1:4], url=sys.argv[4])`."""
-    return [pin.name, pin.version, pin.sha256, str(pin.url)]
+    return [pin.name, str(pin.version), pin.sha256, str(pin.url)]
 
 
 def python(  # noqa: PLR0913 - all keyword-only with defaults; a test names the one or two it is about

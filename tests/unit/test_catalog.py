@@ -40,7 +40,7 @@ def facts(entry: CatalogEntry) -> tuple[str, ...]:
     """Give an entry's facts as a row of the publisher's table."""
     pin = entry.pin
     size, requires = f"{pin.size_mb} MB", ";".join(pin.requires)
-    return pin.name, pin.version, pin.sha256, entry.spacy_range, entry.license, size, requires
+    return pin.name, str(pin.version), pin.sha256, entry.spacy_range, entry.license, size, requires
 
 
 def rows(text: str) -> list[tuple[str, ...]]:
@@ -71,7 +71,7 @@ def test_catalog_equals_the_facts() -> None:
 
 def test_catalog_order() -> None:
     """Pipelines come by name, and the versions of one from the oldest to the newest."""
-    keys = [(entry.pin.name, version_key(entry.pin.version)) for entry in catalog()]
+    keys = [(entry.pin.name, version_key(str(entry.pin.version))) for entry in catalog()]
     assert keys == sorted(keys)
 
 
@@ -194,7 +194,9 @@ def test_resolve_something_else(model: Any) -> None:  # noqa: ANN401 - what no t
     ("model", "nearest"),
     [
         ("en_core_web_small", "en_core_web_sm"),
-        ("en-core-web-sm", "en_core_web_sm"),
+        ("english", "en_core_web_sm"),
+        ("en", "en_core_web_sm"),
+        ("fr", "fr_core_news_sm"),
         ("EN_CORE_WEB_SM", "en_core_web_sm"),
         ("fr_core_new_sm", "fr_core_news_sm"),
         ("en_core_web_smm==3.8.0", "en_core_web_sm"),
@@ -241,3 +243,27 @@ def test_requirements_unmet() -> None:
     with pytest.raises(IncompatibleError, match=r"^ja_acme_sm 1\.0\.0 needs") as caught:
         check_requirements(pin("packaging", f"{MISSING}>=0.5", "pytest<1", f"{MISSING}; python_version < '3'"))
     assert caught.value.unmet == ((f"{MISSING}>=0.5", None), ("pytest<1", installed_version("pytest")))
+
+
+@pytest.mark.parametrize("spelling", ["en-core-web-sm", "en.core_web-sm", "en-core-web-sm == 3.8.0"])
+def test_resolve_spelled_as_an_index_does(spelling: str) -> None:
+    """Hyphens stand for underscores: one distribution, one pipeline."""
+    assert resolve(spelling, spacy_version="3.8.0").name == "en_core_web_sm"
+
+
+@pytest.mark.parametrize("spelling", ["fr_core_news_sm>=3.8", "fr_core_news_sm~=3.8", "fr_core_news_sm<4", "x!=1"])
+def test_resolve_other_operator(spelling: str) -> None:
+    """Of the operators only == is supported, and that is said."""
+    with pytest.raises(SettingsError, match="only == is supported"):
+        resolve(spelling)
+
+
+def test_resolve_pins_file_wins(tmp_path: Path) -> None:
+    """A name that a pins file has is the file's; its other names are the catalog's."""
+    pins = tmp_path / "pins.txt"
+    pins.write_text(
+        f"# ours\nen-core-web-sm @ https://host/en_core_web_sm-3.8.0+acme-py3-none-any.whl#sha256={'a' * 64}\n"
+    )
+    assert resolve("en_core_web_sm", pins=pins).sha256 == "a" * 64
+    assert resolve("en_core_web_sm==3.8.0", pins=pins, spacy_version="3.8.0").sha256 != "a" * 64
+    assert resolve("fr_core_news_sm", pins=pins, spacy_version="3.8.0").version == "3.8.0"

@@ -39,6 +39,7 @@ def pin(**changes: Any) -> ModelPin:  # noqa: ANN401 - wrong types are what some
         ("url", "http://user:pw@host:80/x.whl?token=1"),
         ("url", "file:///srv/x.whl"),
         ("url", "https://host/x%2Ewhl"),
+        ("url", "https://host/assets/4711"),
         ("requires", ()),
         ("requires", ("sudachipy>=0.5.2", "x; python_version<'3.11'")),
         ("size_mb", None),
@@ -55,7 +56,7 @@ ACCEPTED = {
     "name": "an importable name of a pipeline's own",
     "version": "a version such as 3.8.0",
     "sha256": "64 hexadecimal digits",
-    "url": "an https, http or file URL of a .whl file",
+    "url": "an https, http or file URL of a wheel",
     "requires": "a tuple of requirements",
     "size_mb": "a number of megabytes",
 }

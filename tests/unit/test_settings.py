@@ -262,6 +262,7 @@ def test_origins_of_defaults() -> None:
     """Without a variable each setting's default is told, and nothing of the network's variables."""
     assert in_force({"XDG_CACHE_HOME": "/cache"}) == {
         "MODELBOOT_OFFLINE": ("0", "default"),
+        "MODELBOOT_PINS": ("none", "default"),
         "MODELBOOT_WHEELHOUSE": ("none", "default"),
         "MODELBOOT_BASE_URL": ("none", "default"),
         "MODELBOOT_TOKEN": ("none", "default"),

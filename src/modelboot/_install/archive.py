@@ -75,7 +75,9 @@ def validate(wheel: Path, pin: ModelPin) -> WheelContents:
 def _validate(archive: zipfile.ZipFile, pin: ModelPin, wheel_bytes: int) -> WheelContents:
     members = [member for member in archive.infolist() if not member.is_dir()]
     names = [member.filename for member in members]
-    dist_info = next((top for top in _tops(names) if top.endswith(".dist-info")), f"{pin.name}-{pin.version}.dist-info")
+    dist_info = next(
+        (top for top in _tops(names) if top.endswith(".dist-info")), f"{pin.name}-{pin.version_label}.dist-info"
+    )
     total = sum(member.file_size for member in members)
     issues = [
         *_duplicates(archive.namelist()),
@@ -172,11 +174,12 @@ def _metadata_issues(archive: zipfile.ZipFile, dist_info: str, pin: ModelPin) ->
     wheel = email.parser.Parser().parsestr(_read(archive, f"{dist_info}/WHEEL"), headersonly=True)
     if not same_name(str(metadata["Name"]), pin.name):
         yield f"METADATA names {metadata['Name']}, not {pin.name}"
-    if not same_version(str(metadata["Version"]), pin.version):
+    if not pin.accepts(str(metadata["Version"])):
         yield f"METADATA has version {metadata['Version']}, not {pin.version}"
+    expected = pin.version or str(metadata["Version"])
     folder_name, _, folder_version = dist_info.removesuffix(".dist-info").rpartition("-")
-    if not same_name(folder_name, pin.name) or not same_version(folder_version, pin.version):
-        yield f"{dist_info} is not of {pin}"
+    if not same_name(folder_name, pin.name) or not same_version(folder_version, expected):
+        yield f"{dist_info} is not of {pin.name} {expected}"
     if str(wheel["Root-Is-Purelib"]).lower() != "true" or not str(wheel["Wheel-Version"]).startswith("1."):
         yield "WHEEL is not of a pure Python wheel, version 1"
 

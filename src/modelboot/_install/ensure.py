@@ -85,7 +85,7 @@ class Timings:
         """Sum up for the caller."""
         return InstalledModel(
             name=pin.name,
-            version=pin.version,
+            version=installed.version,
             path=installed.data_folder,
             sha256=pin.sha256,
             source=source,
@@ -111,7 +111,7 @@ def ensure_model(
         settings = replace(settings, wheelhouse=directories(wheelhouse))
     if offline is not None:
         settings = replace(settings, offline=offline)
-    report, installed = ensure(resolve(model), settings)
+    report, installed = ensure(resolve(model, pins=settings.pins), settings)
     append_to_sys_path(installed.folder)
     return report
 

@@ -182,6 +182,8 @@ def _inspect(target: Target, pin: ModelPin) -> Inspection:
 
 
 def _is_pinned(installed: Installed, pin: ModelPin) -> bool:
+    if pin.version is None:
+        return installed.sha256 == pin.sha256
     return same_version(installed.version, pin.version) and installed.sha256 in {None, pin.sha256}
 
 
@@ -192,7 +194,8 @@ def _must_stay(installed: Installed, pin: ModelPin) -> bool:
     if installed.installer != INSTALLER:
         return os.path.lexists(installed.dist_info)  # else another process has just taken it away
     # A newer one of our own is another program's pin: if it were replaced, the two would take turns for ever.
-    return is_newer_version(installed.version, pin.version) and installed.first_problem is None
+    is_newer = pin.version is None or is_newer_version(installed.version, pin.version)  # unknown: nothing is lost
+    return is_newer and installed.first_problem is None
 
 
 def _all_in(target: Target) -> Iterator[Installed]:

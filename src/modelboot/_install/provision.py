@@ -75,7 +75,7 @@ def provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWheel
 
 def _provision(pin: ModelPin, dest: Path, fetch: Callable[[Path], FetchedWheel]) -> ProvisionedWheel:
     path = dest / pin.release_path
-    wheel = partial(ProvisionedWheel, name=pin.name, version=pin.version, sha256=pin.sha256, path=path)
+    wheel = partial(ProvisionedWheel, name=pin.name, version=pin.version_label, sha256=pin.sha256, path=path)
     if _is_pinned(path, pin):
         _link_at_top(path, dest, pin)
         return wheel(source="present", downloaded_bytes=0)

@@ -166,7 +166,7 @@ def _own() -> Iterator[Target]:
 
 
 def _store(pin: ModelPin, home: Path) -> Store:
-    return Store("store", home / f"{pin.name}-{pin.version}-{pin.sha256[:12]}")
+    return Store("store", home / f"{pin.name}-{pin.version or 'any'}-{pin.sha256[:12]}")
 
 
 def _folders_in(home: Path) -> Iterator[Path]:

@@ -136,5 +136,5 @@ def _not_found(pin: ModelPin, sources: Sequence[Source], attempts: tuple[Attempt
     is_offline = any(source.disabled(pin) == OFFLINE for source in sources)
     if is_offline and not any(attempt.got_sha256 for attempt in attempts):
         url = next(source.location(pin) for source in sources if isinstance(source, Release))
-        return OfflineError(name=pin.name, version=pin.version, url=url, attempts=attempts)
+        return OfflineError(name=pin.name, version=pin.version_label, url=url, attempts=attempts)
     return failure(pin, *attempts)

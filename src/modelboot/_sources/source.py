@@ -111,4 +111,4 @@ def failure(pin: ModelPin, *attempts: Attempt) -> DownloadError:
         A HashMismatchError when any of them gave other bytes: then somebody is to be distrusted.
     """
     error = HashMismatchError if any(attempt.got_sha256 for attempt in attempts) else DownloadError
-    return error(name=pin.name, version=pin.version, sha256=pin.sha256, attempts=attempts)
+    return error(name=pin.name, version=pin.version_label, sha256=pin.sha256, attempts=attempts)

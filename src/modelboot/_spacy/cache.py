@@ -8,12 +8,13 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar
 
-from modelboot._catalog import resolve
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
-from modelboot._spacy.load import COMPONENTS, Options, component_names, failures, load_pin, settings_of_call, turns
+from modelboot._spacy.load import COMPONENTS, Options, component_names, failures, load_found, settings_of_call, turns
+from modelboot._spacy.names import find_model
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -48,7 +49,8 @@ class CachedFunction(Protocol[P, R_co]):
 class CacheKey:
     """One model with one choice of components; all spellings of a call have the same key."""
 
-    pin: ModelPin
+    model: ModelPin | Path | str
+    """A pin, or what spaCy loads by itself."""
     disable: frozenset[str]
     enable: frozenset[str]
     exclude: frozenset[str]
@@ -94,7 +96,7 @@ def cache_clear() -> None:
 
 
 def get_nlp(
-    model: str | ModelPin,
+    model: str | os.PathLike[str] | ModelPin,
     disable: str | Iterable[str],
     enable: str | Iterable[str],
     exclude: str | Iterable[str],
@@ -108,7 +110,7 @@ def get_nlp(
 
 
 def _find(
-    model: str | ModelPin,
+    model: str | os.PathLike[str] | ModelPin,
     disable: str | Iterable[str],
     enable: str | Iterable[str],
     exclude: str | Iterable[str],
@@ -116,9 +118,9 @@ def _find(
 ) -> Language:
     """Return the model of a call, however it is spelled; the first thread that asks loads it."""
     chosen = (frozenset(component_names(*item)) for item in zip(COMPONENTS, (disable, enable, exclude), strict=True))
-    key = CacheKey(resolve(model), *chosen)
     settings = settings_of_call(offline=offline)
-    with turns.turn(key, str(key.pin), Deadline.after(settings.deadline_s)):
+    key = CacheKey(find_model(model, settings.pins), *chosen)
+    with turns.turn(key, str(key.model), Deadline.after(settings.deadline_s)):
         nlp = _state.models.get(key)
         if nlp is not None:
             with _state.lock:
@@ -126,7 +128,7 @@ def _find(
             return nlp
         with _state.lock:
             _state.misses += 1
-        return _state.models.setdefault(key, load_pin(key.pin, settings, key.options(), key))
+        return _state.models.setdefault(key, load_found(key.model, settings, key.options(), key))
 
 
 # Bounded, as it holds spellings, not models: each generator is a new one.

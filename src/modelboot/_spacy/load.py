@@ -14,16 +14,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelboot._catalog import resolve
 from modelboot._install.ensure import ensure
 from modelboot._install.importable import append_to_sys_path
 from modelboot._install.installed import Installed
 from modelboot._install.installed import inspect as inspect_target
 from modelboot._install.target import targets_to_search
 from modelboot._limits import Deadline
-from modelboot._pin import ModelPin, same_version
+from modelboot._pin import ModelPin
 from modelboot._settings import Settings, read_settings
 from modelboot._spacy.failures import Failures
+from modelboot._spacy.names import find_model
 from modelboot._spacy.package import import_package
 from modelboot._spacy.turns import Turns
 from modelboot.errors import LoadError, SettingsError
@@ -44,7 +44,7 @@ failures = Failures()
 _log = logging.getLogger(__name__)
 
 
-def load(model: str | ModelPin, options: Options, *, offline: bool | None) -> Language:
+def load(model: str | os.PathLike[str] | ModelPin, options: Options, *, offline: bool | None) -> Language:
     """Install a model unless it is there, and load it anew; `modelboot.load` says the rest.
 
     Args:
@@ -58,11 +58,20 @@ def load(model: str | ModelPin, options: Options, *, offline: bool | None) -> La
     if options.keys() - KNOWN:
         _refuse_unknown(options)
     named = {option: component_names(option, options[option]) for option in COMPONENTS if option in options}
-    # Only names of components can be compared with those of the next call.
-    choice = (
-        tuple((option, frozenset(names)) for option, names in named.items()) if set(options) == set(named) else None
-    )
-    return load_pin(resolve(model), settings_of_call(offline=offline), {**options, **named}, choice)
+    choice = tuple((option, frozenset(names)) for option, names in named.items())
+    is_comparable = options.keys() == named.keys()  # a vocabulary cannot be compared with that of the next call
+    settings = settings_of_call(offline=offline)
+    found = find_model(model, settings.pins)
+    return load_found(found, settings, {**options, **named}, choice if is_comparable else None)
+
+
+def load_found(found: ModelPin | Path | str, settings: Settings, options: Options, choice: Hashable) -> Language:
+    """Load what a caller named: a pin, or something of its own, which spaCy loads as it is."""
+    if isinstance(found, ModelPin):
+        return _load_pin(found, settings, options, choice)
+    import spacy
+
+    return spacy.load(found, **options)
 
 
 def _refuse_unknown(options: Options) -> None:
@@ -93,7 +102,7 @@ def component_names(option: str, names: str | Iterable[str]) -> list[str]:
     return chosen
 
 
-def load_pin(pin: ModelPin, settings: Settings, options: Options, choice: Hashable) -> Language:
+def _load_pin(pin: ModelPin, settings: Settings, options: Options, choice: Hashable) -> Language:
     """Install and load; when loading fails because files were modified, repair them once.
 
     Args:
@@ -174,7 +183,7 @@ def _load_installed(folder: Path, installed: Installed, pin: ModelPin, options: 
     import_package(installed.name, installed.package)
     nlp = spacy.load(folder, **options)
     version = str(nlp.meta.get("version"))
-    if not same_version(version, pin.version):
+    if not pin.accepts(version):
         message = f"its meta.json says version {version}"
         raise ValueError(message)
     return nlp

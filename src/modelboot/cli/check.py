@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from modelboot._catalog import resolve
 from modelboot._install.ensure import InstalledModel, ensure_model
 from modelboot._pin import ModelPin
+from modelboot._settings import read_settings
 from modelboot._spacy.cache import get_nlp
 from modelboot.cli.output import Facts, download_size, table
 
@@ -82,7 +83,7 @@ def check_model(model: str | ModelPin) -> CheckReport:
     Raises:
         ModelbootError: It could not be installed or loaded.
     """
-    pin = resolve(model)  # once, or its warning would be logged twice
+    pin = resolve(model, pins=read_settings().pins)  # once, or its warning would be logged twice
     installed = ensure_model(pin)
     started = time.perf_counter()
     nlp = get_nlp(pin, (), (), (), None)

@@ -53,7 +53,7 @@ def model_facts(model: InstalledModel) -> Facts:
 def fetch(options: argparse.Namespace) -> None:
     """Put verified wheels into a wheelhouse."""
     settings, dest = read_settings(), directory(options.dest)
-    wheels = (provision(resolve(model), dest, settings) for model in options.models)
+    wheels = (provision(resolve(model, pins=settings.pins), dest, settings) for model in options.models)
     print_each(wheels, as_json=options.json, line=wheel_line, facts=asdict)
 
 
@@ -91,7 +91,7 @@ def catalog_text(releases: Iterable[CatalogEntry]) -> str:
     """Return the catalog as a table."""
     heads = ("name", "version", "spaCy", "size", "license", "sha256")
     rows = [
-        (pin.name, pin.version, entry.spacy_range, f"{pin.size_mb} MB", entry.license, pin.sha256)
+        (pin.name, pin.version_label, entry.spacy_range, f"{pin.size_mb} MB", entry.license, pin.sha256)
         for entry in releases
         for pin in [entry.pin]
     ]
@@ -199,7 +199,7 @@ def _installed(model: str) -> list[Installed]:
 
 def pin(options: argparse.Namespace) -> None:
     """Print the line that pins a model."""
-    wanted = resolve(options.model)
+    wanted = resolve(options.model, pins=read_settings().pins)
     print_result(as_json=options.json, text=PIN_FORMATS[options.format](wanted), facts=pin_facts(wanted))
 
 
@@ -232,5 +232,6 @@ def doctor(options: argparse.Namespace) -> None:
     """Show settings, places, locks and which sources answer."""
     from modelboot.cli.doctor import diagnose
 
-    report = diagnose(resolve(options.model), read_settings())
+    settings = read_settings()
+    report = diagnose(resolve(options.model, pins=settings.pins), settings)
     print_result(as_json=options.json, text=report.text(), facts=asdict(report))

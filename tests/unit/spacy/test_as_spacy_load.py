@@ -12,8 +12,18 @@ import pytest
 import spacy
 
 import modelboot
-from modelboot import DownloadError, LoadError, ModelPin, OfflineError, SettingsError, ensure_model, get_nlp, load
-from support.server import ModelServer
+from modelboot import (
+    DownloadError,
+    LoadError,
+    ModelPin,
+    OfflineError,
+    SettingsError,
+    UnknownModelError,
+    ensure_model,
+    get_nlp,
+    load,
+)
+from support.server import ModelServer, Reply
 from support.wheels import BuiltWheel
 
 if TYPE_CHECKING:
@@ -163,3 +173,61 @@ def test_load_explains_itself() -> None:
     assert "for reading" in str(get_nlp.__doc__)
     assert "`load`" in str(get_nlp.__doc__)
     assert "fresh" in str(modelboot.load.__doc__)
+
+
+def test_load_names_of_its_own(tiny_pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder, however it is named, and a blank pipeline pass to spaCy, unpinned; nothing is installed for them."""
+    folder = ensure_model(tiny_pin, target=tmp_path / "elsewhere").path
+    monkeypatch.chdir(folder.parent)
+    for model in (folder, str(folder), f"./{folder.name}", folder.name):
+        assert load(model).meta["version"] == "1.0.0"
+        assert get_nlp(model) is get_nlp(folder)
+    assert (load("blank:de").lang, get_nlp("blank:de") is get_nlp("blank:de")) == ("de", True)
+    assert not (tmp_path / "target").exists()
+
+
+def test_load_installed_pipeline_of_its_own(tiny_pin: ModelPin) -> None:
+    """An installed pipeline that the catalog does not know is loaded by its name; a package that is none is not."""
+    ensure_model(tiny_pin)
+    assert load("en_tiny_sm").meta["version"] == "1.0.0"
+    assert get_nlp("en_tiny_sm") is get_nlp("en_tiny_sm")
+    with pytest.raises(UnknownModelError, match=r"^Can't find model 'packaging'"):
+        load("packaging")
+
+
+@pytest.mark.parametrize("model", ["./absent", Path("absent"), "/absent/x"])
+def test_load_folder_that_is_absent(model: str | Path) -> None:
+    """A folder that does not exist is the error of spaCy that callers know."""
+    with pytest.raises(OSError, match=r"\[E05[02]\] Can't find model"):
+        load(model)
+
+
+@pytest.mark.parametrize("function", [load, get_nlp], ids=["load", "get_nlp"])
+def test_direct_reference(tiny: BuiltWheel, function: Callable[..., Language]) -> None:
+    """A direct reference is a pin in one line."""
+    assert function(f"en-tiny-sm @ {tiny.url}#sha256={tiny.sha256}").meta["version"] == "1.0.0"
+    with pytest.raises(modelboot.HashMismatchError, match="not the pinned bytes"):
+        function(f"en_tiny_sm @ {tiny.url}#sha256={'0' * 64}")
+
+
+@pytest.mark.parametrize("name", ["en_tiny_sm-any-py3-none-any.whl", "4711"])
+def test_direct_reference_without_a_version(tiny: BuiltWheel, server: ModelServer, name: str) -> None:
+    """Where the URL has no version or no wheel's name, the verified wheel's METADATA decide; once is enough."""
+    server.serve(f"/{name}", Reply(body=tiny.content))
+    reference = f"en_tiny_sm @ {server.url}/{name}#sha256={tiny.sha256}"
+    model = ensure_model(reference)
+    assert (model.version, model.source) == ("1.0.0", "release")
+    assert load(reference).meta["version"] == "1.0.0"
+    assert (ensure_model(reference).source, len(server.requests)) == ("present", 1)
+    other = ModelPin("en_tiny_sm", None, "0" * 64, url=f"{server.url}/{name}")
+    with pytest.raises(modelboot.HashMismatchError):
+        ensure_model(other)  # another wheel of that name is not taken for it
+
+
+def test_pins_file_in_force(tiny: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A company's own build stands in for a plain name in every call."""
+    pins = tmp_path / "pins.txt"
+    pins.write_text(f"en-tiny-sm @ {tiny.url}#sha256={tiny.sha256}\n")
+    monkeypatch.setenv("MODELBOOT_PINS", str(pins))
+    assert ensure_model("en_tiny_sm").sha256 == tiny.sha256
+    assert load("en_tiny_sm").meta["version"] == get_nlp("en-tiny-sm").meta["version"] == "1.0.0"
