@@ -79,6 +79,7 @@ versions
 
 settings
   MODELBOOT_OFFLINE     environment  1
+  MODELBOOT_PINS        default      none
   MODELBOOT_WHEELHOUSE  default      none
   MODELBOOT_BASE_URL    default      none
   MODELBOOT_TOKEN       default      none
@@ -415,7 +416,7 @@ import os, sys
 from modelboot import ModelPin
 from modelboot.cli import commands, main
 
-commands.resolve = lambda _: ModelPin(*sys.argv[1:])
+commands.resolve = lambda _, **__: ModelPin(*sys.argv[1:])
 written = []
 
 def audit(event, arguments):

@@ -303,7 +303,7 @@ from modelboot import ModelPin
 from modelboot.cli import commands, main
 
 folder, name, version, sha256 = sys.argv[1:]
-commands.resolve = lambda _: ModelPin(name, version, sha256)
+commands.resolve = lambda _, **__: ModelPin(name, version, sha256)
 sys.exit(main(["fetch", name, "--dest", folder]))
 """
 
@@ -336,7 +336,7 @@ from modelboot import ModelPin
 from modelboot.cli import commands, main
 
 folder, name, version, sha256 = sys.argv[1:]
-commands.resolve = lambda _: ModelPin(name, version, sha256)
+commands.resolve = lambda _, **__: ModelPin(name, version, sha256)
 with contextlib.redirect_stderr(io.StringIO()) as told:
     print(main(["fetch", name, "--dest", f"{folder}/wheels"]))
 print(told.getvalue(), end="")
