@@ -41,8 +41,8 @@ class Block:
 
     @property
     def is_compiled_only(self) -> bool:
-        """Whether it says so, or asks for a pipeline that the tests do not have."""
-        return "# not run" in self.text or not self.models <= {NAME}
+        """Whether it says so, is run by programs/test_dask.py, or asks for a pipeline that the tests do not have."""
+        return "# not run" in self.text or "modelboot.dask" in self.text or not self.models <= {NAME}
 
     @property
     def command(self) -> str:
