@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,14 @@ from packaging.requirements import Requirement
 
 from modelboot import DownloadError, HashMismatchError, ModelPin, __version__, ensure_model
 from modelboot._catalog import resolve
+from modelboot._pin import accepts_version
 from modelboot.cli import main
 from support.folders import snapshot
 from support.sources import publish
 from support.wheels import BuiltWheel, altered, build_wheel
 
 MODEL = {"name", "version", "sha256", "source", "path", "downloaded_bytes", "seconds"}
-TRIAL = MODEL | {"spacy", "pipeline", "sentence", "tokens"}
+TRIAL = MODEL | {"spacy", "phases", "pipeline", "sentence", "tokens"}
 TOKEN = {"text", "pos", "tag", "dep", "entity"}
 ITEM = {"name", "version", "installer", "folder", "sha256", "damage", "whole"}
 PIN = {"name", "version", "sha256", "url", "requires", "size_mb"}
@@ -125,7 +127,8 @@ def test_check_json(capsys: Capture) -> None:
     facts = json.loads(capsys.readouterr().out)
     assert (set(facts), set(facts["tokens"][0])) == (TRIAL, TOKEN)
     assert (facts["name"], facts["pipeline"]) == ("en_tiny_sm", ["sentencizer"])
-    assert [*facts["seconds"]] == ["find", "lock", "fetch", "unpack", "publish", "load", "parse"]
+    assert facts["seconds"] == pytest.approx(sum(facts["phases"].values()), abs=0.001)
+    assert [*facts["phases"]] == ["find", "lock", "fetch", "unpack", "publish", "load", "parse"]
 
 
 def test_list_nothing(capsys: Capture) -> None:
@@ -160,8 +163,8 @@ def test_list_json(capsys: Capture, target: Path, tiny_pin: ModelPin) -> None:
 
 
 def test_list_available(capsys: Capture) -> None:
-    """The catalog is a table of all official releases, with the default's pin."""
-    assert main(["list", "--available"]) == 0
+    """The catalog is a table of all official releases, with the default's pin where hashes are asked for."""
+    assert main(["list", "--available", "--all", "--hashes"]) == 0
     head, *rows = capsys.readouterr().out.splitlines()
     assert head.split() == ["name", "version", "spaCy", "size", "license", "sha256"]
     assert len(rows) == 192
@@ -169,9 +172,39 @@ def test_list_available(capsys: Capture) -> None:
     assert default[-1] == "1932429db727d4bff3deed6b34cfc05df17794f4a52eeb26cf8928f7c1a0fb85"
 
 
+def test_list_available_fits_a_terminal(capsys: Capture) -> None:
+    """Unasked it shows what suits the installed spaCy, in 80 columns, without hashes."""
+    assert main(["list", "--available"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["name", "version", "spaCy", "size", "license"]
+    assert 0 < len(rows) < 192
+    assert max(map(len, [head, *rows])) <= 80
+    installed = version("spacy")
+    assert {accepts_version(row.split()[2], installed) for row in rows} == {True}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("fr_core", {"fr_core_news_lg", "fr_core_news_md", "fr_core_news_sm"}),
+        ("EN-core-web-s*", {"en_core_web_sm"}),
+        ("*_web_trf", {"en_core_web_trf", "zh_core_web_trf"}),
+        ("nobody", set()),
+    ],
+)
+def test_list_available_of_a_pattern(capsys: Capture, pattern: str, names: set[str]) -> None:
+    """A part of a name or a pattern of a shell narrows it down, also as data; nothing found is told."""
+    assert main(["list", "--available", "--json", pattern]) == 0
+    assert {entry["name"] for entry in json.loads(capsys.readouterr().out)} == names
+    assert main(["list", "--available", pattern]) == 0
+    out = capsys.readouterr().out
+    assert {row.split()[0] for row in out.splitlines()[1:]} == names
+    assert names or out.startswith("no release of that name suits the installed spaCy")
+
+
 def test_list_available_json(capsys: Capture) -> None:
     """So is its JSON."""
-    assert main(["list", "--available", "--json"]) == 0
+    assert main(["list", "--available", "--all", "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)
     assert len(entries) == 192
     assert {frozenset(entry) for entry in entries} == {frozenset(ENTRY)}
@@ -211,13 +244,12 @@ def test_pin_json(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "the following arguments are required: COMMAND"),
         (["instal"], "invalid choice: 'instal'"),
         (["install", "--fast"], "unrecognized arguments: --fast"),
         (["check", "en_core_web_sm", "en_core_web_md"], "unrecognized arguments: en_core_web_md"),
         (["pin", "--format", "conda"], "invalid choice: 'conda'"),
     ],
-    ids=["no command", "no such command", "no such option", "two models", "no such format"],
+    ids=["no such command", "no such option", "two models", "no such format"],
 )
 def test_usage_wrong(capsys: Capture, arguments: Sequence[str], told: str) -> None:
     """Wrong usage ends with status 2 and the usage on stderr."""
@@ -350,12 +382,12 @@ def test_failure(  # noqa: PLR0913, PLR0917 - a table of four columns by two cho
 
 @pytest.mark.usefixtures("file_mirror")
 def test_failure_interrupted(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C is two lines and status 1, not a traceback."""
+    """Ctrl-C is two lines and status 130, not a traceback; where no download was cut short, nothing was kept."""
     _raise_while_loading(monkeypatch, KeyboardInterrupt())
-    assert main(["check"]) == 1
+    assert main(["check"]) == 130
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines()[-2:] == ["error: interrupted", "hint: partial download kept; run again to continue"]
+    assert err.splitlines()[-2:] == ["error: interrupted", "hint: nothing unfinished was left; run it again"]
     assert "Traceback" not in err
 
 

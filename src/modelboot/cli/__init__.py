@@ -15,10 +15,13 @@ from collections.abc import Callable, Sequence
 from modelboot._catalog import DEFAULT_MODEL
 from modelboot.cli import commands
 from modelboot.cli.cache import cache
+from modelboot.cli.manners import Parser, add_common_options, as_settings, what_is_kept
 from modelboot.cli.output import log_to_stderr, one_line, printable_lines, tolerate_stdout
 from modelboot.errors import ModelbootError
 
 DONE, FAILED = 0, 1  # 2 is wrong usage, with which argparse itself ends the program
+INTERRUPTED = 130
+"""128 and the number of SIGINT, as shells have it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,14 +31,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after the program's name; those of this process when None.
 
     Returns:
-        Exit status: 0 done, 1 the operation failed.
+        Exit status: 0 done, 1 the operation failed, 130 interrupted.
 
     Raises:
         SystemExit: Status 2 for wrong usage, 0 for `--help`, as argparse does.
     """
-    options = _parser().parse_args(arguments)
-    log_to_stderr(logging.DEBUG if options.debug else logging.INFO)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     tolerate_stdout()
+    if options.run is None:
+        parser.print_help()
+        return DONE
+    log_to_stderr(logging.DEBUG if options.debug else logging.INFO)
+    with as_settings(options):
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run a command; whatever it raises becomes an exit status and two lines."""
     try:
         options.run(options)
         sys.stdout.flush()
@@ -44,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except commands.CommandError as error:
         return _fail(error.message, hint=error.hint, debug=options.debug)
     except KeyboardInterrupt:
-        return _fail("interrupted", hint="partial download kept; run again to continue", debug=options.debug)
+        return _fail("interrupted", hint=what_is_kept(options), debug=options.debug) and INTERRUPTED
     except BrokenPipeError:  # `modelboot list --available | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a file that may not be read, a disk that cannot be
@@ -71,14 +84,17 @@ def _refused(error: OSError) -> str:
     return f"{path}{error.strerror or error}"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="modelboot",
         description="Pinned spaCy pipelines: fetched, verified by SHA-256, installed completely or not at all.",
-        epilog="Settings are read from MODELBOOT_* variables. Exit status: 0 done, 1 failed, 2 wrong usage.",
+        epilog="Settings are read from MODELBOOT_* variables. Exit status: 0 done, 1 failed, 2 wrong usage, "
+        "130 interrupted.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"modelboot {_version()}")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_common_options(parser, is_command=False)
+    parser.set_defaults(run=None)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
     one_model = {"metavar": "MODEL", "nargs": "?", "default": DEFAULT_MODEL}
 
     install = _command(subparsers, "install", commands.install, "install models that are missing")
@@ -88,7 +104,10 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("model", **one_model, help=f"name or name==version ({DEFAULT_MODEL})")  # type: ignore[arg-type]
 
     listing = _command(subparsers, "list", commands.list_models, "list installed models and their state")
-    listing.add_argument("--available", action="store_true", help="show the catalog with its hashes instead")
+    listing.add_argument("pattern", metavar="PATTERN", nargs="?", help="only names that hold or match this: fr, 'de_*'")
+    listing.add_argument("--available", action="store_true", help="show the catalog for the installed spaCy instead")
+    listing.add_argument("--all", action="store_true", help="with --available: the releases for every spaCy")
+    listing.add_argument("--hashes", action="store_true", help="with --available: show the SHA-256 of each wheel")
 
     verify = _command(subparsers, "verify", commands.verify, "re-check the hash of every installed file")
     verify.add_argument("models", metavar="MODEL", nargs="*", help="name or name==version (all that are installed)")
@@ -103,25 +122,27 @@ def _parser() -> argparse.ArgumentParser:
     kept = _command(subparsers, "cache", cache, "list the wheels kept for reuse")
     kept.add_argument("--prune", action="store_true", help="remove them")
 
-    doctor = _command(subparsers, "doctor", commands.doctor, "show settings, places, locks and which sources answer")
+    doctor = _command(
+        subparsers, "doctor", commands.doctor, "show settings, places, locks and which source has a model"
+    )
     doctor.add_argument("model", **one_model, help=f"model to ask the sources for ({DEFAULT_MODEL})")  # type: ignore[arg-type]
 
     pin = _command(subparsers, "pin", commands.pin, "print the line that pins a model")
     pin.add_argument("model", **one_model, help=f"name or name==version ({DEFAULT_MODEL})")  # type: ignore[arg-type]
     pin.add_argument("--format", choices=sorted(commands.PIN_FORMATS), default="python", help="output format (python)")
+    parser.commands = tuple(subparsers.choices)
     return parser
 
 
 def _command(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    subparsers: argparse._SubParsersAction[Parser],
     name: str,
     run: Callable[[argparse.Namespace], None],
     summary: str,
-) -> argparse.ArgumentParser:
+) -> Parser:
     """Add a command with the options that all have."""
     command = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-    command.add_argument("--json", action="store_true", help="print the result as JSON")
-    command.add_argument("--debug", action="store_true", help="log everything and show tracebacks")
+    add_common_options(command, is_command=True)
     command.set_defaults(run=run)
     return command
 

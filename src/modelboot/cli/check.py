@@ -13,14 +13,6 @@ from modelboot._settings import read_settings
 from modelboot._spacy.cache import get_nlp
 from modelboot.cli.output import Facts, download_size, table
 
-_SOURCES = {
-    "present": "already installed",
-    "cache": "cache",
-    "wheelhouse": "wheelhouse",
-    "release": "release",
-    "index": "package index",
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
@@ -58,16 +50,17 @@ class CheckReport:
         return {
             "pipeline": ", ".join(self.pipeline),
             "spaCy": self.spacy,
-            "source": f"{_SOURCES[model.source]}{download_size(model.downloaded_bytes)}",
+            "source": f"{model.source}{download_size(model.downloaded_bytes)}",
             "sha256": model.sha256,
             "place": str(model.path.parent),
             "seconds": ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in self.phases),
         }
 
     def facts(self) -> Facts:
-        """Return the JSON of `check` but for the facts of the install; its seconds are those of each phase."""
-        facts = {**asdict(self), "seconds": {phase: round(seconds, 4) for phase, seconds in self.phases}}
-        del facts["installed"], facts["phases"]
+        """Return the JSON of `check` but for the facts of the install: all it took, and the seconds of each phase."""
+        phases = {phase: round(seconds, 4) for phase, seconds in self.phases}
+        facts = {**asdict(self), "seconds": round(sum(phases.values()), 4), "phases": phases}
+        del facts["installed"]
         return facts
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from modelboot._catalog import DEFAULT_MODEL, CatalogEntry, catalog, entries, resolve
+from modelboot._catalog import DEFAULT_MODEL, CatalogEntry, catalog, entries, installed_version, resolve
 from modelboot._install.ensure import InstalledModel, ensure_model
 from modelboot._install.installed import Installed, list_installed
 from modelboot._install.provision import ProvisionedWheel, provision
 from modelboot._install.publish import uninstall as uninstall_installed
 from modelboot._install.target import targets_in_use
 from modelboot._limits import Deadline
-from modelboot._pin import ModelPin, same_version
+from modelboot._pin import ModelPin, accepts_version, same_version
 from modelboot._settings import directory, read_settings
 from modelboot.cli.output import Facts, download_size, print_each, print_result, table
 from modelboot.errors import without_secrets
@@ -78,20 +79,41 @@ def check_facts(report: CheckReport) -> Facts:
 def list_models(options: argparse.Namespace) -> None:
     """List installed models and their state, or the catalog."""
     if options.available:
-        releases = catalog()
+        releases = [entry for entry in catalog() if options.all or suits_installed_spacy(entry)]
+        releases = [entry for entry in releases if matches(entry.pin.name, options.pattern)]
         facts = [entry_facts(entry) for entry in releases]
-        print_result(as_json=options.json, text=catalog_text(releases), facts=facts)
+        text = catalog_text(releases, has_hashes=options.hashes)
+        print_result(as_json=options.json, text=text if releases else _NO_RELEASE, facts=facts)
     else:
         models = list_installed(targets_in_use(read_settings()))
+        models = [model for model in models if matches(model.name, options.pattern)]
         facts = [installed_facts(model) for model in models]
         print_result(as_json=options.json, text=installed_text(models), facts=facts)
 
 
-def catalog_text(releases: Iterable[CatalogEntry]) -> str:
-    """Return the catalog as a table."""
+_NO_RELEASE = "no release of that name suits the installed spaCy; --all shows those for every spaCy"
+
+
+def suits_installed_spacy(entry: CatalogEntry) -> bool:
+    """Tell whether a release was made for the spaCy that is installed; any is, where none is installed."""
+    spacy = installed_version("spacy")
+    return spacy is None or accepts_version(entry.spacy_range, spacy)
+
+
+def matches(name: str, pattern: str | None) -> bool:
+    """Tell whether a name holds a text or matches a pattern of a shell; with neither, every name does."""
+    wanted = (pattern or "").replace("-", "_").lower()
+    return wanted in name.lower() or fnmatchcase(name.lower(), wanted)
+
+
+def catalog_text(releases: Iterable[CatalogEntry], *, has_hashes: bool) -> str:
+    """Return the catalog as a table, which without hashes fits a terminal of 80 columns."""
     heads = ("name", "version", "spaCy", "size", "license", "sha256")
     rows = [
-        (pin.name, pin.version_label, entry.spacy_range, f"{pin.size_mb} MB", entry.license, pin.sha256)
+        (
+            *(pin.name, pin.version_label, entry.spacy_range, f"{pin.size_mb} MB", entry.license),
+            pin.sha256 if has_hashes else "",
+        )
         for entry in releases
         for pin in [entry.pin]
     ]

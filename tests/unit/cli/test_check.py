@@ -118,7 +118,8 @@ def test_check_facts() -> None:
         "source": "release",
         "path": "/env/fr_tiny_sm/fr_tiny_sm-1.2.0",
         "downloaded_bytes": 16_271_721,
-        "seconds": {
+        "seconds": 1.741,
+        "phases": {
             "find": 0.001,
             "lock": 0.0,
             "fetch": 1.0,

@@ -68,12 +68,17 @@ def test_model_facts() -> None:
 
 
 def test_catalog_text() -> None:
-    """The catalog is a table with the whole hash."""
+    """The catalog is a table, with the whole hash where that is asked for."""
     entries = [
         CatalogEntry(PIN, ">=3.8.0,<3.9.0", "MIT"),
         CatalogEntry(ModelPin("en_tiny_trf", "3.7.10", SHA256, size_mb=436), ">=3.7.0", "GNU GPL 3.0"),
     ]
-    assert commands.catalog_text(entries).splitlines() == [
+    assert commands.catalog_text(entries, has_hashes=False).splitlines() == [
+        "name         version  spaCy           size    license",
+        "en_tiny_sm   1.0.0    >=3.8.0,<3.9.0  12 MB   MIT",
+        "en_tiny_trf  3.7.10   >=3.7.0         436 MB  GNU GPL 3.0",
+    ]
+    assert commands.catalog_text(entries, has_hashes=True).splitlines() == [
         "name         version  spaCy           size    license      sha256",
         f"en_tiny_sm   1.0.0    >=3.8.0,<3.9.0  12 MB   MIT          {SHA256}",
         f"en_tiny_trf  3.7.10   >=3.7.0         436 MB  GNU GPL 3.0  {SHA256}",
