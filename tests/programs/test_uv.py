@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,21 +20,28 @@ REFUSED = "http://127.0.0.1:9"
 """A release host behind a firewall: nobody listens there."""
 
 
-def run(*command: str, cwd: Path, **variables: str) -> str:
+def run(*command: str, cwd: Path, env: Mapping[str, str] | None = None, stderr: int = subprocess.PIPE) -> str:
     """Run a command that must succeed, with no settings but these; return what it prints."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MODELBOOT_")}
     kept.pop("VIRTUAL_ENV", None)
     kept.pop("PYTHONPATH", None)
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, cwd=cwd, env={**kept, **variables}, timeout=300
+        command,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        cwd=cwd,
+        env={**kept, **(env or {})},
+        timeout=300,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr or done.stdout
     return done.stdout
 
 
-def uv(*arguments: str, cwd: Path, **variables: str) -> str:
+def uv(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
     """Run uv."""
-    return run(sys.executable, "-m", "uv", "--quiet", *arguments, cwd=cwd, **variables)
+    return run(sys.executable, "-m", "uv", "--quiet", *arguments, cwd=cwd, env=env)
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +57,24 @@ def test_uv_environment_installs_from_the_index(tmp_path: Path) -> None:
     program = str(tmp_path / "env" / "bin" / "modelboot")
     uv("pip", "install", str(SOURCE), "--python", "env/bin/python", cwd=tmp_path)
     home = {"MODELBOOT_HOME": str(tmp_path / "home"), "MODELBOOT_BASE_URL": REFUSED}
-    (installed,) = json.loads(run(program, "install", NAME, "--json", cwd=tmp_path, **home))
+    (installed,) = json.loads(run(program, "install", NAME, "--json", cwd=tmp_path, env=home))
     assert (installed["version"], installed["source"]) == (VERSION, "index")
     assert Path(installed["path"]).is_relative_to(tmp_path / "env")
     assert not [*(tmp_path / "env").glob("lib/*/site-packages/pip")]
+
+
+@pytest.mark.usefixtures("index_answers")
+def test_newest_pip_moves_the_bar(tmp_path: Path) -> None:
+    """Where the environment has a pip that tells programs its progress, the size is known while it downloads."""
+    uv("venv", "env", "--python", sys.executable, cwd=tmp_path)
+    uv("pip", "install", str(SOURCE), "pip", "--python", "env/bin/python", cwd=tmp_path)
+    program = str(tmp_path / "env" / "bin" / "modelboot")
+    home = {"MODELBOOT_HOME": str(tmp_path / "home"), "MODELBOOT_BASE_URL": REFUSED}
+    printed = run(program, "install", NAME, cwd=tmp_path, stderr=subprocess.STDOUT, env=home)
+    asking, downloading = (printed.index(f"info: {text}") for text in (f"{NAME} 3.8.0: asking index", "downloading"))
+    assert asking < downloading
+    assert f"info: downloading {NAME} {VERSION} (16.3 MB)\n" in printed
+    assert f"{NAME} {VERSION}  index, 16.3 MB, " in printed
 
 
 PROJECT = """
@@ -70,5 +92,5 @@ def test_uv_project_runs(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(PROJECT.format(source=SOURCE.as_uri()), "utf-8")
     words = f"from modelboot import get_nlp; print(*get_nlp('{NAME}')('Elle dort.'), sep='|')"
     home = {"MODELBOOT_HOME": str(tmp_path / "home"), "MODELBOOT_BASE_URL": REFUSED}
-    printed = uv("run", "--python", sys.executable, "python", "-c", words, cwd=tmp_path, **home)
+    printed = uv("run", "--python", sys.executable, "python", "-c", words, cwd=tmp_path, env=home)
     assert printed == "Elle|dort|.\n"

@@ -24,6 +24,7 @@ from modelboot.errors import Attempt, DownloadError, Kind
 
 _UNREACHABLE = re.compile(r"connection broken by '(\w+)")
 """How pip reports an attempt that failed because there was no connection."""
+_REQUIREMENTS = "requirements.txt"
 _PROGRESS = re.compile(r"^Progress (\d+) of (\d+)$", re.MULTILINE)
 """How pip reports progress to a program."""
 
@@ -66,12 +67,12 @@ def _pip_download(pin: ModelPin, wanted: Download, directory: Path) -> Path:
         _check_that_pip_may_ask()
         pip = find_pip()
         directory.mkdir()
-        requirements = directory / "requirements.txt"
+        requirements = directory / _REQUIREMENTS
         requirements.write_text(f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n", "utf-8")
         what = ["--no-deps", "--only-binary=:all:", "--require-hashes", "-d", str(directory), "-r", str(requirements)]
         how = [f"--timeout={wanted.limits.timeout_s:g}", f"--retries={wanted.limits.retries}"]
         how += ["--progress-bar=raw"] if pip.has_raw_progress else []
-        follower = _Follower(wanted, directory)
+        follower = _Follower(wanted, directory, has_raw_progress=pip.has_raw_progress)
         command, environment = [*pip.command, "download", *what, *how], _environment(directory, wanted.limits)
         status, output = run_pip(command, environment, directory, wanted.limits.deadline, follower.follow)
     wheels = [*directory.glob("*.whl")]
@@ -86,14 +87,16 @@ class _Follower:
 
     wanted: Download
     directory: Path
-    shown_bytes: int = 0
+    has_raw_progress: bool
+    shown_bytes: int = field(default=0, init=False)
     is_shown: bool = field(default=False, init=False)
 
     def follow(self, output: str) -> None:
         """Look at what was printed and at the files that grow."""
-        told = _PROGRESS.findall(output)
-        received_bytes, total_bytes = map(int, told[-1]) if told else (_largest_file_bytes(self.directory), None)
-        if max(received_bytes, total_bytes or 0) > self.wanted.max_bytes:
+        on_disk_bytes = _largest_file_bytes(self.directory)
+        told = [tuple(map(int, found)) for found in _PROGRESS.findall(output)[-1:]]
+        received_bytes, total_bytes = told[0] if told else (0 if self.has_raw_progress else on_disk_bytes, None)
+        if max(on_disk_bytes, received_bytes, total_bytes or 0) > self.wanted.max_bytes:
             raise PipError(f"sends more than the {self.wanted.max_bytes:,} bytes expected")
         if received_bytes > self.shown_bytes:
             self._show(received_bytes, total_bytes)
@@ -107,7 +110,9 @@ class _Follower:
 
 
 def _largest_file_bytes(directory: Path) -> int:
-    return max((_size_bytes(os.path.join(folder, file)) for folder, _, files in os.walk(directory) for file in files))
+    """Return the size of the largest file below a folder that is not our own."""
+    files = (os.path.join(folder, file) for folder, _, files in os.walk(directory) for file in files)
+    return max((_size_bytes(file) for file in files if os.path.basename(file) != _REQUIREMENTS), default=0)
 
 
 def _size_bytes(path: str) -> int:

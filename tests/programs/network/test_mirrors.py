@@ -235,9 +235,9 @@ def test_hub_has_another_address(
 def test_private_release_asset(server: ModelServer, second: ModelServer, wheel: BuiltWheel, settings: Settings) -> None:
     """A host that describes an asset unless the file itself is accepted is asked for the file."""
     assert settings.mirrors == ()
-    server.serve("/assets/1234567.whl", Reply(302, {"Location": f"{second.url}/blob"}))
+    server.serve("/assets/1234567", Reply(302, {"Location": f"{second.url}/blob"}))
     second.serve("/blob", Reply(body=wheel.content))
-    ensure_model(wheel.pin_at(f"{server.url}/assets/1234567.whl"))
+    ensure_model(wheel.pin_at(f"{server.url}/assets/1234567"))
     assert [request.headers["Accept"] for request in server.requests] == ["application/octet-stream"]
 
 

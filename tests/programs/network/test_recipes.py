@@ -1,4 +1,4 @@
-"""The recipes of README's "Behind a firewall", each run by bash as written, against real programs on loopback."""
+"""The rows of README's "Behind a firewall", each run by bash as written, against real programs on loopback."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ import pytest
 
 from support.peers import Authority, Peer, Site, nginx, squid
 from support.real import NAME
-from support.server import ModelServer
+from support.server import ModelServer, Reply
 from support.sources import publish_to_index
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.index
 
 README = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
 SECTION = README.partition("\n## Behind a firewall\n")[2].partition("\n## ")[0]
-RECIPES = re.findall(r"^```sh\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+ROWS = [line.strip("| ").split(" | ") for line in SECTION.splitlines() if line.startswith("|")][2:]
 RELEASES = "explosion/spacy-models/releases/download"
 PATH = f"{NAME}-3.8.0/{NAME}-3.8.0-py3-none-any.whl"
 LOGIN_ENDS = "password@"
@@ -68,12 +68,16 @@ def _proxy(site: Path, authority: Authority, _: BuiltWheel, peers: ExitStack, __
 
 
 def _wheelhouse(_: Path, __: Authority, wheel: BuiltWheel, ___: ExitStack, env: dict[str, str]) -> Replacements:
-    """Let the network of the first line be a file URL."""
+    """Fill the folder where there is a network, which is a file URL here; afterwards there is none."""
     root = wheel.path.parents[1] / "release"
     (root / PATH).parent.mkdir(parents=True)
     (root / PATH).symlink_to(wheel.path)
-    env["MODELBOOT_BASE_URL"] = root.as_uri()
-    return {"$PWD/wheelhouse MODELBOOT_OFFLINE=1": "$PWD/wheelhouse MODELBOOT_OFFLINE=1 MODELBOOT_BASE_URL="}
+    fetch = re.findall(r"`(modelboot fetch [^`]+)`", SECTION)[0]
+    house = wheel.path.parents[1] / "house"
+    house.mkdir()
+    there = {**env, "MODELBOOT_BASE_URL": root.as_uri()}
+    subprocess.run(["bash", "-c", fetch], check=True, cwd=house, env=there)
+    return {"$PWD/wheelhouse": str(house / "wheelhouse")}
 
 
 def _index(_: Path, __: Authority, wheel: BuiltWheel, peers: ExitStack, env: dict[str, str]) -> Replacements:
@@ -84,20 +88,46 @@ def _index(_: Path, __: Authority, wheel: BuiltWheel, peers: ExitStack, env: dic
     return {"https://packages.example.org/": f"{server.url}/"}
 
 
-@pytest.mark.parametrize(
-    ("recipe", "play", "source"),
-    [
-        ("MODELBOOT_BASE_URL", _mirror, "release, 16.3 MB"),
-        ("HTTPS_PROXY", _proxy, "release, 16.3 MB"),
-        ("MODELBOOT_WHEELHOUSE", _wheelhouse, "wheelhouse"),
-        ("PIP_INDEX_URL", _index, "index, 16.3 MB"),
-    ],
-    ids=["mirror", "proxy", "wheelhouse", "index"],
-)
-def test_recipe(  # noqa: PLR0913, PLR0917 - three columns and what they work on
-    recipe: str,
-    play: Callable[[Path, Authority, BuiltWheel, ExitStack, dict[str, str]], Replacements],
-    source: str,
+def _token(_: Path, __: Authority, wheel: BuiltWheel, peers: ExitStack, ___: dict[str, str]) -> Replacements:
+    """Put a server in the place of the store."""
+    server = peers.enter_context(ModelServer())
+    server.serve(f"/models/{PATH}", Reply(body=wheel.content))
+    peers.callback(lambda: _assert_token_was_sent(server))
+    return {"https://store.example.org/": f"{server.url}/"}
+
+
+def _assert_token_was_sent(server: ModelServer) -> None:
+    assert [request.headers.get("Authorization") for request in server.requests] == ["Bearer s3cret-token"]
+
+
+def _hub(site: Path, _: Authority, wheel: BuiltWheel, peers: ExitStack, __: dict[str, str]) -> Replacements:
+    """Put nginx that lacks the wheel in the place of the mirror, and a server in that of the hub."""
+    empty = site / "empty"
+    empty.mkdir(exist_ok=True)
+    mirror = peers.enter_context(nginx(Site(root=empty)))
+    hub = peers.enter_context(ModelServer())
+    hub.serve(f"/{NAME}/resolve/main/{wheel.path.name}", Reply(body=wheel.content))
+    return {
+        "https://mirror.example.org/": f"http://127.0.0.1:{mirror.port}/",
+        "https://hub.example.org/": f"{hub.url}/",
+    }
+
+
+PLAYS = {
+    "mirror: any web server": (_mirror, "release, 16.3 MB"),
+    "the mirror wants a token": (_token, "release, 16.3 MB"),
+    "one mirror is not enough": (_hub, "release, 16.3 MB"),
+    "only a proxy leads out": (_proxy, "release, 16.3 MB"),
+    "only a package index": (_index, "index, 16.3 MB"),
+    "the index is set up for uv": (_index, "index, 16.3 MB"),
+    "there is no network": (_wheelhouse, "wheelhouse"),
+}
+"""By what a row says: what is put in the place of its hosts, and the source the model comes from."""
+
+
+@pytest.mark.parametrize("symptom", PLAYS)
+def test_row(  # noqa: PLR0913, PLR0917 - fixtures
+    symptom: str,
     site: Path,
     authority: Authority,
     real_wheel: BuiltWheel,
@@ -106,10 +136,13 @@ def test_recipe(  # noqa: PLR0913, PLR0917 - three columns and what they work on
     tmp_path: Path,
 ) -> None:
     """Run as written, with the hosts of its example replaced, it installs the model from the source it is about."""
-    (script,) = [text for text in RECIPES if f"export {recipe}=" in text]
+    play, source = PLAYS[symptom]
+    ((_, settings, command),) = [row for row in ROWS if symptom in row[0]]
+    exports = [f"export {assignment}" for assignment in re.findall(r"`([^`]+)`", settings)]
+    script = "\n".join([*exports, command.strip("`")])
     env = _clean_environment()
     for old, new in play(site, authority, real_wheel, peers, env).items():
-        assert script.count(old) == 1, f"the recipe has {old!r} no more"
+        assert script.count(old) == 1, f"the row has {old!r} no more"
         script = script.replace(old, new)
     assert "example" not in script
     done = subprocess.run(
@@ -119,12 +152,14 @@ def test_recipe(  # noqa: PLR0913, PLR0917 - three columns and what they work on
     assert done.stdout.splitlines()[-1].startswith(f"{NAME} 3.8.0  {source}, ")
     assert (target / NAME / "meta.json").is_file()
     assert LOGIN_ENDS not in f"{done.stdout}{done.stderr}"
+    assert "s3cret" not in f"{done.stdout}{done.stderr}"
 
 
-def test_recipes_are_all_run() -> None:
-    """The section has the four that are tested above, and each of them installs."""
-    assert len(RECIPES) == 4
-    assert all(text.rstrip().endswith(f"modelboot install {NAME}") for text in RECIPES)
+def test_rows_are_all_run() -> None:
+    """Each row is one that is tested above, and each of them installs with one command."""
+    assert len(ROWS) == len(PLAYS)
+    assert [sum(symptom in row[0] for row in ROWS) for symptom in PLAYS] == [1] * len(PLAYS)
+    assert {row[2] for row in ROWS} == {f"`modelboot install {NAME}`"}
 
 
 def _clean_environment() -> dict[str, str]:
@@ -132,6 +167,6 @@ def _clean_environment() -> dict[str, str]:
     commands = Path(sys.executable).parent
     if shutil.which("modelboot", path=str(commands)) is None:
         pytest.skip(f"the command modelboot is not installed beside {sys.executable}")
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
     path = f"{commands}{os.pathsep}{env['PATH']}"
-    return {**env, "PATH": path, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"}
+    return {**env, "PATH": path, "UV_NO_CONFIG": "1", "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"}
