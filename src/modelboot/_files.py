@@ -30,8 +30,21 @@ def sha256_of(path: Path) -> bytes:
     return digest.digest()
 
 
+def read_regular_file(path: Path) -> bytes:
+    """Read a file; anything else of that name, such as a FIFO, on which a reader would wait, counts as missing.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: There is no regular file.
+        OSError: It cannot be read.
+    """
+    return b"".join(read_chunks(path))
+
+
 def read_chunks(path: Path) -> Generator[bytes, None, None]:
-    """Read a regular file; anything else, such as a FIFO, on which a reader would wait, is an OSError at once."""
+    """Read a regular file; anything else, such as a FIFO, on which a reader would wait, counts as missing."""
     with open(path, "rb", opener=_open_regular) as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
@@ -42,7 +55,7 @@ def _open_regular(path: str, flags: int) -> int:
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)
-    raise OSError(errno.EINVAL, "not a regular file", path)
+    raise FileNotFoundError(errno.ENOENT, "not a regular file", path)
 
 
 def fsync_tree(root: Path) -> None:

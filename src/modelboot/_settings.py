@@ -142,6 +142,7 @@ class Settings:
     wheelhouse: tuple[Path, ...] = ()
     mirrors: tuple[str, ...] = field(default=(), repr=False)  # they may carry passwords
     token: str | None = field(default=None, repr=False)
+    require_hash: bool = False
     index: bool = True
     cache: bool = True
     target: Path | None = None
@@ -206,6 +207,10 @@ VARIABLES = (
     Variable(
         "MODELBOOT_TOKEN", "token", _token, "a token: characters of ASCII without spaces",
         "bearer token, sent to the hosts of `MODELBOOT_BASE_URL` only",
+    ),
+    Variable(
+        "MODELBOOT_REQUIRE_HASH", "require_hash", _switch, "0 or 1",
+        "1: an installed copy counts only when the hash recorded for its wheel is the pin's",
     ),
     Variable("MODELBOOT_INDEX", "index", _switch, "0 or 1", "0: never ask the package index"),
     Variable("MODELBOOT_CACHE", "cache", _switch, "0 or 1", "0: keep no downloaded wheels for other environments"),

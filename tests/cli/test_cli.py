@@ -25,7 +25,7 @@ from support.folders import snapshot
 from support.sources import publish
 from support.wheels import BuiltWheel, altered, build_wheel
 
-MODEL = {"name", "version", "sha256", "source", "path", "downloaded_bytes", "seconds"}
+MODEL = {"name", "version", "sha256", "verified", "source", "path", "downloaded_bytes", "seconds"}
 TRIAL = MODEL | {"spacy", "phases", "pipeline", "sentence", "tokens"}
 TOKEN = {"text", "pos", "tag", "dep", "entity"}
 ITEM = {"name", "version", "installer", "folder", "sha256", "damage", "whole"}

@@ -78,21 +78,22 @@ versions
   pip  26.3  here
 
 settings
-  MODELBOOT_OFFLINE     environment  1
-  MODELBOOT_PINS        default      none
-  MODELBOOT_WHEELHOUSE  default      none
-  MODELBOOT_BASE_URL    default      none
-  MODELBOOT_TOKEN       default      none
-  MODELBOOT_INDEX       environment  0
-  MODELBOOT_CACHE       environment  0
-  MODELBOOT_TARGET      default      none
-  MODELBOOT_HOME        environment  {tmp_path / "home"}
-  MODELBOOT_TIMEOUT     default      30
-  MODELBOOT_DEADLINE    default      1800
-  MODELBOOT_RETRIES     default      4
-  MODELBOOT_PROGRESS    environment  0
-  NO_PROXY              environment  localhost
-  NETRC                 environment  /dev/null
+  MODELBOOT_OFFLINE       environment  1
+  MODELBOOT_PINS          default      none
+  MODELBOOT_WHEELHOUSE    default      none
+  MODELBOOT_BASE_URL      default      none
+  MODELBOOT_TOKEN         default      none
+  MODELBOOT_REQUIRE_HASH  default      0
+  MODELBOOT_INDEX         environment  0
+  MODELBOOT_CACHE         environment  0
+  MODELBOOT_TARGET        default      none
+  MODELBOOT_HOME          environment  {tmp_path / "home"}
+  MODELBOOT_TIMEOUT       default      30
+  MODELBOOT_DEADLINE      default      1800
+  MODELBOOT_RETRIES       default      4
+  MODELBOOT_PROGRESS      environment  0
+  NO_PROXY                environment  localhost
+  NETRC                   environment  /dev/null
 
 places, in the order they are tried
   ok  environment      {target}
@@ -318,7 +319,9 @@ def test_doctor_settings(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_p
     assert (findings["SSL_CERT_FILE"]["ok"], findings["SSL_CERT_FILE"]["found"]) == (False, "no such file")
     assert findings["SSL_CERT_DIR"]["ok"] is True
     assert main(DOCTOR) == 0
-    assert f"  SSL_CERT_FILE         environment  {tmp_path / 'none.pem'}  (no such file)\n" in capsys.readouterr().out
+    assert (
+        f"  SSL_CERT_FILE           environment  {tmp_path / 'none.pem'}  (no such file)\n" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.usefixtures("_offline")

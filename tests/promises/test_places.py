@@ -260,12 +260,13 @@ def test_own_newer_version_that_is_damaged_gives_way(old: BuiltWheel, tiny_pin: 
 
 
 def test_same_version_of_another_wheel_is_not_used(tiny_pin: ModelPin, target: Path, tmp_path: Path) -> None:
-    """A build of the same version with another hash in its direct_url.json is not the pinned one: replaced."""
+    """Two builds of one version are two pins: the second goes to the store, and both stay from then on."""
     other = build_wheel(tmp_path / "other", marker="another build").pin
-    ensure_model(other)
-    assert_pinned(tiny_pin, target)
-    assert is_complete(target, tiny_pin)
-    assert not (target / "en_tiny_sm" / "en_tiny_sm-1.0.0" / "marker.txt").exists()
+    assert [ensure_model(pin).source for pin in (other, tiny_pin)] == ["release", "release"]
+    assert [ensure_model(pin).source for pin in (other, tiny_pin, other, tiny_pin)] == ["present"] * 4
+    assert is_complete(target, other)
+    assert (target / "en_tiny_sm" / "en_tiny_sm-1.0.0" / "marker.txt").exists()
+    assert_pinned(tiny_pin, tmp_path / "home")
 
 
 def test_versions_replace_one_another_upwards_only(pin: ModelPin, target: Path, tmp_path: Path) -> None:

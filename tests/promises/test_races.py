@@ -144,7 +144,10 @@ def test_dist_info_that_vanishes_under_the_look_is_nobodys(
     """A racer takes the older dist-info away between list and look: the target is not taken, and no store stands in."""
     old = small_wheel(tmp_path / "old", OLDER).pin
     ensure_model(old)
-    dist_info, away = target / f"{NAME}-{OLDER}.dist-info", tmp_path / "away"
+    dist_info = target / f"{NAME}-{OLDER}.dist-info"
+    backup = target / ".modelboot" / f"{NAME}.00000000.00000000.stage" / "backup0"  # as a racer has it
+    backup.mkdir(parents=True)
+    away = backup / dist_info.name
     rename, flush = os.rename, os.fsync
     vanished: list[Path] = []
     over: list[int] = []

@@ -166,6 +166,7 @@ class Builder:
         self._folder = folder
         self.old = small_wheel(folder / "wheels", OLDER).pin
         self.new = small_wheel(folder / "wheels").pin
+        self.other_build = small_wheel(folder / "other", weight_bytes=801).pin
 
     def state(self, name: str) -> State:
         """Build one state.
@@ -213,6 +214,15 @@ def _pips_other_version(builder: Builder, sandbox: Sandbox) -> None:
     builder.unzip(sandbox, builder.old, "pip\n")
 
 
+def _hand_made_package(builder: Builder, sandbox: Sandbox) -> None:
+    builder.unzip(sandbox, builder.old, "pip\n")
+    shutil.rmtree(sandbox.target / f"{NAME}-{OLDER}.dist-info")
+
+
+def _other_build(builder: Builder, sandbox: Sandbox) -> None:
+    builder.install(sandbox, builder.other_build)
+
+
 def _own_older_version(builder: Builder, sandbox: Sandbox) -> None:
     builder.install(sandbox, builder.old)
 
@@ -248,5 +258,7 @@ STATES: dict[str, tuple[Step, Step]] = {
     "repair-two-dist-infos": (_nothing, _two_dist_infos),
     "store": (_pips_other_version, _nothing),
     "store-repair": (_pips_other_version, _cut_short),
+    "store-foreign-package": (_hand_made_package, _nothing),
+    "two-builds": (_other_build, _nothing),
 }
 """By name: what others put there first, and what modelboot's own part is."""

@@ -17,6 +17,7 @@ from modelboot.errors import SettingsError
 SWITCHES = {"0": False, "no": False, "OFF": False, "false": False, "1": True, "yes": True, "on": True, "True": True}
 ACCEPTED: list[tuple[str, str, str, object]] = [
     *(("MODELBOOT_OFFLINE", "offline", text, value) for text, value in SWITCHES.items()),
+    *(("MODELBOOT_REQUIRE_HASH", "require_hash", text, value) for text, value in SWITCHES.items()),
     *(("MODELBOOT_INDEX", "index", text, value) for text, value in SWITCHES.items()),
     *(("MODELBOOT_PROGRESS", "progress", text, value) for text, value in SWITCHES.items()),
     ("MODELBOOT_PROGRESS", "progress", "Auto", None),
@@ -70,6 +71,7 @@ def test_settings_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         offline=False,
         wheelhouse=(),
         mirrors=(),
+        require_hash=False,
         index=True,
         target=None,
         home=Path("/cache/modelboot"),
@@ -266,6 +268,7 @@ def test_origins_of_defaults() -> None:
         "MODELBOOT_WHEELHOUSE": ("none", "default"),
         "MODELBOOT_BASE_URL": ("none", "default"),
         "MODELBOOT_TOKEN": ("none", "default"),
+        "MODELBOOT_REQUIRE_HASH": ("0", "default"),
         "MODELBOOT_INDEX": ("1", "default"),
         "MODELBOOT_CACHE": ("1", "default"),
         "MODELBOOT_TARGET": ("none", "default"),
@@ -281,6 +284,7 @@ def test_origins_of_defaults() -> None:
     ("variable", "text", "shown"),
     [
         ("MODELBOOT_OFFLINE", "yes", "1"),
+        ("MODELBOOT_REQUIRE_HASH", "yes", "1"),
         ("MODELBOOT_INDEX", "off", "0"),
         ("MODELBOOT_WHEELHOUSE", f"/a{os.pathsep}/b/", f"/a{os.pathsep}/b"),
         ("MODELBOOT_BASE_URL", "https://user:s3cret@mirror/tree/", "https://mirror/tree"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -15,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from modelboot._catalog import DEFAULT_MODEL, check_requirements, resolve
+from modelboot._files import fsync_tree
 from modelboot._install import lock, stage
 from modelboot._install.importable import append_to_sys_path
-from modelboot._install.installed import Installed, inspect
-from modelboot._install.publish import publish
+from modelboot._install.installed import Installed, inspect, may_replace
+from modelboot._install.publish import CannotReplaceError, publish, take_orphans
 from modelboot._install.target import (
     Target,
     prepared_target,
@@ -29,7 +31,7 @@ from modelboot._install.target import (
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
 from modelboot._settings import Settings, directories, directory, read_settings
-from modelboot.errors import InstallError, ModelbootError
+from modelboot.errors import DownloadError, InstallError, ModelbootError
 
 if TYPE_CHECKING:
     from modelboot._sources.fetch import FetchedWheel
@@ -50,6 +52,8 @@ class InstalledModel:
     """Folder of the pipeline's data: what `spacy.load` takes."""
     sha256: str
     """SHA-256 of the pinned wheel."""
+    verified: bool
+    """Whether the hash recorded at the install is the pin's; another program may have recorded none."""
     source: Source
     """Where it came from: "present" if it was installed already, else the source; a mirror counts as the release."""
     downloaded_bytes: int
@@ -88,6 +92,7 @@ class Timings:
             version=installed.version,
             path=installed.data_folder,
             sha256=pin.sha256,
+            verified=installed.sha256 == pin.sha256,
             source=source,
             downloaded_bytes=downloaded_bytes,
             seconds=time.perf_counter() - self.started_s,
@@ -124,33 +129,46 @@ def ensure(
     Args:
         pin: What to install.
         settings: The settings in force.
-        replacing: A model that looks intact but has modified files: it does not count as installed and is replaced.
+        replacing: A model that looks intact but has modified files: it does not count as installed, and is replaced
+            if it is modelboot's own; else the store stands in.
 
     Returns:
         The report for the caller, and where the files are.
     """
     timings = Timings()
     try:
-        installed = None if replacing else _find(pin, targets_to_search(pin, settings))
+        installed = _find(pin, targets_to_search(pin, settings), replacing)
         timings.mark("find")
-        if installed is not None:
-            return timings.report(pin, installed, "present"), installed
-        return _install(pin, settings, replacing, timings)
+        if installed is None:
+            return _install(pin, settings, replacing, timings)
     except ModelbootError:  # some are OSError, too
         raise
     except OSError as error:  # whatever the system refused on the way
         where = settings.target or purelib()
         raise InstallError.from_os_error(error, model=str(pin), path=str(where)) from error
+    _warn_unless_verified(pin, installed)
+    return timings.report(pin, installed, "present"), installed
 
 
-def _find(pin: ModelPin, targets: Iterable[Target]) -> Installed | None:
+def _find(pin: ModelPin, targets: Iterable[Target], replacing: Installed | None) -> Installed | None:
     """Return the model from the first target that has it, and remove what a killed install left beside it."""
     for target in targets:
         installed = inspect(target, pin).installed
-        if installed is not None:
+        if installed is not None and not (replacing and installed.modified_files()):
             stage.remove_stale(target.work, pin.name)
             return installed
     return None
+
+
+_warned: set[str] = set()
+
+
+def _warn_unless_verified(pin: ModelPin, installed: Installed) -> None:
+    """Log once per process that nothing proves an installed copy to be the pinned wheel."""
+    if installed.sha256 is None and str(installed.dist_info) not in _warned:
+        _warned.add(str(installed.dist_info))
+        installer = installed.installer or "another program"
+        _log.warning("%s: hash not recorded by %s; %s is used as it is", pin, installer, installed.folder)
 
 
 def _install(
@@ -161,45 +179,87 @@ def _install(
     limits = settings.limits()
     with (
         _prepared(pin, settings, replacing) as target,
-        lock.locked(target.work / f"{pin.name}.lock", str(pin), limits.deadline),
+        lock.locked(target.work / f"{pin.name}.lock", str(pin), limits.deadline) as state,
     ):
         timings.mark("lock")
-        installed = inspect(target, pin).installed
-        if installed is not None and not (replacing and installed.modified_files()):
+        installed = _find(pin, targets_to_search(pin, settings), replacing)
+        if installed is not None:
             return timings.report(pin, installed, "present"), installed
         # urllib3 opens a socket when it is imported, to see whether there is IPv6: not in a warm start.
+        from modelboot._install.failure import forget_failures, raise_failure, save_failure
         from modelboot._sources.fetch import fetch_wheel, make_sources
 
-        progress = make_progress(settings.progress)
-        fetch = partial(fetch_wheel, pin, sources=make_sources(settings), limits=limits, progress=progress)
-        return _install_into(target, pin, fetch, timings)
+        sources, progress = make_sources(settings), make_progress(settings.progress)
+        raise_failure(target.work, pin, sources, state.waited_since)
+        fetch = partial(fetch_wheel, pin, sources=sources, limits=limits, progress=progress)
+        try:
+            result = _install_into(target, pin, fetch, timings, store=_other_store(target, pin, settings))
+        except DownloadError as error:
+            save_failure(target.work, pin, sources, error)
+            raise
+        forget_failures(target.work, pin)
+        return result
 
 
 def _prepared(pin: ModelPin, settings: Settings, replacing: Installed | None) -> AbstractContextManager[Target]:
     """Inspect every target a model may go to, and prepare the first that can be used."""
-    targets = [replacing.target] if replacing else [*targets_to_install_into(pin, settings)]
-    foreign = [target for target in targets if inspect(target, pin).state == "foreign"]
-    if settings.target is not None and targets[0] not in foreign:
+    targets = [*targets_to_install_into(pin, settings)]
+    if replacing is not None:
+        targets = [replacing.target, *(target for target in targets[-1:] if target.folder != replacing.folder)]
+    foreign = [target for target in targets if not _can_take(target, pin, replacing)]
+    if settings.target is not None and replacing is None and targets[0] not in foreign:
         targets = targets[:1]  # "here and nowhere else"
     return prepared_target(pin, targets, foreign=foreign, has_home=settings.home is not None)
 
 
+def _can_take(target: Target, pin: ModelPin, replacing: Installed | None) -> bool:
+    """Tell whether nothing in a target has to stay."""
+    if replacing is not None and target == replacing.target:
+        return may_replace(target, pin)
+    return inspect(target, pin).state != "foreign"
+
+
+def _other_store(target: Target, pin: ModelPin, settings: Settings) -> Target | None:
+    """Return the folder of the store that stands in where a target turns out not to be usable."""
+    last = [*targets_to_install_into(pin, settings)][-1:]
+    return next((store for store in last if settings.home is not None and store.folder != target.folder), None)
+
+
 def _install_into(
-    target: Target, pin: ModelPin, fetch: Callable[[Path], FetchedWheel], timings: Timings
+    target: Target, pin: ModelPin, fetch: Callable[[Path], FetchedWheel], timings: Timings, *, store: Target | None
 ) -> tuple[InstalledModel, Installed]:
     from modelboot._install.unpack import unpack
 
     with stage.staged(target.work, pin.name) as staging:
+        take_orphans(staging, target, pin)
         stage.remove_stale(target.work, pin.name, inherit_into=staging)
         fetched = fetch(staging)
         timings.mark("fetch")
         unpack(fetched.path, pin, staging / "unpacked")
         timings.mark("unpack")
-        installed = publish(staging, staging / "unpacked", target, pin)
+        installed = _publish(staging, target, pin, store)
         timings.mark("publish")
     _invalidate_imports(installed)
-    _log.debug("installed %s from %s into %s", pin, fetched.source, target.folder)
+    _log.debug("installed %s from %s into %s", pin, fetched.source, installed.folder)
     return timings.report(pin, installed, fetched.source, fetched.downloaded_bytes), installed
+
+
+def _publish(staging: Path, target: Target, pin: ModelPin, store: Target | None) -> Installed:
+    """Publish what is unpacked, in the store if the target has something that cannot be moved out of the way."""
+    try:
+        return publish(staging, staging / "unpacked", target, pin)
+    except CannotReplaceError as error:
+        if store is None:
+            raise InstallError(
+                model=str(pin), path=str(target.folder), fault="permissions", reason=error.reason
+            ) from error
+        _log.info("%s: %s: %s; it goes to the store, %s", pin, target, error.reason, store.folder)
+    prepared = prepared_target(pin, [store], foreign=(), has_home=True)
+    with prepared, stage.staged(store.work, pin.name) as own:
+        stage.remove_stale(store.work, pin.name)
+        shutil.copytree(staging / "unpacked", own / "unpacked", symlinks=True)
+        fsync_tree(own / "unpacked")
+        return publish(own, own / "unpacked", store, pin)
 
 
 def _invalidate_imports(installed: Installed) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from modelboot._files import sha256_of
+from modelboot._files import read_regular_file, sha256_of
+from modelboot._install.stage import all_of
 from modelboot._install.target import INSTALLER, Target
 from modelboot._pin import ModelPin, is_newer_version, same_name, same_version
 
@@ -49,6 +51,11 @@ class Installed:
         return self.folder / self.name
 
     @property
+    def recorded(self) -> set[str]:
+        """Paths of all files that RECORD names, relative to the target."""
+        return {path for path, _, _ in self._record()}
+
+    @property
     def data_folder(self) -> Path:
         """Folder `spacy.load` takes: the one with config.cfg, named by the package's own meta.json."""
         with suppress(OSError, ValueError, KeyError):
@@ -69,6 +76,12 @@ class Installed:
             return str(archive.get("hashes", {}).get("sha256") or archive["hash"].removeprefix("sha256="))
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
+
+    @property
+    def state(self) -> str:
+        """In words: what is wrong, that it is intact, or that nothing tells which wheel it is from."""
+        unproven = f"hash not recorded by {self.installer or 'its installer'}"
+        return self.first_problem or ("intact" if self.sha256 else unproven)
 
     @property
     def is_pipeline(self) -> bool:
@@ -119,10 +132,8 @@ class Installed:
 
     def unexpected_files(self) -> list[str]:
         """List the files in its folders that RECORD does not name, relative to the target; bytecode does not count."""
-        recorded = {path for path, _, _ in self._record()}
-        files = (path for top in (self.package, self.dist_info) for path in top.rglob("*") if not path.is_dir())
-        names = (path.relative_to(self.folder).as_posix() for path in files if "__pycache__" not in path.parts)
-        return sorted(name for name in names if name not in recorded)
+        tops = self.target.folders_of(self.package, self.dist_info)
+        return sorted(name for name in _files_below(tops, self.folder) if name not in self.recorded)
 
     def _record(self) -> list[tuple[str, str, str]]:
         """Read RECORD: path, hash and size of each file; empty when there is no RECORD to read."""
@@ -132,7 +143,7 @@ class Installed:
 
     def _text(self, filename: str) -> str:
         try:
-            return (self.dist_info / filename).read_text("utf-8", errors="replace")
+            return read_regular_file(self.dist_info / filename).decode("utf-8", errors="replace")
         except (FileNotFoundError, NotADirectoryError):
             return ""
 
@@ -151,7 +162,7 @@ class Inspection:
 
 
 def inspect(target: Target, pin: ModelPin) -> Inspection:
-    """Find out what a target holds of a model, in about a millisecond and without writing or locking.
+    """Judge what a target holds of a model, in about a millisecond and without writing or locking.
 
     Args:
         target: The target; its folder need not exist.
@@ -161,49 +172,111 @@ def inspect(target: Target, pin: ModelPin) -> Inspection:
         What is there, compared with the pin. What this user may not read is foreign.
 
     Raises:
-        OSError: The target cannot be read: too many open files, no memory, a broken disk.
+        OSError: It cannot be judged: too many open files, no memory, a broken disk.
     """
     try:
-        return _inspect(target, pin)
+        inspection = _inspect(target, pin)
+        for _ in range(_LOOKS):  # another process may publish between two looks at the folder
+            if inspection.state != "foreign" or inspection.existing == _existing(target, pin):
+                break
+            inspection = _inspect(target, pin)
     except PermissionError:
         return Inspection("foreign")
+    return inspection
+
+
+_LOOKS = 10
 
 
 def _inspect(target: Target, pin: ModelPin) -> Inspection:
-    named = [replace(other, name=pin.name) for other in _all_in(target) if same_name(other.name, pin.name)]
-    package = target.folder / pin.name
-    existing = (*(other.dist_info for other in named), *([package] if os.path.lexists(package) else []))
-    for installed in named:
+    existing = _existing(target, pin)
+    for installed in _named(target, pin):
         if _is_pinned(installed, pin) and installed.first_problem is None:
             return Inspection("intact", existing, installed)
-    if any(_must_stay(other, pin) for other in named):
-        return Inspection("foreign", existing)
-    return Inspection("replaceable" if existing else "absent", existing)
+    if not existing:
+        return Inspection("absent")
+    return Inspection("replaceable" if may_replace(target, pin) else "foreign", existing)
+
+
+def may_replace(target: Target, pin: ModelPin) -> bool:
+    """Tell whether all that a target holds of a model is modelboot's own, so that it may be replaced or removed.
+
+    That is what INSTALLER says is modelboot's and what its RECORD names, or what the dist-info in a staging directory
+    of modelboot's proves to be the middle of its own publishing. A newer version and another build of this version are
+    somebody's pins, too: two programs would replace each other's for ever.
+    """
+    named = _named(target, pin)
+    if os.path.islink(target.folder / pin.name) or any(_must_stay(other, pin) for other in named):
+        return False
+    own = [*named, *_staged_dist_infos(target, pin)]
+    recorded = {path for each in own for path in each.recorded}
+    tops = target.folders_of(*_existing(target, pin))
+    return bool(own) and all(name in recorded for name in _files_below(tops, target.folder))
+
+
+def _named(target: Target, pin: ModelPin) -> list[Installed]:
+    named = (replace(other, name=pin.name) for other in _all_in(target) if same_name(other.name, pin.name))
+    return [other for other in named if os.path.lexists(other.dist_info)]  # else another process has just moved it
+
+
+def _existing(target: Target, pin: ModelPin) -> tuple[Path, ...]:
+    package = target.folder / pin.name
+    dist_infos = (other.dist_info for other in _named(target, pin))
+    return (*dist_infos, *([package] if os.path.lexists(package) else []))
 
 
 def _is_pinned(installed: Installed, pin: ModelPin) -> bool:
     if pin.version is None:
         return installed.sha256 == pin.sha256
-    return same_version(installed.version, pin.version) and installed.sha256 in {None, pin.sha256}
+    hashes = {pin.sha256} if installed.target.require_hash else {None, pin.sha256}
+    return same_version(installed.version, pin.version) and installed.sha256 in hashes
 
 
-def _must_stay(installed: Installed, pin: ModelPin) -> bool:
-    """Tell whether what is installed is not modelboot's to replace by this pin."""
-    if _is_pinned(installed, pin):
-        return False  # it is the pinned one, and damaged
-    if installed.installer != INSTALLER:
-        return os.path.lexists(installed.dist_info)  # else another process has just taken it away
-    # A newer one of our own is another program's pin: if it were replaced, the two would take turns for ever.
-    is_newer = pin.version is None or is_newer_version(installed.version, pin.version)  # unknown: nothing is lost
-    return is_newer and installed.first_problem is None
+def _must_stay(other: Installed, pin: ModelPin) -> bool:
+    """Tell whether what is installed is another program's, or another pin's."""
+    if other.installer != INSTALLER:
+        return True
+    if _is_pinned(other, pin) or other.first_problem is not None:
+        return False  # it is the pinned one, or damaged
+    # Without a version in the pin nobody knows which is newer: then nothing is lost.
+    is_other_build = pin.version is None or same_version(other.version, pin.version)
+    return is_other_build or is_newer_version(other.version, pin.version or "")
+
+
+def _staged_dist_infos(target: Target, pin: ModelPin) -> list[Installed]:
+    """List modelboot's dist-infos of a model that are on their way into the target, or out of it."""
+    found = (path for staging in all_of(target.work, pin.name) for path in staging.glob("*/*.dist-info"))
+    staged = [Installed(pin.name, target, path) for path in found if same_name(_split(path.name)[0], pin.name)]
+    return [each for each in staged if each.installer == INSTALLER]
+
+
+def _files_below(tops: Iterable[Path], folder: Path) -> Iterator[str]:
+    """Yield the files below some folders, relative to another; bytecode does not count, links do."""
+    for top in tops:
+        if os.path.islink(top) or not os.path.isdir(top):
+            yield top.relative_to(folder).as_posix()
+        for path, folders, files in os.walk(top):
+            links = [name for name in folders if os.path.islink(os.path.join(path, name))]
+            if not path.endswith("__pycache__"):
+                yield from (Path(path, name).relative_to(folder).as_posix() for name in (*files, *links))
 
 
 def _all_in(target: Target) -> Iterator[Installed]:
     """Yield every distribution in a target; none when there is no such folder or this user may not read it."""
-    with suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(target.folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(".dist-info"):
-                yield Installed(_split(entry.name)[0], target, Path(entry.path))
+    try:
+        with os.scandir(target.folder) as entries:
+            found = [entry.path for entry in entries if entry.name.endswith(".dist-info")]
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return
+        raise
+    yield from (Installed(_split(os.path.basename(path))[0], target, Path(path)) for path in found)
+
+
+_NOTHING_THERE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
+)
+"""What an entry of sys.path answers that leads nowhere, or that this user may not read."""
 
 
 def _split(dist_info: str) -> tuple[str, str]:
@@ -212,10 +285,16 @@ def _split(dist_info: str) -> tuple[str, str]:
     return name, version
 
 
+def _as_recorded(installed: Installed) -> Installed:
+    """Name a model as its package in RECORD, which may have capitals where the dist-info has none."""
+    tops = sorted({path.partition("/")[0] for path in installed.recorded})
+    return replace(installed, name=next((top for top in tops if same_name(top, installed.name)), installed.name))
+
+
 def list_installed(targets: Iterable[Target]) -> list[Installed]:
     """List the pipelines in some targets, whoever installed them, by name, version and folder.
 
     A name can be there twice, in two targets or versions.
     """
-    found = [installed for target in targets for installed in _all_in(target) if installed.is_pipeline]
+    found = [_as_recorded(each) for target in targets for each in _all_in(target) if each.is_pipeline]
     return sorted(found, key=lambda installed: (installed.name, installed.version, installed.folder))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from modelboot._files import fsync_folder
 from modelboot._install import lock, stage
-from modelboot._install.installed import Installed, inspect
+from modelboot._install.installed import Installed, inspect, may_replace
 from modelboot._install.target import INSTALLER, Rename, Target
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
@@ -27,19 +27,29 @@ LOST_RACE = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT})
 _log = logging.getLogger(__name__)
 
 
+class CannotReplaceError(Exception):
+    """A target holds what cannot be moved out of the way: the store has to stand in."""
+
+    def __init__(self, reason: str) -> None:
+        """Keep the reason, as the end of a sentence."""
+        super().__init__(reason)
+        self.reason = reason
+
+
 def publish(staging: Path, unpacked: Path, target: Target, pin: ModelPin) -> Installed:
     """Put an unpacked model in place. Losing a race to an equal install is success.
 
     Args:
         staging: This install's own directory; all of it but `unpacked` is removed.
         unpacked: Folder in it with the complete package and dist-info, flushed to disk.
-        target: Where the model goes. What `inspect` calls foreign must not be there.
+        target: Where the model goes.
         pin: The model.
 
     Returns:
         The model in its place.
 
     Raises:
+        CannotReplaceError: The target holds something that is not modelboot's, or that cannot be renamed.
         OSError: It could not be put in place; what was there before is back.
         InstallError: Other programs keep changing that place.
     """
@@ -51,6 +61,8 @@ def publish(staging: Path, unpacked: Path, target: Target, pin: ModelPin) -> Ins
         try:
             return _publish(unpacked, backup, target, pin)
         except OSError as error:
+            if error.errno == errno.EXDEV:  # a folder of a lower layer of an image (overlayfs)
+                raise CannotReplaceError(f"what is there cannot be renamed ({error.strerror})") from error
             if error.errno not in LOST_RACE:
                 raise
         installed = inspect(target, pin).installed
@@ -58,6 +70,23 @@ def publish(staging: Path, unpacked: Path, target: Target, pin: ModelPin) -> Ins
             return installed
     reason = f"other programs kept changing it, {RACES} tries in a row"
     raise InstallError(model=str(pin), path=str(target.folder), fault="busy", reason=reason)
+
+
+def take_orphans(staging: Path, target: Target, pin: ModelPin) -> None:
+    """Move what a killed install half-published out of the target, while its staging directory proves it to be ours.
+
+    Args:
+        staging: This install's own directory.
+        target: Where the model goes.
+        pin: The model.
+    """
+    package = target.folder / pin.name
+    inspection = inspect(target, pin)
+    if inspection.state == "replaceable" and inspection.existing == (package,) and not stage.concurrent(staging):
+        with suppress(OSError):  # publishing will say what is in the way
+            orphans = staging / "orphans"
+            orphans.mkdir()
+            rename_all(target.renames_out([package], orphans))
 
 
 def _leave_only(staging: Path, unpacked: Path) -> None:
@@ -87,7 +116,12 @@ def _wait_for_concurrent_publish(staging: Path, target: Target, pin: ModelPin) -
 def _publish(unpacked: Path, backup: Path, target: Target, pin: ModelPin) -> Installed:
     """Rename: old dist-infos out, old package out, new package in, new dist-info in; in the store all at once."""
     (dist_info,) = (path for path in unpacked.iterdir() if path.name != pin.name)
-    out = target.renames_out(inspect(target, pin).existing, backup)
+    inspection = inspect(target, pin)
+    if inspection.existing and not may_replace(target, pin):
+        if inspect(target, pin).existing != inspection.existing:
+            raise FileNotFoundError(errno.ENOENT, "another process has changed it", str(target.folder))
+        raise CannotReplaceError("it holds one that is not modelboot's to replace")
+    out = target.renames_out(inspection.existing, backup)
     rename_all([*out, *target.renames_in(unpacked, (pin.name, dist_info.name))])
     try:
         fsync_folder(target.renamed_in)
@@ -118,12 +152,29 @@ def uninstall(installed: Installed, deadline: Deadline) -> None:
         with locked, stage.staged(target.work, installed.name) as staging:
             stage.remove_stale(target.work, installed.name)
             existing = [path for path in (installed.dist_info, installed.package) if path.exists()]
-            rename_all(target.renames_out(existing, staging))
+            _move_out(target.renames_out(existing, staging))
             fsync_folder(target.renamed_in)
     except ModelbootError:  # another process has the lock; that is an OSError, too
         raise
     except OSError as error:
         raise InstallError.from_os_error(error, model=model, path=str(target.folder), action="uninstall") from error
+
+
+def _move_out(renames: list[Rename]) -> None:
+    """Move folders away; those of a lower layer of an image, which cannot be renamed, are removed, RECORD first.
+
+    Without its RECORD the model counts as absent; files of a lower layer can be renamed, the overlay copies them.
+    """
+    try:
+        rename_all(renames)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        for folder, destination in renames:
+            destination.mkdir(exist_ok=True)
+            if os.path.exists(folder / "RECORD"):
+                os.rename(folder / "RECORD", destination / "RECORD")
+            shutil.rmtree(folder)
 
 
 def _refusal(installed: Installed) -> str | None:

@@ -1,7 +1,8 @@
-"""Staging directories: private folders in which one install is prepared, their owners, and removal of stale ones.
+"""Staging directories: private folders in which one install is prepared, and removal of stale ones.
 
-A stage lies in `.modelboot/` on the target's own file system, so that everything leaves it by rename. Its name says
-whose it is: model, host, process, the process's start time and a random token.
+A staging directory lies in `.modelboot/` on the target's own file system, so that everything leaves it by rename. Its
+process holds a lock in it until the end: a staging directory whose lock can be taken is stale, whatever process,
+container or host it belonged to.
 """
 
 from __future__ import annotations
@@ -12,164 +13,227 @@ import platform
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_own: set[str] = set()
-"""Names of the stages in use by this process's threads."""
+from modelboot._install.lock import NO_LOCKS, is_same_file, try_lock, unlock
 
 SUFFIX = ".stage"
-_OWNER = re.compile(r"[^.]+\.([0-9a-f]{8})\.(\d{1,9})\.(\w+)\.[0-9a-f]+\.stage")
+_NAME = re.compile(r"[^.]+\.[0-9a-f]{8}\.[0-9a-f]{8}\.stage")
+"""Model, host and a random token; what has another name is not modelboot's."""
+LOCK = "lock"
+"""The file in a staging directory that its process keeps locked."""
 MIN_RESUMABLE_BYTES = 1 << 20
 """A smaller part of a wheel is not worth keeping: it is fetched again."""
-OTHER_HOST_STALE_S = 3600.0
-"""A stage of another host (or container) is stale once nothing in it was changed for so many seconds."""
+UNKNOWN_STALE_S = 600.0
+"""Where locks do not tell (none here, or of another host), one that nobody has changed for so many seconds is stale."""
+_ATTEMPTS = 1000
+_REMOVE_ATTEMPTS = 50
 
 
 @contextmanager
 def staged(work: Path, name: str) -> Iterator[Path]:
-    """Make a stage of this process, and remove it on the way out.
+    """Make a staging directory, and remove it at the end.
 
     Args:
-        work: The `.modelboot` folder; made again when a neighbour that failed has just removed it.
+        work: The `.modelboot` folder; made again when another process that failed has just removed it.
         name: Name of the model to be prepared.
 
     Yields:
-        The new, empty folder. Its mode follows the umask, as what is published from it must.
+        The new folder. Its mode follows the umask, as what is published from it must.
 
     Raises:
         OSError: It cannot be made: permissions, disk space.
     """
-    stage = work / f"{name}.{_host()}.{os.getpid()}.{_process_start_time(os.getpid())}.{secrets.token_hex(4)}{SUFFIX}"
-    try:  # from before it exists: Ctrl-C may come right after
-        _own.add(stage.name)
-        work.mkdir(parents=True, exist_ok=True)
-        stage.mkdir()
-        yield stage
+    staging = work / f"{name}.{_host()}.{secrets.token_hex(4)}{SUFFIX}"
+    lock: list[int] = []
+    try:
+        _make(staging, lock)
+        yield staging
     except Exception:
-        _remove(stage)
+        _remove(staging, lock)
         raise
-    except BaseException:  # Ctrl-C: a large part of a wheel is worth keeping
-        _remove(stage, but=resumable_parts(stage))
+    except BaseException:  # Ctrl-C: what was received of a large wheel is worth keeping
+        _remove(staging, lock, keep=resumable_parts(staging))
         raise
     else:
-        _remove(stage)
+        _remove(staging, lock)
 
 
-def _remove(stage: Path, but: tuple[Path, ...] = ()) -> None:
-    """Remove a stage, or all of it but some files; a Ctrl-C meanwhile takes effect afterwards."""
-    # From now on it is stale: what is left all the same, the next call of this process removes.
-    _own.discard(stage.name)
+def _make(staging: Path, lock: list[int]) -> None:
+    """Make a folder and lock it. Until it is locked, another process may take it for stale and remove it."""
+    for _ in range(_ATTEMPTS):
+        with suppress(FileNotFoundError):  # removed in between
+            staging.parent.mkdir(parents=True, exist_ok=True)
+            staging.mkdir(exist_ok=True)
+            try:
+                descriptor = try_lock(staging / LOCK)
+            except OSError as error:
+                if error.errno in NO_LOCKS:
+                    return
+                raise
+            if descriptor is not None:
+                lock.append(descriptor)
+                if is_same_file(descriptor, staging / LOCK):
+                    return
+                unlock(lock.pop())
+        time.sleep(0.001)
+    raise FileNotFoundError(f"{staging}: another process removes it again and again")
+
+
+def _remove(staging: Path, lock: list[int], keep: tuple[Path, ...] = ()) -> None:
+    """Remove a staging directory, or all of it but some files; Ctrl-C in the middle of that is heard afterwards."""
     try:
-        _clear(stage, but)
+        _clear(staging, keep)
     except BaseException:
-        _clear(stage, but)
+        _clear(staging, keep)
         raise
+    finally:
+        while lock:
+            unlock(lock.pop())
 
 
-def _clear(stage: Path, but: tuple[Path, ...]) -> None:
-    if not but:
-        shutil.rmtree(stage, ignore_errors=True)
+def _clear(staging: Path, keep: tuple[Path, ...]) -> None:
+    if not keep:
+        _remove_tree(staging)
         return
-    for path in stage.iterdir():
+    for path in staging.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        elif path not in but:
+        elif path not in keep:
             path.unlink(missing_ok=True)
 
 
-def resumable_parts(stage: Path) -> tuple[Path, ...]:
-    """List the part files of a stage that are worth resuming, and the notes beside them."""
-    parts = [part for part in stage.glob("*.part") if part.stat().st_size >= MIN_RESUMABLE_BYTES]
-    notes = [note for part in parts if (note := part.with_name(f"{part.name}.json")).exists()]
+def _remove_tree(staging: Path) -> None:
+    """Remove a staging directory, even while another process makes the lock file anew to see whether it is stale."""
+    for _ in range(_REMOVE_ATTEMPTS):
+        shutil.rmtree(staging, ignore_errors=True)
+        if not os.path.lexists(staging):
+            return
+        time.sleep(0.001)
+
+
+def resumable_parts(staging: Path) -> tuple[Path, ...]:
+    """List the part files that are worth resuming, and the notes beside them: regular files of this user alone."""
+    parts = [part for part in staging.glob("*.part") if _is_own_file(part, MIN_RESUMABLE_BYTES)]
+    notes = [note for part in parts if _is_own_file(note := part.with_name(f"{part.name}.json"), 0)]
     return (*parts, *notes)
 
 
-def concurrent(stage: Path) -> list[Path]:
-    """List the stages in which other processes, or other threads of this one, prepare the same model right now."""
-    name = stage.name.partition(".")[0]
-    others = [other for other in _stages(stage.parent) if other.name.partition(".")[0] == name]
-    return [other for other in others if other.name != stage.name and _is_alive(other)]
+def _is_own_file(path: Path, min_bytes: int) -> bool:
+    """Tell whether a file may be written to: no link, of no other user, and under no second name."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    is_own = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and is_own and status.st_size >= min_bytes
+
+
+def concurrent(staging: Path) -> list[Path]:
+    """List the directories in which other processes, or other threads of this one, prepare the same model right now."""
+    others = [other for other in all_of(staging.parent, _model_of(staging)) if other.name != staging.name]
+    return [other for other in others if not _is_stale(other)]
 
 
 def stale(work: Path) -> list[Path]:
-    """List the stages whose owner is gone, of any model."""
-    return [stage for stage in _stages(work) if not _is_alive(stage)]
+    """List the staging directories whose process has ended, of any model; one folder read where there is none."""
+    return [staging for staging in _all_in(work) if _is_stale(staging)]
 
 
 def remove_stale(work: Path, name: str, *, inherit_into: Path | None = None) -> None:
-    """Remove the stale stages of one model. What this user may not remove stays for somebody who may.
+    """Remove the stale staging directories of one model. What this user may not remove stays for somebody who may.
 
     Args:
         work: The `.modelboot` folder.
         name: Name of the model.
-        inherit_into: A stage of the same model, to which the part files worth resuming are moved.
+        inherit_into: A staging directory of the same model, to which the part files worth resuming are moved.
     """
-    for stage in stale(work):
-        if stage.name.partition(".")[0] == name:
-            with suppress(OSError):
-                for path in resumable_parts(stage):
-                    path.rename((inherit_into or stage) / path.name)
-            shutil.rmtree(stage, ignore_errors=True)
+    for staging in all_of(work, name):
+        with _taken(staging) as is_stale:
+            if is_stale:
+                with suppress(OSError):
+                    for path in resumable_parts(staging):
+                        path.rename((inherit_into or staging) / path.name)
+                _remove_tree(staging)
 
 
-def _stages(work: Path) -> list[Path]:
+def all_of(work: Path, name: str) -> list[Path]:
+    """List the staging directories of one model, stale or not."""
+    return [staging for staging in _all_in(work) if _model_of(staging) == name]
+
+
+def _model_of(staging: Path) -> str:
+    return staging.name.partition(".")[0]
+
+
+def _all_in(work: Path) -> list[Path]:
     try:
         with os.scandir(work) as entries:
-            return [Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX)]
-    except (FileNotFoundError, NotADirectoryError, PermissionError):  # there are none, or this user may not see them
+            return [
+                Path(entry.path)
+                for entry in entries
+                if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            ]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # none, or none of this user's business
         return []
 
 
-def _is_alive(stage: Path) -> bool:
-    owner = _OWNER.match(stage.name)
-    if owner is None:  # not a stage of modelboot, so it stays
-        return True
-    host, pid, started = owner.groups()
-    if (host, pid, started) == (_host(), str(os.getpid()), _process_start_time(os.getpid())):
-        return stage.name in _own  # another thread's, or what an interrupted call of this process left
-    if host != _host():
-        return time.time() - _last_touched(stage) < OTHER_HOST_STALE_S
+def _is_stale(staging: Path) -> bool:
+    with _taken(staging) as is_stale:
+        return is_stale
+
+
+@contextmanager
+def _taken(staging: Path) -> Iterator[bool]:
+    """Take a staging directory whose process has ended, so that nobody else does; yield whether it could be taken."""
     try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
+        descriptor = try_lock(staging / LOCK)
+    except OSError as error:
+        yield error.errno in NO_LOCKS and _is_old(staging)
+        return
+    if descriptor is None:
+        yield False
+        return
+    try:
+        yield (_is_of_this_host(staging) and _locks_work(staging)) or _is_old(staging)
+    finally:
+        unlock(descriptor)
+
+
+def _locks_work(staging: Path) -> bool:
+    """Tell whether a lock that is held can be seen at all: on some network file systems it cannot."""
+    with suppress(OSError):
+        second = try_lock(staging / LOCK)
+        if second is None:
+            return True
+        unlock(second)
+    return False
+
+
+def _is_old(staging: Path) -> bool:
+    """Tell whether nobody has changed a staging directory, or anything in it, for a long time."""
+    try:
+        times = [os.lstat(staging).st_mtime]
+        for folder, folders, files in os.walk(staging):
+            times += [os.lstat(os.path.join(folder, name)).st_mtime for name in (*folders, *files) if name != LOCK]
+    except OSError:  # its process is at work, or it is closed to this user
         return False
-    except PermissionError:
-        pass  # it runs as another user
-    # A process has that id; "0": whether it is the owner cannot be seen.
-    return _process_start_time(int(pid)) in {started, "0"}
+    return time.time() - max(times) > UNKNOWN_STALE_S
 
 
-def _last_touched(stage: Path) -> float:
-    """Return when anything in the stage last changed, in seconds since the epoch; now if that cannot be seen."""
-    try:
-        times = [os.lstat(stage).st_mtime]
-        for folder, folders, files in os.walk(stage):
-            times += [os.lstat(os.path.join(folder, name)).st_mtime for name in (*folders, *files)]
-    except OSError:  # its owner is at work, or it is closed to this user
-        return time.time()
-    return max(times)
+def _is_of_this_host(staging: Path) -> bool:
+    """Tell whether it belongs to a process under this kernel, where locks are sure to be seen."""
+    return staging.name.split(".")[1] == _host()
 
 
 def _host() -> str:
-    """Name this host and process-id namespace: containers share folders, but not process ids."""
+    """Name this boot of this host; containers on it have the same name."""
     try:
-        namespace = os.readlink("/proc/self/ns/pid")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")
     except OSError:
-        namespace = ""
-    return hashlib.sha256(f"{platform.node()} {namespace}".encode()).hexdigest()[:8]
-
-
-def _process_start_time(pid: int) -> str:
-    """Return when a process started, in clock ticks since boot: it tells a live owner from a reused process id.
-
-    "0" where the kernel does not say; "ended" for a process that has ended but was not waited for.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
-    except OSError:
-        return "0"
-    after_name = stat.rpartition(")")[2].split()  # proc(5): the name may hold spaces and brackets; state follows it
-    return "ended" if after_name[0] in {"Z", "X"} else after_name[19]
+        boot = platform.node()
+    return hashlib.sha256(boot.encode()).hexdigest()[:8]

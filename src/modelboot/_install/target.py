@@ -7,7 +7,9 @@ and loaded by path.
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import site
 import sys
 import sysconfig
@@ -16,9 +18,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelboot._install.lock import occupied, share_with_group
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings
 from modelboot.errors import InstallError
+
+_log = logging.getLogger(__name__)
 
 WORK = ".modelboot"
 """Folder beside what is installed, for locks and stages."""
@@ -37,6 +42,8 @@ class Target:
     """What a person calls it: "MODELBOOT_TARGET", "environment", "user site", "sys.path", "store"."""
     folder: Path
     """Where the package and its dist-info lie."""
+    require_hash: bool = False
+    """Whether a model counts as installed there only when its recorded hash is the pin's."""
 
     def __str__(self) -> str:
         return f"{self.folder} ({self.label})"
@@ -50,6 +57,10 @@ class Target:
     def renamed_in(self) -> Path:
         """Folder whose entries change when a model comes or goes: it has to be flushed afterwards."""
         return self.folder
+
+    def folders_of(self, *existing: Path) -> tuple[Path, ...]:
+        """Return what leaves the target when a model does: its dist-infos and its package."""
+        return existing
 
     def renames_out(self, existing: Iterable[Path], backup: Path) -> list[Rename]:
         """List the renames that move a model out of the target.
@@ -84,6 +95,10 @@ class Store(Target):
         """The store itself."""
         return self.folder.parent
 
+    def folders_of(self, *existing: Path) -> tuple[Path, ...]:  # noqa: ARG002 - all that is there
+        """Return everything in the folder."""
+        return tuple(self.folder.iterdir()) if os.path.isdir(self.folder) else ()
+
     def renames_out(self, existing: Iterable[Path], backup: Path) -> list[Rename]:  # noqa: ARG002 - all that is there
         """List the one rename that moves the folder out, if it exists."""
         return [(self.folder, backup / self.folder.name)] if os.path.lexists(self.folder) else []
@@ -117,7 +132,9 @@ def targets_in_use(settings: Settings) -> Iterator[Target]:
     """Yield every target any model may lie in, each wheel's folder of the store among them."""
     yield from _shared(settings)
     if settings.home is not None:
-        yield from (Store("store", folder) for folder in sorted(_folders_in(settings.home)))
+        yield from (
+            Store("store", folder) for folder in sorted(_folders_in(settings.home)) if _STORE.search(folder.name)
+        )
 
 
 def targets_to_install_into(pin: ModelPin, settings: Settings) -> Iterator[Target]:
@@ -131,9 +148,9 @@ def targets_to_install_into(pin: ModelPin, settings: Settings) -> Iterator[Targe
         The target that was set, else the environment and the user site; then the store.
     """
     if settings.target is not None:
-        yield Target("MODELBOOT_TARGET", settings.target)
+        yield Target("MODELBOOT_TARGET", settings.target, settings.require_hash)
     else:
-        yield from _own()
+        yield from _own(settings)
     if settings.home is not None:
         yield _store(pin, settings.home)
 
@@ -145,28 +162,34 @@ def _shared(settings: Settings) -> Iterator[Target]:
     anything.
     """
     if settings.target is not None:
-        yield Target("MODELBOOT_TARGET", settings.target)
+        yield Target("MODELBOOT_TARGET", settings.target, settings.require_hash)
         return
     working = _working_directory()
     # Links are not resolved in what is yielded: the folder is shown to people, and named by links on purpose.
     others = [Path(os.path.normpath(os.path.join(working, folder))) for folder in sys.path if folder]
+    # Folders of the store are there, too, once a model was used from it.
+    shared = (folder for folder in others if folder.is_absolute() and folder.parent != settings.home)
     seen = {working}
-    for target in (*_own(), *(Target("sys.path", folder) for folder in others if folder.is_absolute())):
+    for target in (*_own(settings), *(Target("sys.path", folder, settings.require_hash) for folder in shared)):
         real = os.path.realpath(target.folder)
         if real not in seen:
             seen.add(real)
             yield target
 
 
-def _own() -> Iterator[Target]:
+def _own(settings: Settings) -> Iterator[Target]:
     """Yield the environment's folder, and the user's own where Python uses it: not in a virtual environment."""
-    yield Target("environment", purelib())
+    yield Target("environment", purelib(), settings.require_hash)
     if site.ENABLE_USER_SITE:
-        yield Target("user site", Path(site.getusersitepackages()))
+        yield Target("user site", Path(site.getusersitepackages()), settings.require_hash)
 
 
 def _store(pin: ModelPin, home: Path) -> Store:
     return Store("store", home / f"{pin.name}-{pin.version or 'any'}-{pin.sha256[:12]}")
+
+
+_STORE = re.compile(r"-[0-9a-f]{12}$")
+"""How the name of a folder of the store ends: other folders there are not modelboot's."""
 
 
 def _folders_in(home: Path) -> Iterator[Path]:
@@ -218,13 +241,22 @@ def prepared_target(
     made: list[Path] = []
     try:
         target = _choose(pin, targets, foreign, made, has_home=has_home)
-        lock = target.work / f"{pin.name}.lock"
-        if not lock.exists():
-            made.append(lock)  # the block is about to make it
-        yield target
     except BaseException:
         _remove(made)
         raise
+    lock, failure, left = (target.work / f"{pin.name}.{kind}" for kind in ("lock", "failure", "left"))
+    if not lock.exists():
+        made.append(lock)  # the block is about to make it
+    with occupied(target.work) as is_alone:
+        try:
+            yield target
+        except BaseException:
+            if is_alone():
+                _remove([*made, *([target.work, lock, left] if left.exists() else []), failure])
+            elif lock in made:  # others wait for it; if all fail, the last of them removes what this process made
+                with suppress(OSError):
+                    left.touch()
+            raise
 
 
 def _choose(
@@ -235,6 +267,8 @@ def _choose(
         if target in foreign:
             refused.append(f"{target} holds one that is not modelboot's to replace or to read")
         elif (reason := _make(target, made)) is None:
+            if refused:
+                _log.info("%s: %s; it goes to %s", pin, "; ".join(refused), target)
             return target
         else:
             refused.append(f"{target}: {reason}")
@@ -252,6 +286,7 @@ def _make(target: Target, made: list[Path]) -> str | None:
             if not folder.exists():
                 made.append(folder)  # before it exists: Ctrl-C may come in between
                 folder.mkdir(exist_ok=True)
+        share_with_group(target.work)
     except OSError as error:  # the permissions of a network file system show only when they are used
         _remove(made)
         made.clear()

@@ -51,7 +51,7 @@ class CheckReport:
             "pipeline": ", ".join(self.pipeline),
             "spaCy": self.spacy,
             "source": f"{model.source}{download_size(model.downloaded_bytes)}",
-            "sha256": model.sha256,
+            "sha256": model.sha256 if model.verified else f"{model.sha256} (hash not recorded at the install)",
             "place": str(model.path.parent),
             "seconds": ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in self.phases),
         }

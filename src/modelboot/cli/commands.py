@@ -128,8 +128,7 @@ def entry_facts(entry: CatalogEntry) -> Facts:
 def installed_text(models: Iterable[Installed]) -> str:
     """Return what is installed as a table."""
     rows = [
-        (model.name, model.version, model.first_problem or "intact", model.installer or "unknown", str(model.folder))
-        for model in models
+        (model.name, model.version, model.state, model.installer or "unknown", str(model.folder)) for model in models
     ]
     if not rows:
         return "no pipelines are installed; `modelboot list --available` shows which there are"
@@ -181,7 +180,7 @@ def issues_of(model: Installed) -> list[str]:
 
 def verified_lines(model: Installed, issues: Sequence[str]) -> list[str]:
     """Return the lines that `verify` prints for one pipeline: one, and one more for each issue."""
-    state = "intact" if not issues else f"{len(issues)} {'issue' if len(issues) == 1 else 'issues'}"
+    state = model.state if not issues else f"{len(issues)} {'issue' if len(issues) == 1 else 'issues'}"
     return [f"{model}  {state}  {model.folder}", *(f"  {issue}" for issue in issues)]
 
 

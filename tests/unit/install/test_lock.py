@@ -31,8 +31,8 @@ from modelboot import ModelPin
 from modelboot._install import lock
 from modelboot._limits import Deadline
 pin = ModelPin("en_acme_sm", "1.2.0", "0" * 64)
-with lock.locked(Path(sys.argv[1]), str(pin), Deadline.after(60)) as is_held:
-    print(is_held, flush=True)
+with lock.locked(Path(sys.argv[1]), str(pin), Deadline.after(60)) as state:
+    print(state.is_locked, flush=True)
     if len(sys.argv) == 2:
         sys.stdin.read()
 """
@@ -98,8 +98,8 @@ def _kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_kept_alive")
 def test_locked(path: Path) -> None:
     """The lock is held within the block and free after it; the file stays, or two could get in at once."""
-    with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
-        inside = is_held, is_free(path)
+    with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as state:
+        inside = state.is_locked, is_free(path)
     assert (inside, is_free(path), path.exists()) == ((True, False), True, True)
 
 
@@ -116,8 +116,8 @@ def test_locked_again(path: Path) -> None:
     """A lock file that was left behind is used again."""
     inodes = []
     for _ in range(2):
-        with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
-            inodes.append((is_held, path.stat().st_ino))
+        with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as state:
+            inodes.append((state.is_locked, path.stat().st_ino))
     assert inodes[0] == inodes[1] == (True, path.stat().st_ino)
 
 
@@ -129,8 +129,8 @@ def test_locked_after_the_first_is_killed(monkeypatch: pytest.MonkeyPatch, path:
         logger = logging.getLogger("modelboot")
         logger.addHandler(waiting)
         logger.setLevel(logging.INFO)
-        with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
-            assert is_held
+        with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as state:
+            assert state.is_locked
     assert waiting.messages[0] == f"waiting for another process that is installing en_acme_sm 1.2.0 ({path})"
 
 
@@ -150,8 +150,8 @@ def test_busy_at_the_deadline(monkeypatch: pytest.MonkeyPatch, path: Path, caplo
 
 def test_busy_after_the_deadline(path: Path) -> None:
     """A deadline that has passed leaves one try: enough for a free lock, an error for a held one."""
-    with lock.locked(path, str(PIN), Deadline(30.0, 0.0)) as is_held:
-        assert is_held
+    with lock.locked(path, str(PIN), Deadline(30.0, 0.0)) as state:
+        assert state.is_locked
     late = lock.locked(path, str(PIN), Deadline(30.0, 0.0))
     with holder(path), pytest.raises(InstallError, match="for 30 s"), late:
         pass
@@ -168,8 +168,8 @@ def test_no_locks_on_this_file_system(
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     caplog.set_level(logging.DEBUG, "modelboot")
-    with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
-        assert not is_held
+    with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as state:
+        assert not state.is_locked
     said = [
         (record.levelname, record.getMessage()) for record in caplog.records if record.name == "modelboot._install.lock"
     ]
@@ -188,8 +188,8 @@ def test_lock_file_on_a_read_only_file_system(monkeypatch: pytest.MonkeyPatch, p
         return open_(name, *args, **options)
 
     monkeypatch.setattr(os, "open", read_only)
-    with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as is_held:
-        assert (is_held, path.exists()) == (False, False)
+    with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as state:
+        assert (state.is_locked, path.exists()) == (False, False)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644], ids=oct)

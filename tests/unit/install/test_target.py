@@ -126,15 +126,15 @@ def test_targets_to_search_deleted_working_directory(
 
 
 def test_targets_in_use(tmp_path: Path, chosen: Settings) -> None:
-    """Every wheel's folder of the store is in use, in order; locks, stages and stray files are not."""
-    for name in ("b-1", "a-1", WORK):
+    """Every wheel's folder of the store is in use, in order; locks, other folders and stray files are not."""
+    for name in ("b-1-0123456789ab", "a-1-0123456789ab", "site-packages", WORK):
         (tmp_path / name).mkdir()
     (tmp_path / "stray").touch()
     targets = list(targets_in_use(replace(chosen, home=tmp_path)))
     assert targets == [
         Target("MODELBOOT_TARGET", Path("/target")),
-        Store("store", tmp_path / "a-1"),
-        Store("store", tmp_path / "b-1"),
+        Store("store", tmp_path / "a-1-0123456789ab"),
+        Store("store", tmp_path / "b-1-0123456789ab"),
     ]
 
 

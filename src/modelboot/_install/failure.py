@@ -1,0 +1,68 @@
+"""What a process that waited for another learns from it: why the download failed, instead of waiting for that again."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from modelboot._files import read_regular_file
+from modelboot._pin import ModelPin
+from modelboot._sources.source import Source, failure
+from modelboot.errors import Attempt, DownloadError
+
+
+def _path(work: Path, pin: ModelPin) -> Path:
+    """Return the file that has the last failure, as long as others wait."""
+    return work / f"{pin.name}.failure"
+
+
+def forget_failures(work: Path, pin: ModelPin) -> None:
+    """Remove what processes that failed have left for those that waited."""
+    for kind in ("failure", "left"):
+        (work / f"{pin.name}.{kind}").unlink(missing_ok=True)
+
+
+def save_failure(work: Path, pin: ModelPin, sources: Sequence[Source], error: DownloadError) -> None:
+    """Save why a download failed, for the processes that wait for it. Without it they find out for themselves."""
+    facts = {**_key(pin, sources), "time": time.time(), "attempts": [asdict(attempt) for attempt in error.attempts]}
+    path = _path(work, pin)
+    with suppress(OSError):
+        part = path.with_name(f"{path.name}.{os.getpid()}")
+        part.write_text(json.dumps(facts), "utf-8")
+        part.replace(path)
+
+
+def raise_failure(work: Path, pin: ModelPin, sources: Sequence[Source], waited_since: float | None) -> None:
+    """Raise the failure of the process that was waited for, if it asked the same sources for the same wheel.
+
+    Args:
+        work: The target's `.modelboot` folder.
+        pin: The wheel.
+        sources: Whom this process would ask.
+        waited_since: When the wait began, in seconds since the epoch; None when there was none.
+
+    Raises:
+        DownloadError: The other process failed while this one waited.
+    """
+    if waited_since is None:
+        return
+    try:
+        facts = json.loads(read_regular_file(_path(work, pin)))
+        attempts = [Attempt(**attempt) for attempt in facts["attempts"]]
+        is_mine = all(facts[key] == value for key, value in _key(pin, sources).items()) and facts["time"] > waited_since
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if is_mine:
+        raise failure(pin, *attempts)
+
+
+def _key(pin: ModelPin, sources: Sequence[Source]) -> dict[str, object]:
+    return {
+        "sha256": pin.sha256,
+        "sources": [[source.location(pin), source.disabled(pin)] for source in sources],
+    }

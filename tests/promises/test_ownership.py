@@ -1,0 +1,225 @@
+"""P6: nothing that modelboot did not write is replaced, repaired or removed; the store stands in for it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelboot import InstallError, ModelPin, ensure_model
+from modelboot.cli import main
+from support.folders import is_complete, snapshot
+from support.wheels import DIST_INFO, NAME, VERSION, BuiltWheel, build_wheel, small_wheel
+
+
+def unzipped(wheel: BuiltWheel, target: Path, installer: str) -> None:
+    """Install a wheel as another program would."""
+    shutil.unpack_archive(wheel.path, target, "zip")
+    dist_info = target / DIST_INFO
+    (dist_info / "INSTALLER").write_text(f"{installer}\n", "utf-8")
+    with (dist_info / "RECORD").open("a", encoding="utf-8") as record:
+        record.write(f"{DIST_INFO}/INSTALLER,,\n")
+
+
+def hand_made(wheel: BuiltWheel, target: Path) -> None:
+    """Lay out a package under development, without any dist-info."""
+    shutil.unpack_archive(wheel.path, target, "zip")
+    shutil.rmtree(target / DIST_INFO)
+
+
+def egg_info(wheel: BuiltWheel, target: Path) -> None:
+    """Install as setuptools once did."""
+    hand_made(wheel, target)
+    (target / f"{NAME}.egg-info").mkdir()
+    (target / f"{NAME}.egg-info" / "PKG-INFO").write_text(f"Name: {NAME}\nVersion: {VERSION}\n")
+
+
+def editable(_: BuiltWheel, target: Path) -> None:
+    """Install as `pip install -e` does: a dist-info, a finder and a path file, and no package."""
+    (target / DIST_INFO).mkdir(parents=True)
+    files = (f"__editable__.{NAME}.pth", f"__editable___{NAME}_finder.py")
+    for file in files:
+        (target / file).write_text("import os\n")
+    (target / DIST_INFO / "INSTALLER").write_text("pip\n")
+    (target / DIST_INFO / "RECORD").write_text("".join(f"{file},,\n" for file in (*files, f"{DIST_INFO}/RECORD")))
+
+
+def edited(wheel: BuiltWheel, target: Path) -> None:
+    """Install by pip, and let the user edit the configuration."""
+    unzipped(wheel, target, "pip")
+    with (target / NAME / f"{NAME}-{VERSION}" / "config.cfg").open("a") as config:
+        config.write("# mine\n")
+
+
+def own_with_users_file(wheel: BuiltWheel, target: Path) -> None:
+    """Install by modelboot, damage it, and let the user put a file into the package."""
+    ensure_model(wheel.pin, target=target)
+    (target / NAME / "notes.txt").write_text("mine")
+    os.truncate(target / NAME / f"{NAME}-{VERSION}" / "config.cfg", 1)
+
+
+def older_with_users_file(wheel: BuiltWheel, target: Path) -> None:
+    """Install an older version by modelboot, and let the user put a file into the package."""
+    older = small_wheel(wheel.path.parent / "older", "0.9.0")
+    ensure_model(older.pin, target=target)
+    (target / NAME / "notes.txt").write_text("mine")
+
+
+def linked(wheel: BuiltWheel, target: Path) -> None:
+    """Link the package from where it is developed."""
+    hand_made(wheel, target.parent / "elsewhere")
+    target.mkdir()
+    (target / NAME).symlink_to(target.parent / "elsewhere" / NAME)
+
+
+FOREIGN: list[Callable[[BuiltWheel, Path], None]] = [
+    hand_made,
+    egg_info,
+    editable,
+    edited,
+    own_with_users_file,
+    older_with_users_file,
+    linked,
+]
+
+
+@pytest.mark.parametrize("put", FOREIGN, ids=lambda put: put.__name__)
+def test_foreign_files_stay_and_the_store_stands_in(
+    put: Callable[[BuiltWheel, Path], None],
+    wheel: BuiltWheel,
+    target: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What others put under the model's name stays to the byte; the store has the pin, and one INFO line says so."""
+    put(wheel, target)
+    before = snapshot(target, without=[".modelboot"])
+    caplog.set_level(logging.INFO, "modelboot")
+    model = ensure_model(wheel.pin)
+    assert model.path.is_relative_to(tmp_path / "home")
+    assert snapshot(target, without=[".modelboot"]) == before
+    (line,) = [record.getMessage() for record in caplog.records if "it goes to" in record.getMessage()]
+    assert str(target) in line
+    assert str(model.path.parents[1]) in line
+    assert ensure_model(wheel.pin).source == "present"
+
+
+@pytest.mark.parametrize("put", FOREIGN, ids=lambda put: put.__name__)
+def test_foreign_files_without_a_store(
+    put: Callable[[BuiltWheel, Path], None],
+    wheel: BuiltWheel,
+    target: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the store cannot be written either the call fails and nothing is touched."""
+    put(wheel, target)
+    before = snapshot(target)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MODELBOOT_HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(InstallError, match="not modelboot's to replace"):
+        ensure_model(wheel.pin)
+    assert snapshot(target) == before
+
+
+def without_dot_folders(target: Path) -> None:
+    """Copy a target as a backup without dot folders does, below a folder that has a work folder."""
+    shutil.rmtree(target / ".modelboot")
+    (target.parent / ".modelboot").mkdir()
+
+
+def test_uninstall_of_a_copied_target_takes_the_model_alone(pin: ModelPin, target: Path) -> None:
+    """A target whose parent has a work folder and which has lost its own is not taken for a folder of the store."""
+    ensure_model(pin)
+    without_dot_folders(target)
+    (target / "data.txt").write_text("mine")
+    assert main(["uninstall", NAME]) == 0
+    assert (target / "data.txt").read_text() == "mine"
+    assert not (target / NAME).exists()
+
+
+def test_repair_in_a_copied_target_takes_the_model_alone(pin: ModelPin, target: Path) -> None:
+    """Nor is it when the model is repaired."""
+    ensure_model(pin)
+    without_dot_folders(target)
+    (target / "data.txt").write_text("mine")
+    os.truncate(target / NAME / f"{NAME}-{VERSION}" / "config.cfg", 1)
+    ensure_model(pin)
+    assert (target / "data.txt").read_text() == "mine"
+    assert is_complete(target, pin)
+
+
+def test_uninstall_from_a_folder_of_the_store_with_other_files(
+    pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder of the store that holds anything else is not removed as a whole."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MODELBOOT_TARGET", str(tmp_path / "file"))
+    monkeypatch.setenv("MODELBOOT_TARGET", "")
+    store = tmp_path / "home" / f"{NAME}-{VERSION}-{pin.sha256[:12]}"
+    ensure_model(pin, target=store)
+    shutil.rmtree(store / ".modelboot")
+    (store / "data.txt").write_text("mine")
+    assert main(["uninstall", NAME]) == 1
+    assert "RECORD does not list data.txt" in capsys.readouterr().err
+    assert (store / "data.txt").read_text() == "mine"
+    assert is_complete(store, pin)
+
+
+def test_two_builds_of_one_version(wheel: BuiltWheel, tmp_path: Path, target: Path) -> None:
+    """Two pins of one version with different bytes live side by side: from the third call on both are present."""
+    other = small_wheel(tmp_path / "other", weight_bytes=801).pin
+    assert other.sha256 != wheel.sha256
+    sources = [ensure_model(pin).source for pin in (wheel.pin, other, wheel.pin, other)]
+    assert sources == ["release", "release", "present", "present"]
+    assert is_complete(target, wheel.pin)
+
+
+def test_copy_whose_hash_nobody_recorded_is_used_and_said(
+    wheel: BuiltWheel, target: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A copy that pip put there from an index is used as it is; report, log, list and verify say what is not known."""
+    unzipped(wheel, target, "pip")
+    models = [ensure_model(wheel.pin) for _ in range(3)]
+    assert [(model.source, model.verified) for model in models] == [("present", False)] * 3
+    assert [record.levelname for record in caplog.records if "hash not recorded by pip" in record.getMessage()] == [
+        "WARNING"
+    ]
+    for command in ("list", "verify"):
+        assert main([command]) == 0
+        assert "hash not recorded by pip" in capsys.readouterr().out
+
+
+def test_copy_whose_hash_is_recorded_is_verified(pin: ModelPin) -> None:
+    """What modelboot installs is verified, at once and when it is found again."""
+    assert [ensure_model(pin).verified for _ in range(2)] == [True, True]
+
+
+def test_required_hash(wheel: BuiltWheel, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MODELBOOT_REQUIRE_HASH=1: a copy without a recorded hash does not count, stays, and the store stands in."""
+    unzipped(wheel, target, "pip")
+    before = snapshot(target, without=[".modelboot"])
+    monkeypatch.setenv("MODELBOOT_REQUIRE_HASH", "1")
+    model = ensure_model(wheel.pin)
+    assert (model.verified, model.path.is_relative_to(tmp_path / "home")) == (True, True)
+    assert snapshot(target, without=[".modelboot"]) == before
+
+
+def test_capitals_in_the_package(tmp_path: Path, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A package with capitals whose dist-info has none, as wheel builders write it, is intact and is removed whole."""
+    built = build_wheel(tmp_path / "built", name="en_ACME", version="1.0.0")
+    ensure_model(built.pin)
+    (dist_info,) = target.glob("*.dist-info")
+    lower = target / dist_info.name.lower()
+    record = (dist_info / "RECORD").read_text().replace(dist_info.name, lower.name)
+    dist_info.rename(lower)
+    (lower / "RECORD").write_text(record)
+    assert main(["list"]) == 0
+    assert "intact" in capsys.readouterr().out
+    assert main(["verify"]) == 0
+    assert main(["uninstall", "en_ACME"]) == 0
+    assert sorted(path.name for path in target.iterdir()) == [".modelboot"]
