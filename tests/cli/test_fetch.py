@@ -249,7 +249,7 @@ def test_fetch_interrupted(tmp_path: Path, server: ModelServer, monkeypatch: pyt
             out, err = child.communicate(timeout=30)
         finally:
             child.kill()
-    assert (child.returncode, out) == (1, "")
+    assert (child.returncode, out) == (130, "")
     assert err.splitlines()[-2:] == ["error: interrupted", "hint: partial download kept; run again to continue"]
     assert not (tmp_path / "wheels").exists()
 
