@@ -158,6 +158,20 @@ def _without_particulars(report: str) -> str:
     return re.sub(r"\d+\.\d\d\b", "0", report)
 
 
+def test_readme_switch_from_spacy_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code before and after the switch gives the same pipeline; each has at most six lines."""
+    [shown] = [block.text for block in BLOCKS if block.tag == "diff"]
+    before, after = ([line[1:] for line in shown.splitlines() if line[0] in {sign, " "}] for sign in "-+")
+    assert max(len(before), len(after)) <= 6
+    wheel = build_wheel(tmp_path / "wheels", name="fr_core_news_sm", version="3.8.0", lang="fr")
+    (tmp_path / "pins.txt").write_text(f"fr_core_news_sm @ {wheel.url}#sha256={wheel.sha256}")
+    monkeypatch.setenv("MODELBOOT_PINS", str(tmp_path / "pins.txt"))
+    told = "print(nlp.meta['version'], nlp.lang, nlp.pipe_names)"
+    printed = _run("\n".join([*after, told]), tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "target"))
+    assert printed == _run("\n".join([*before, told]), tmp_path) == "3.8.0 fr ['sentencizer']\n"
+
+
 def test_readme_gives_the_two_set_up_commands() -> None:
     """Each stands on one line in a block of its own, word for word, and no other command sets anything up."""
     assert tuple(block.text for block in BLOCKS if block.tag in {"sh", "bash", "console"} and "venv" in block.text) == (

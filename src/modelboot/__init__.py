@@ -204,8 +204,11 @@ def ensure_model(
         InstallError: The wheel could not be put in place.
     """
     from modelboot._install import ensure
+    from modelboot._spacy.registry import register
 
-    return ensure.ensure_model(model, target=target, wheelhouse=wheelhouse, offline=offline)
+    installed = ensure.ensure_model(model, target=target, wheelhouse=wheelhouse, offline=offline)
+    register(installed.name, installed.path)
+    return installed
 
 
 def __getattr__(name: str) -> object:

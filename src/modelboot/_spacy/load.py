@@ -25,6 +25,7 @@ from modelboot._settings import Settings, read_settings
 from modelboot._spacy.failures import Failures
 from modelboot._spacy.names import find_model
 from modelboot._spacy.package import import_package
+from modelboot._spacy.registry import register
 from modelboot._spacy.turns import Turns
 from modelboot.errors import LoadError, SettingsError
 
@@ -181,6 +182,7 @@ def _load_installed(folder: Path, installed: Installed, pin: ModelPin, options: 
     import spacy
 
     import_package(installed.name, installed.package)
+    register(installed.name, folder)
     nlp = spacy.load(folder, **options)
     version = str(nlp.meta.get("version"))
     if not pin.accepts(version):

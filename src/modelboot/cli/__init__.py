@@ -15,10 +15,13 @@ from collections.abc import Callable, Sequence
 from modelboot._catalog import DEFAULT_MODEL
 from modelboot.cli import commands
 from modelboot.cli.cache import cache
+from modelboot.cli.env import SHELLS, env
 from modelboot.cli.manners import Parser, add_common_options, as_settings, what_is_kept
 from modelboot.cli.output import log_to_stderr, one_line, printable_lines, tolerate_stdout
+from modelboot.cli.pin import PIN_FORMATS, pin
 from modelboot.errors import ModelbootError
 
+NAMES = "name, name==version or name @ URL#sha256=HEX"
 DONE, FAILED = 0, 1  # 2 is wrong usage, with which argparse itself ends the program
 INTERRUPTED = 130
 """128 and the number of SIGINT, as shells have it."""
@@ -98,10 +101,11 @@ def _parser() -> Parser:
     one_model = {"metavar": "MODEL", "nargs": "?", "default": DEFAULT_MODEL}
 
     install = _command(subparsers, "install", commands.install, "install models that are missing")
-    install.add_argument("models", metavar="MODEL", nargs="*", help=f"name or name==version ({DEFAULT_MODEL})")
+    install.add_argument("models", metavar="MODEL", nargs="*", help=f"{NAMES} ({DEFAULT_MODEL})")
+    install.add_argument("-r", "--requirement", metavar="FILE", help="a pins file: one direct reference a line")
 
     check = _command(subparsers, "check", commands.check, "install, load and try a model, and show what was found")
-    check.add_argument("model", **one_model, help=f"name or name==version ({DEFAULT_MODEL})")  # type: ignore[arg-type]
+    check.add_argument("model", **one_model, help=f"{NAMES} ({DEFAULT_MODEL})")  # type: ignore[arg-type]
 
     listing = _command(subparsers, "list", commands.list_models, "list installed models and their state")
     listing.add_argument("pattern", metavar="PATTERN", nargs="?", help="only names that hold or match this: fr, 'de_*'")
@@ -110,13 +114,13 @@ def _parser() -> Parser:
     listing.add_argument("--hashes", action="store_true", help="with --available: show the SHA-256 of each wheel")
 
     verify = _command(subparsers, "verify", commands.verify, "re-check the hash of every installed file")
-    verify.add_argument("models", metavar="MODEL", nargs="*", help="name or name==version (all that are installed)")
+    verify.add_argument("models", metavar="MODEL", nargs="*", help=f"{NAMES} (all that are installed)")
 
     uninstall = _command(subparsers, "uninstall", commands.uninstall, "remove models that modelboot installed")
-    uninstall.add_argument("models", metavar="MODEL", nargs="+", help="name or name==version")
+    uninstall.add_argument("models", metavar="MODEL", nargs="+", help=f"{NAMES}")
 
     fetch = _command(subparsers, "fetch", commands.fetch, "put verified wheels into a wheelhouse")
-    fetch.add_argument("models", metavar="MODEL", nargs="+", help="name or name==version")
+    fetch.add_argument("models", metavar="MODEL", nargs="+", help=f"{NAMES}")
     fetch.add_argument("--dest", metavar="DIR", required=True, help="folder to save wheels in")
 
     kept = _command(subparsers, "cache", cache, "list the wheels kept for reuse")
@@ -127,9 +131,12 @@ def _parser() -> Parser:
     )
     doctor.add_argument("model", **one_model, help=f"model to ask the sources for ({DEFAULT_MODEL})")  # type: ignore[arg-type]
 
-    pin = _command(subparsers, "pin", commands.pin, "print the line that pins a model")
-    pin.add_argument("model", **one_model, help=f"name or name==version ({DEFAULT_MODEL})")  # type: ignore[arg-type]
-    pin.add_argument("--format", choices=sorted(commands.PIN_FORMATS), default="python", help="output format (python)")
+    pinning = _command(subparsers, "pin", pin, "print the line that pins a model")
+    pinning.add_argument("model", **one_model, help=f"{NAMES}, or URL or file of a wheel ({DEFAULT_MODEL})")  # type: ignore[arg-type]
+    pinning.add_argument("--format", choices=sorted(PIN_FORMATS), default="python", help="output format (python)")
+
+    paths = _command(subparsers, "env", env, "print the shell line that lets other programs find the models")
+    paths.add_argument("--shell", choices=sorted(SHELLS), default="sh", help="whose line to print (sh)")
     parser.commands = tuple(subparsers.choices)
     return parser
 

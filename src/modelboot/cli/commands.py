@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelboot._catalog import DEFAULT_MODEL, CatalogEntry, catalog, entries, installed_version, resolve
@@ -15,10 +16,11 @@ from modelboot._install.provision import ProvisionedWheel, provision
 from modelboot._install.publish import uninstall as uninstall_installed
 from modelboot._install.target import targets_in_use
 from modelboot._limits import Deadline
-from modelboot._pin import ModelPin, accepts_version, same_version
+from modelboot._pin import accepts_version, same_version
+from modelboot._reference import read_pins
 from modelboot._settings import directory, read_settings
 from modelboot.cli.output import Facts, download_size, print_each, print_result, table
-from modelboot.errors import without_secrets
+from modelboot.cli.pin import pin_facts
 
 if TYPE_CHECKING:
     from modelboot.cli.check import CheckReport
@@ -35,7 +37,8 @@ class CommandError(Exception):
 
 def install(options: argparse.Namespace) -> None:
     """Install models that are missing."""
-    models = (ensure_model(model) for model in options.models or [DEFAULT_MODEL])
+    listed = read_pins(Path(options.requirement)) if options.requirement else ()
+    models = (ensure_model(model) for model in [*options.models, *listed] or [DEFAULT_MODEL])
     print_each(models, as_json=options.json, line=model_line, facts=model_facts)
 
 
@@ -216,37 +219,6 @@ def _installed(model: str) -> list[Installed]:
     if not named:
         raise CommandError(f"{model} is not installed", "`modelboot list` shows what is, and where it was looked for")
     return named
-
-
-def pin(options: argparse.Namespace) -> None:
-    """Print the line that pins a model."""
-    wanted = resolve(options.model, pins=read_settings().pins)
-    print_result(as_json=options.json, text=PIN_FORMATS[options.format](wanted), facts=pin_facts(wanted))
-
-
-def pin_facts(pin: ModelPin) -> Facts:
-    """Return the JSON of `pin`."""
-    return {**asdict(pin), "url": without_secrets(pin.release_url)}
-
-
-def _pin_python(pin: ModelPin) -> str:
-    extra = f", requires={pin.requires!r}" if pin.requires else ""
-    return f'ModelPin("{pin.name}", "{pin.version}", "{pin.sha256}"{extra}, size_mb={pin.size_mb})'
-
-
-def _pin_requirement(pin: ModelPin) -> str:
-    return f"{pin.name} @ {pin.release_url}#sha256={pin.sha256}"
-
-
-def _pin_uv(pin: ModelPin) -> str:
-    return f'{pin.name} = {{ url = "{pin.release_url}#sha256={pin.sha256}" }}'
-
-
-PIN_FORMATS: dict[str, Callable[[ModelPin], str]] = {
-    "python": _pin_python,
-    "requirements": _pin_requirement,
-    "uv": _pin_uv,
-}
 
 
 def doctor(options: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from modelboot._install.installed import Installed
 from modelboot._install.target import Target
 from modelboot.cli import commands
 from modelboot.cli.output import to_json
+from modelboot.cli.pin import PIN_FORMATS, pin_facts
 
 SHA256 = "0123456789abcdef" * 4
 PIN = ModelPin("en_tiny_sm", "1.0.0", SHA256, size_mb=12)
@@ -151,20 +152,20 @@ def test_issues_of_wheel_not_in_the_catalog(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("form", "line"),
     [
-        ("python", f'ModelPin("en_tiny_sm", "1.0.0", "{SHA256}", size_mb=12)'),
+        ("python", f'ModelPin("en_tiny_sm", "1.0.0", "{SHA256}", url="{URL}", size_mb=12)'),
         ("requirements", f"en_tiny_sm @ {URL}#sha256={SHA256}"),
         ("uv", f'en_tiny_sm = {{ url = "{URL}#sha256={SHA256}" }}'),
     ],
 )
 def test_pin_format(form: str, line: str) -> None:
     """A pin in each format is this line."""
-    assert commands.PIN_FORMATS[form](PIN) == line
+    assert PIN_FORMATS[form](PIN) == line
 
 
 def test_pin_facts_without_secrets() -> None:
     """The JSON of a pin has its URL without a password."""
     url = "https://me:secret@example.org/en_tiny_sm-1.0.0-py3-none-any.whl?token=secret"
-    facts = commands.pin_facts(ModelPin("en_tiny_sm", "1.0.0", SHA256, url=url))
+    facts = pin_facts(ModelPin("en_tiny_sm", "1.0.0", SHA256, url=url))
     assert facts["url"] == "https://example.org/en_tiny_sm-1.0.0-py3-none-any.whl"
     assert "secret" not in json.dumps(facts)
 

@@ -1,0 +1,70 @@
+"""`modelboot pin`: the line that pins a model, in the format of whoever reads it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict
+
+from modelboot._catalog import resolve
+from modelboot._install.describe import is_place, pin_of
+from modelboot._pin import ModelPin
+from modelboot._settings import read_settings
+from modelboot.cli.output import Facts, print_result
+from modelboot.errors import without_secrets
+
+
+def pin(options: argparse.Namespace) -> None:
+    """Print the line that pins a model, or a wheel at a URL or in a file, which is read for that."""
+    settings = read_settings()
+    place = options.model
+    wanted = pin_of(place, settings) if is_place(place) else resolve(place, pins=settings.pins)
+    print_result(as_json=options.json, text=PIN_FORMATS[options.format](wanted), facts=pin_facts(wanted))
+
+
+def pin_facts(pin: ModelPin) -> Facts:
+    """Return the JSON of `pin`."""
+    return {**asdict(pin), "url": _url(pin)}
+
+
+def _url(pin: ModelPin) -> str:
+    return without_secrets(pin.release_url)
+
+
+def _python(pin: ModelPin) -> str:
+    arguments = [*map(repr, (pin.name, pin.version, pin.sha256))]
+    arguments += [f"url={_url(pin)!r}"] if pin.url else []
+    arguments += [f"requires={pin.requires!r}"] if pin.requires else []
+    arguments += [f"size_mb={pin.size_mb}"] if pin.size_mb else []
+    return f"ModelPin({', '.join(arguments)})".replace("'", '"')
+
+
+def _requirement(pin: ModelPin) -> str:
+    return f"{pin.name} @ {_url(pin)}#sha256={pin.sha256}"
+
+
+def _uv(pin: ModelPin) -> str:
+    return f'{pin.name} = {{ url = "{_url(pin)}#sha256={pin.sha256}" }}'
+
+
+def _pylock(pin: ModelPin) -> str:
+    """Write a lock file of this one package (PEP 751)."""
+    return "\n".join(
+        [
+            'lock-version = "1.0"',
+            'created-by = "modelboot"',
+            "",
+            "[[packages]]",
+            f'name = "{pin.name.replace("_", "-").lower()}"',
+            *([f'version = "{pin.version}"'] if pin.version else []),
+            f'wheels = [{{ name = "{pin.filename}", url = "{_url(pin)}", hashes = {{ sha256 = "{pin.sha256}" }} }}]',
+        ]
+    )
+
+
+PIN_FORMATS: dict[str, Callable[[ModelPin], str]] = {
+    "pylock": _pylock,
+    "python": _python,
+    "requirements": _requirement,
+    "uv": _uv,
+}

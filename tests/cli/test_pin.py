@@ -1,0 +1,150 @@
+"""`modelboot pin` of a URL or a file, pins files, and direct references on the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import modelboot
+from modelboot.cli import main
+from support.children import python
+from support.server import ModelServer, Reply
+from support.wheels import BREACHES_TO_NAME, BuiltWheel, build_wheel
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize("way", ["file", "file URL", "http", "unnamed"])
+def test_pin_of_a_wheel(way: str, tiny: BuiltWheel, server: ModelServer, capsys: Capture) -> None:
+    """A wheel at a URL or in a file is read once and hashed; the line that is printed is the pin that installs it."""
+    server.serve("/x/en_tiny_sm-1.0.0-py3-none-any.whl", Reply(body=tiny.content))
+    server.serve("/assets/4711", Reply(body=tiny.content))
+    place = {
+        "file": str(tiny.path),
+        "file URL": tiny.url,
+        "http": f"{server.url}/x/en_tiny_sm-1.0.0-py3-none-any.whl",
+        "unnamed": f"{server.url}/assets/4711",
+    }[way]
+    assert main(["pin", place]) == 0
+    out, err = capsys.readouterr()
+    assert "the hash is that of what was read just now" in err
+    pin = eval(out, {"ModelPin": modelboot.ModelPin})  # noqa: S307 - what a user would paste
+    assert pin == tiny.pin
+    assert len(server.requests) == (way in {"http", "unnamed"})
+    assert modelboot.ensure_model(pin).version == "1.0.0"
+
+
+@pytest.mark.parametrize("format_", ["requirements", "uv", "pylock"])
+def test_pin_format(format_: str, tiny: BuiltWheel, tmp_path: Path, capsys: Capture) -> None:
+    """Each format has URL and hash; the secrets of a URL are in none."""
+    assert main(["pin", str(tiny.path), "--format", format_]) == 0
+    text = capsys.readouterr().out
+    assert tiny.sha256 in text
+    assert tiny.url in text
+    if format_ == "requirements":
+        (tmp_path / "pins.txt").write_text(text)
+        assert main(["install", "-r", str(tmp_path / "pins.txt")]) == 0
+        assert capsys.readouterr().out.startswith("en_tiny_sm 1.0.0  release")
+
+
+def test_pin_pylock_is_read_by_uv(tiny: BuiltWheel, tmp_path: Path, capsys: Capture) -> None:
+    """Uv installs from the lock file, and refuses other bytes."""
+    uv = pytest.importorskip("uv").find_uv_bin()
+    assert main(["pin", str(tiny.path), "--format", "pylock"]) == 0
+    text = capsys.readouterr().out
+
+    def install(lock: str) -> int:
+        (tmp_path / "pylock.toml").write_text(lock)
+        words = [uv, "pip", "install", "--no-deps", "--no-cache", "--target", "t", "-r", "pylock.toml"]
+        return subprocess.run(words, cwd=tmp_path, check=False, capture_output=True).returncode
+
+    assert install(text.replace(tiny.sha256, "0" * 64)) != 0
+    assert not (tmp_path / "t" / "en_tiny_sm").exists()
+    assert install(text) == 0
+    assert (tmp_path / "t" / "en_tiny_sm" / "__init__.py").is_file()
+
+
+@pytest.mark.parametrize("breach", ["pth", "link", "console-script"])
+def test_pin_of_a_wheel_that_would_be_refused(breach: str, tmp_path: Path, capsys: Capture) -> None:
+    """No line is printed for a wheel that modelboot would not install."""
+    wheel = build_wheel(tmp_path, tampering=BREACHES_TO_NAME[breach].tampering)
+    assert main(["pin", str(wheel.path)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert BREACHES_TO_NAME[breach].issue in err
+
+
+@pytest.mark.parametrize("what", ["absent", "no wheel", "a folder"])
+def test_pin_of_something_else(what: str, tmp_path: Path, capsys: Capture) -> None:
+    """What is absent or no wheel is an error of two lines."""
+    path = tmp_path / "x.whl"
+    if what == "no wheel":
+        path.write_text("<html>")
+    elif what == "a folder":
+        path.mkdir()
+    assert main(["pin", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert (out, [line.partition(":")[0] for line in err.splitlines()]) == ("", ["error", "hint"])
+
+
+def test_pin_offline(server: ModelServer, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """A URL is not asked when the network is switched off, and its password is not shown."""
+    monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
+    assert main(["pin", f"{server.url.replace('//', '//ann:s3cret@')}/x.whl"]) == 1
+    err = capsys.readouterr().err
+    assert "MODELBOOT_OFFLINE=1" in err
+    assert "s3cret" not in err
+    assert server.requests == []
+
+
+def test_install_from_a_pins_file(tiny: BuiltWheel, tmp_path: Path, capsys: Capture) -> None:
+    """Every model of a pins file is installed; the default is not added to them."""
+    other = build_wheel(tmp_path / "w", name="de_tiny_sm", lang="de", version="2.0")
+    pins = tmp_path / "pins.txt"
+    lines = [f"{wheel.name} @ {wheel.url}#sha256={wheel.sha256}" for wheel in (tiny, other)]
+    pins.write_text("# ours\n" + "\n".join(lines) + "\n")
+    assert main(["install", "--json", "-r", str(pins)]) == 0
+    assert [model["name"] for model in json.loads(capsys.readouterr().out)] == ["en_tiny_sm", "de_tiny_sm"]
+
+
+@pytest.mark.parametrize("command", [["install"], ["check"], ["pin"], ["doctor"], ["fetch", "--dest", "w"]])
+def test_direct_reference_on_the_command_line(
+    command: list[str], tiny: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Every command that takes a model takes a direct reference."""
+    monkeypatch.chdir(tmp_path)
+    assert main([command[0], f"en-tiny-sm @ {tiny.url}#sha256={tiny.sha256}", *command[1:]]) == 0
+    assert "en_tiny_sm" in capsys.readouterr().out
+
+
+def test_three_clients(tiny: BuiltWheel, tmp_path: Path) -> None:
+    """The kinds of code found in the wild work after one or two lines were changed, found by name afterwards, too."""
+    pins = tmp_path / "pins.txt"
+    pins.write_text(f"en_tiny_sm @ {tiny.url}#sha256={tiny.sha256}\n")
+    clients = {
+        "library": """
+try:
+    nlp = load("en_tiny_sm", offline=True)
+except OSError as error:
+    assert "Can't find model" in str(error)
+    nlp = load("en_tiny_sm")
+""",
+        "framework": """
+import sys
+names = ["en_tiny_sm", str(load("en_tiny_sm").path), "blank:en"]
+assert [load(name).lang for name in names] == ["en"] * 3
+""",
+        "package": """
+first, second = load("en_tiny_sm"), load("en_tiny_sm")
+for nlp in (first, second):
+    nlp.add_pipe("entity_ruler")
+""",
+    }
+    for number, (name, code) in enumerate(clients.items()):
+        home = tmp_path / f"home{number}"
+        env = {"MODELBOOT_PINS": str(pins), "MODELBOOT_HOME": str(home), "MODELBOOT_TARGET": str(home / "target")}
+        done = python(f"from modelboot import load\n{code}\nimport spacy\nspacy.load('en_tiny_sm')", env=env)
+        assert done.returncode == 0, (name, done.stderr)
