@@ -152,7 +152,7 @@ def test_issues_of_wheel_not_in_the_catalog(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("form", "line"),
     [
-        ("python", f'ModelPin("en_tiny_sm", "1.0.0", "{SHA256}", url="{URL}", size_mb=12)'),
+        ("python", f'ModelPin("en_tiny_sm", "1.0.0", "{SHA256}", size_mb=12)'),
         ("requirements", f"en_tiny_sm @ {URL}#sha256={SHA256}"),
         ("uv", f'en_tiny_sm = {{ url = "{URL}#sha256={SHA256}" }}'),
     ],
