@@ -23,8 +23,10 @@ def _path(work: Path, pin: ModelPin) -> Path:
 
 def forget_failures(work: Path, pin: ModelPin) -> None:
     """Remove what processes that failed have left for those that waited."""
-    for kind in ("failure", "left"):
-        (work / f"{pin.name}.{kind}").unlink(missing_ok=True)
+    for path in (work / f"{pin.name}.{kind}" for kind in ("failure", "left")):
+        with suppress(OSError):  # the model is installed all the same
+            if os.path.lexists(path):
+                path.unlink()
 
 
 def save_failure(work: Path, pin: ModelPin, sources: Sequence[Source], error: DownloadError) -> None:

@@ -239,24 +239,33 @@ def prepared_target(
         InstallError: There is no such target; each that was refused is named with its reason.
     """
     made: list[Path] = []
+    is_occupied = False
     try:
         target = _choose(pin, targets, foreign, made, has_home=has_home)
+        lock = target.work / f"{pin.name}.lock"
+        if not lock.exists():
+            made.append(lock)  # the block is about to make it
+        with occupied(target.work) as is_alone:
+            is_occupied = True
+            try:
+                yield target
+            except BaseException:
+                _leave(target, pin, made, is_alone=is_alone())
+                raise
     except BaseException:
-        _remove(made)
+        if not is_occupied:
+            _remove(made)
         raise
+
+
+def _leave(target: Target, pin: ModelPin, made: list[Path], *, is_alone: bool) -> None:
+    """Remove what this call made; if others wait for its lock, the last of them does so, if they all fail."""
     lock, failure, left = (target.work / f"{pin.name}.{kind}" for kind in ("lock", "failure", "left"))
-    if not lock.exists():
-        made.append(lock)  # the block is about to make it
-    with occupied(target.work) as is_alone:
-        try:
-            yield target
-        except BaseException:
-            if is_alone():
-                _remove([*made, *([target.work, lock, left] if left.exists() else []), failure])
-            elif lock in made:  # others wait for it; if all fail, the last of them removes what this process made
-                with suppress(OSError):
-                    left.touch()
-            raise
+    if is_alone:
+        _remove([*made, *([target.work, lock, left] if left.exists() else []), failure])
+    elif lock in made:
+        with suppress(OSError):
+            left.touch()
 
 
 def _choose(
