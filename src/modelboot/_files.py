@@ -63,16 +63,17 @@ def fsync_tree(root: Path) -> None:
     for folder, _, files in os.walk(root, topdown=False):
         for file in files:
             _fsync(os.path.join(folder, file))
+        fsync_folder(folder)
+
+
+def fsync_folder(folder: str | Path) -> None:
+    """Fsync a folder: that makes a rename in it durable. Windows opens no folder; nothing is done there."""
+    if _OPENS_FOLDERS:
         _fsync(folder)
 
 
-def fsync_folder(folder: Path) -> None:
-    """Fsync a folder: that makes a rename in it durable."""
-    _fsync(folder)
-
-
 def _fsync(path: str | Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY if _OPENS_FOLDERS else os.O_RDWR)  # Windows syncs what may be written
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -82,5 +83,6 @@ def _fsync(path: str | Path) -> None:
         os.close(descriptor)
 
 
+_OPENS_FOLDERS = os.name != "nt"
 _NO_FSYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 """fsync(2): this kind of file cannot be synced, such as a folder on some network file systems."""

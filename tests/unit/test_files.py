@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from modelboot import _files
 from modelboot._files import fsync_folder, fsync_tree
 
 REFUSAL = OSError(errno.EIO, "refused")
@@ -58,6 +59,23 @@ def test_fsync_folder(flushed: list[int], tree: Path) -> None:
     """A folder alone is flushed, without what is below it."""
     fsync_folder(tree)
     assert flushed == [tree.stat().st_ino]
+
+
+def test_fsync_on_windows(flushed: list[int], tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where folders cannot be opened the files alone are flushed, opened for writing as that system demands."""
+    modes: set[int] = set()
+    real = os.open
+
+    def noted(path: str | Path, flags: int) -> int:
+        modes.add(flags)
+        return real(path, flags)
+
+    monkeypatch.setattr(_files, "_OPENS_FOLDERS", False)
+    monkeypatch.setattr(os, "open", noted)
+    fsync_tree(tree)
+    fsync_folder(tree)
+    assert sorted(flushed) == sorted(path.stat().st_ino for path in tree.rglob("*") if path.is_file())
+    assert modes == {os.O_RDWR}
 
 
 def test_fsync_refused(monkeypatch: pytest.MonkeyPatch, tree: Path) -> None:

@@ -96,13 +96,12 @@ def _probe(path: Path) -> bool:
     Raises:
         OSError: No lock: the file system has none, the file is another user's, or a link stands in its place.
     """
-    if sys.platform == "win32":
-        return False
-    descriptor = try_lock(path)
-    if descriptor is None:
-        return True
-    share_with_group(path)
-    unlock(descriptor)
+    if sys.platform != "win32":
+        descriptor = try_lock(path)
+        if descriptor is None:
+            return True
+        share_with_group(path)
+        unlock(descriptor)
     return False
 
 
@@ -183,13 +182,13 @@ def occupied(folder: Path) -> Iterator[Callable[[], bool]]:
     """
     if sys.platform == "win32":  # no folder can be removed in which a file is open
         yield lambda: True
-        return
-    descriptor = _share(folder)
-    try:
-        yield lambda: _is_alone(descriptor)
-    finally:
-        if descriptor is not None:
-            unlock(descriptor)
+    else:
+        descriptor = _share(folder)
+        try:
+            yield lambda: _is_alone(descriptor)
+        finally:
+            if descriptor is not None:
+                unlock(descriptor)
 
 
 if sys.platform != "win32":

@@ -158,7 +158,8 @@ def _has_ended(process: subprocess.Popen[bytes], deadline: Deadline) -> bool:
 def _output_of(process: subprocess.Popen[bytes]) -> IO[bytes]:
     """Return what a process prints as a file that is read without waiting: what it left running may keep it open."""
     output: IO[bytes] = process.stdout  # type: ignore[assignment]  # it is a pipe
-    os.set_blocking(output.fileno(), False)
+    if sys.platform != "win32":
+        os.set_blocking(output.fileno(), False)
     return output
 
 
@@ -184,5 +185,13 @@ def _started(
             yield process
         finally:
             if process.poll() is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program with all it has started; on Windows, where there are no process groups, the program alone."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

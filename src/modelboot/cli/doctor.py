@@ -188,22 +188,31 @@ def _lock_support(folder: Path) -> str:
     # Not Path.exists: that raises below a folder this user may not enter (HOME=/root in a container run as another).
     while not os.path.exists(folder):
         folder = folder.parent
-    if sys.platform == "win32":
+    return _flock_support(folder)
+
+
+if sys.platform == "win32":
+
+    def _flock_support(_: Path) -> str:
         return "locks not tried on this system"
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        return f"locks not tried ({error.strerror})"
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return "locks work"
-    except OSError as error:
-        return f"no locks ({error.strerror}), installs go on without"
-    else:
-        return "locks work"
-    finally:
-        os.close(descriptor)
+
+else:
+
+    def _flock_support(folder: Path) -> str:
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except OSError as error:
+            return f"locks not tried ({error.strerror})"
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return "locks work"
+        except OSError as error:
+            return f"no locks ({error.strerror}), installs go on without"
+        else:
+            return "locks work"
+        finally:
+            os.close(descriptor)
 
 
 def _sources(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
