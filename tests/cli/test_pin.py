@@ -110,12 +110,16 @@ def test_install_from_a_pins_file(tiny: BuiltWheel, tmp_path: Path, capsys: Capt
     assert [model["name"] for model in json.loads(capsys.readouterr().out)] == ["en_tiny_sm", "de_tiny_sm"]
 
 
-@pytest.mark.parametrize("command", [["install"], ["check"], ["pin"], ["doctor"], ["fetch", "--dest", "w"]])
+@pytest.mark.parametrize(
+    "command", [["install"], ["check"], ["pin"], ["doctor"], ["fetch", "--dest", "w"], ["verify"], ["uninstall"]]
+)
 def test_direct_reference_on_the_command_line(
     command: list[str], tiny: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     """Every command that takes a model takes a direct reference."""
     monkeypatch.chdir(tmp_path)
+    if command[0] in {"verify", "uninstall"}:
+        modelboot.ensure_model(tiny.pin)
     assert main([command[0], f"en-tiny-sm @ {tiny.url}#sha256={tiny.sha256}", *command[1:]]) == 0
     assert "en_tiny_sm" in capsys.readouterr().out
 

@@ -17,7 +17,7 @@ from modelboot._install.publish import uninstall as uninstall_installed
 from modelboot._install.target import targets_in_use
 from modelboot._limits import Deadline
 from modelboot._pin import accepts_version, same_version
-from modelboot._reference import read_pins
+from modelboot._reference import is_reference, parse_reference, read_pins
 from modelboot._settings import directory, read_settings
 from modelboot.cli.output import Facts, download_size, print_each, print_result, table
 from modelboot.cli.pin import pin_facts
@@ -212,8 +212,12 @@ def _named(models: Sequence[str]) -> list[Installed]:
 
 
 def _installed(model: str) -> list[Installed]:
-    """List what is installed of a name or name==version, which need not be in the catalog."""
-    name, _, version = (part.strip() for part in model.partition("=="))
+    """List what is installed of a name, name==version or direct reference, which need not be in the catalog."""
+    if is_reference(model):
+        pin = parse_reference(model)
+        name, version = pin.name, pin.version or ""
+    else:
+        name, _, version = (part.strip() for part in model.partition("=="))
     everything = list_installed(targets_in_use(read_settings()))
     named = [item for item in everything if item.name == name and same_version(item.version, version or item.version)]
     if not named:
