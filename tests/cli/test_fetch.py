@@ -250,7 +250,7 @@ def test_fetch_interrupted(tmp_path: Path, server: ModelServer, monkeypatch: pyt
         finally:
             child.kill()
     assert (child.returncode, out) == (130, "")
-    assert err.splitlines()[-2:] == ["error: interrupted", "hint: partial download kept; run again to continue"]
+    assert err.splitlines()[-2:] == ["error: interrupted", "hint: nothing unfinished was left; run it again"]
     assert not (tmp_path / "wheels").exists()
 
 
