@@ -253,7 +253,7 @@ STATES: dict[str, tuple[Step, Step]] = {
     "fresh": (_nothing, _nothing),
     "replace": (_neighbour, _own_older_version),
     "repair": (_neighbour, _cut_short),
-    "repair-without-dist-info": (_nothing, _without_dist_info),
+    "store-without-dist-info": (_without_dist_info, _nothing),
     "repair-without-package": (_nothing, _without_package),
     "repair-two-dist-infos": (_nothing, _two_dist_infos),
     "store": (_pips_other_version, _nothing),

@@ -11,6 +11,7 @@ import csv
 import errno
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -177,8 +178,10 @@ def inspect(target: Target, pin: ModelPin) -> Inspection:
     try:
         inspection = _inspect(target, pin)
         for _ in range(_LOOKS):  # another process may publish between two looks at the folder
-            if inspection.state != "foreign" or inspection.existing == _existing(target, pin):
+            is_busy = bool(all_of(target.work, pin.name)) or inspection.existing != _existing(target, pin)
+            if inspection.state != "foreign" or not is_busy:
                 break
+            time.sleep(0.002)
             inspection = _inspect(target, pin)
     except PermissionError:
         return Inspection("foreign")
@@ -245,7 +248,10 @@ def _must_stay(other: Installed, pin: ModelPin) -> bool:
 
 def _staged_dist_infos(target: Target, pin: ModelPin) -> list[Installed]:
     """List modelboot's dist-infos of a model that are on their way into the target, or out of it."""
-    found = (path for staging in all_of(target.work, pin.name) for path in staging.glob("*/*.dist-info"))
+    found: list[Path] = []
+    for staging in all_of(target.work, pin.name):
+        with suppress(FileNotFoundError):  # its process is removing it
+            found += staging.glob("*/*.dist-info")
     staged = [Installed(pin.name, target, path) for path in found if same_name(_split(path.name)[0], pin.name)]
     return [each for each in staged if each.installer == INSTALLER]
 
