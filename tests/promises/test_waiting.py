@@ -52,7 +52,7 @@ def said(process: subprocess.Popen[str]) -> str:
 
 def test_first_process_that_fails_leaves_the_others_alone(wheel: BuiltWheel, server: ModelServer, target: Path) -> None:
     """The first, whose source fails, removes nothing from under those that wait: they have a good one."""
-    bad = ModelPin(wheel.name, wheel.version, wheel.sha256, url=f"{server.url}/bad/{wheel.path.name}")
+    bad = wheel.pin_at(f"{server.url}/bad/{wheel.path.name}")
     server.serve(f"/bad/{wheel.path.name}", Reply(stall="headers"))
     first = started(bad, MODELBOOT_TIMEOUT="2")
     server.wait_for(f"/bad/{wheel.path.name}")
@@ -67,8 +67,7 @@ def test_first_process_that_fails_leaves_the_others_alone(wheel: BuiltWheel, ser
 def test_waiting_processes_learn_of_a_failure(server: ModelServer, wheel: BuiltWheel, target: Path) -> None:
     """Eight processes and a silent server: all end with the same reason, for one request and about one time-out."""
     path = f"/{wheel.path.name}"
-    pin = ModelPin(wheel.name, wheel.version, wheel.sha256, url=f"{server.url}{path}")
-    server.serve(path, Reply(stall="headers"))
+    pin = server.publish(wheel, Reply(stall="headers"))
     began_s = time.monotonic()
     first = started(pin, MODELBOOT_TIMEOUT="4")
     server.wait_for(path)
