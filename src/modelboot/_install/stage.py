@@ -158,7 +158,7 @@ def remove_stale(work: Path, name: str, *, inherit_into: Path | None = None) -> 
                 with suppress(OSError):
                     for path in resumable_parts(staging):
                         path.rename((inherit_into or staging) / path.name)
-                _remove_tree(staging)
+                shutil.rmtree(staging, ignore_errors=True)  # once: its process may be making it anew
 
 
 def all_of(work: Path, name: str) -> list[Path]:
@@ -196,6 +196,10 @@ def _taken(staging: Path) -> Iterator[bool]:
         yield error.errno in NO_LOCKS and _is_old(staging)
         return
     if descriptor is None:
+        yield False
+        return
+    if not is_same_file(descriptor, staging / LOCK):  # removed in between, and perhaps made anew by its process
+        unlock(descriptor)
         yield False
         return
     try:
