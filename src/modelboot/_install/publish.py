@@ -92,9 +92,11 @@ def take_orphans(staging: Path, target: Target, pin: ModelPin) -> None:
 def _leave_only(staging: Path, unpacked: Path) -> None:
     """Remove the wheel and all scratch files: what is gone before the commit cannot be left behind after it."""
     for path in staging.iterdir():
-        if path.is_dir() and path != unpacked:
+        if path in {unpacked, staging / stage.LOCK}:  # without its lock it would look stale
+            continue
+        if path.is_dir():
             shutil.rmtree(path)
-        elif path != unpacked:
+        else:
             path.unlink()
 
 
