@@ -21,4 +21,5 @@ Ctrl-C at every moment of an install, or at one        -> interrupts.run, interr
 to see that no thread is left                          -> interrupts.threads_left
 death, faults, power loss at every operation           -> crash, traced, powerloss; from each of states.STATES
 to report the figures of a sweep or a race             -> the fixture `count` of tests/promises
+the code blocks of a section of README.md              -> readme.blocks
 """
