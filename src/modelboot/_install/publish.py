@@ -60,6 +60,9 @@ def publish(staging: Path, unpacked: Path, target: Target, pin: ModelPin) -> Ins
         _wait_for_concurrent_publish(staging, target, pin)
         try:
             return _publish(unpacked, backup, target, pin)
+        except CannotReplaceError:
+            if race == RACES - 1 or not stage.concurrent(staging):  # else it may be another process's, half published
+                raise
         except OSError as error:
             if error.errno == errno.EXDEV:  # a folder of a lower layer of an image (overlayfs)
                 raise CannotReplaceError(f"what is there cannot be renamed ({error.strerror})") from error
