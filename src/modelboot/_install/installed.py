@@ -154,8 +154,8 @@ class Inspection:
     """What a target holds of a model at one moment."""
 
     state: Literal["absent", "intact", "foreign", "replaceable"]
-    """`foreign` stays: another program installed it, or it is a newer one of modelboot's own.
-    `replaceable` is an older one of modelboot's own, or a damaged one."""
+    """`foreign` stays: modelboot did not install it, it has files that RECORD does not list, or it is a newer version or
+    another build of modelboot's own. `replaceable` is modelboot's own older version, or its own damaged one."""
     existing: tuple[Path, ...] = ()
     """Everything of that name in the target, dist-infos first: what a new install replaces."""
     installed: Installed | None = None

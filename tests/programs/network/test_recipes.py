@@ -85,7 +85,7 @@ def _index(_: Path, __: Authority, wheel: BuiltWheel, peers: ExitStack, env: dic
     server = peers.enter_context(ModelServer())
     publish_to_index(server, wheel.path)
     env["HTTPS_PROXY"] = "http://127.0.0.1:9"
-    return {"https://packages.example.org/": f"{server.url}/"}
+    return {"https://example.org/": f"{server.url}/"}
 
 
 def _token(_: Path, __: Authority, wheel: BuiltWheel, peers: ExitStack, ___: dict[str, str]) -> Replacements:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from modelboot._install.stage import concurrent, remove_stale, staged, stale
+from modelboot._install.stage import concurrent, remove_stale, resumable_parts, staged, stale
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
 
 # Makes a stage, says which, and lives until its input ends.
@@ -62,7 +62,21 @@ def shared_work() -> Iterator[Path]:
         yield folder
 
 
-FORKING = OWNER.replace("sys.stdin.read()", "import os, time\nif os.fork() == 0:\n    os.close(1)\nsys.stdin.read()")
+# Forks a child that has begun to run before the stage is said.
+FORKING = """
+import os, sys
+from pathlib import Path
+from modelboot._install.stage import staged
+stages = staged(Path(sys.argv[1]), "en_acme_sm")
+stage = stages.__enter__()
+begun, say = os.pipe()
+if os.fork():
+    os.read(begun, 1)
+    print(stage, flush=True)
+else:
+    os.write(say, b"x")
+sys.stdin.read()
+"""
 NAMESPACES = ["unshare", "--pid", "--fork", "--kill-child", "--uts", "--mount-proc"]
 
 
@@ -317,3 +331,21 @@ def test_closed_stage_of_another_host(shared_work: Path) -> None:
     stage = left_alone(of_another_host(made(shared_work, "en_acme_sm")), seconds=1e6)
     stage.chmod(0o744)
     assert run_as_other_user(REMOVE_STALE, shared_work) == ""
+
+
+@pytest.mark.parametrize("kind", ["link", "hard-link", "folder", "own"])
+def test_resumable_parts_are_own_files(work: Path, tmp_path: Path, kind: str) -> None:
+    """A part file that somebody planted (a link, a second name of another file) is not written through."""
+    others = tmp_path / "others"
+    others.write_bytes(bytes(2 << 20))
+    with staged(work, "en_acme_sm") as stage:
+        part = stage / "x.whl.part"
+        if kind == "link":
+            part.symlink_to(others)
+        elif kind == "hard-link":
+            part.hardlink_to(others)
+        elif kind == "folder":
+            part.mkdir()
+        else:
+            part.write_bytes(bytes(2 << 20))
+        assert resumable_parts(stage) == ((part,) if kind == "own" else ())

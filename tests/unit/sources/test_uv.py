@@ -10,7 +10,7 @@ import pytest
 
 from modelboot._sources.uv import UvIndexes, is_uv_environment, uv_indexes
 
-MAIN, MORE, OLD = "https://main.example/simple", "https://more.example/simple", "https://old.example/simple"
+MAIN, MORE, OLD = (f"https://example.org/{name}/simple" for name in ("main", "more", "old"))
 NEEDS_TOML = pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no reader of TOML")
 
 
