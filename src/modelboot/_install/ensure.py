@@ -19,7 +19,8 @@ from modelboot._catalog import DEFAULT_MODEL, check_requirements, resolve
 from modelboot._files import fsync_tree
 from modelboot._install import lock, stage
 from modelboot._install.importable import append_to_sys_path
-from modelboot._install.installed import Installed, inspect, may_replace
+from modelboot._install.inspection import inspect, may_replace
+from modelboot._install.installed import Installed
 from modelboot._install.publish import CannotReplaceError, publish, take_orphans
 from modelboot._install.target import (
     Target,

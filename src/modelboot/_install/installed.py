@@ -11,17 +11,14 @@ import csv
 import errno
 import json
 import os
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from modelboot._files import read_regular_file, sha256_of
-from modelboot._install.stage import all_of
 from modelboot._install.target import INSTALLER, Target
-from modelboot._pin import ModelPin, is_newer_version, same_name, same_version
+from modelboot._pin import same_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ class Installed:
     @property
     def version(self) -> str:
         """Version, from the name of its dist-info."""
-        return _split(self.dist_info.name)[1]
+        return split_name(self.dist_info.name)[1]
 
     @property
     def folder(self) -> Path:
@@ -134,7 +131,7 @@ class Installed:
     def unexpected_files(self) -> list[str]:
         """List the files in its folders that RECORD does not name, relative to the target; bytecode does not count."""
         tops = self.target.folders_of(self.package, self.dist_info)
-        return sorted(name for name in _files_below(tops, self.folder) if name not in self.recorded)
+        return sorted(name for name in files_below(tops, self.folder) if name not in self.recorded)
 
     def _record(self) -> list[tuple[str, str, str]]:
         """Read RECORD: path, hash and size of each file; empty when there is no RECORD to read."""
@@ -149,114 +146,7 @@ class Installed:
             return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """What a target holds of a model at one moment."""
-
-    state: Literal["absent", "intact", "foreign", "replaceable"]
-    """`foreign` stays: modelboot did not install it, it has files that RECORD does not list, or it is a newer version or
-    another build of modelboot's own. `replaceable` is modelboot's own older version, or its own damaged one."""
-    existing: tuple[Path, ...] = ()
-    """Everything of that name in the target, dist-infos first: what a new install replaces."""
-    installed: Installed | None = None
-    """The pinned model, when it is intact."""
-
-
-def inspect(target: Target, pin: ModelPin) -> Inspection:
-    """Judge what a target holds of a model, in about a millisecond and without writing or locking.
-
-    Args:
-        target: The target; its folder need not exist.
-        pin: The model.
-
-    Returns:
-        What is there, compared with the pin. What this user may not read is foreign.
-
-    Raises:
-        OSError: It cannot be judged: too many open files, no memory, a broken disk.
-    """
-    try:
-        inspection = _inspect(target, pin)
-        for _ in range(_LOOKS):  # another process may publish between two looks at the folder
-            is_busy = bool(all_of(target.work, pin.name)) or inspection.existing != _existing(target, pin)
-            if inspection.state != "foreign" or not is_busy:
-                break
-            time.sleep(0.002)
-            inspection = _inspect(target, pin)
-    except PermissionError:
-        return Inspection("foreign")
-    return inspection
-
-
-_LOOKS = 10
-
-
-def _inspect(target: Target, pin: ModelPin) -> Inspection:
-    existing = _existing(target, pin)
-    for installed in _named(target, pin):
-        if _is_pinned(installed, pin) and installed.first_problem is None:
-            return Inspection("intact", existing, installed)
-    if not existing:
-        return Inspection("absent")
-    return Inspection("replaceable" if may_replace(target, pin) else "foreign", existing)
-
-
-def may_replace(target: Target, pin: ModelPin) -> bool:
-    """Tell whether all that a target holds of a model is modelboot's own, so that it may be replaced or removed.
-
-    That is what INSTALLER says is modelboot's and what its RECORD names, or what the dist-info in a staging directory
-    of modelboot's proves to be the middle of its own publishing. A newer version and another build of this version are
-    somebody's pins, too: two programs would replace each other's for ever.
-    """
-    named = _named(target, pin)
-    if os.path.islink(target.folder / pin.name) or any(_must_stay(other, pin) for other in named):
-        return False
-    own = [*named, *_staged_dist_infos(target, pin)]
-    recorded = {path for each in own for path in each.recorded}
-    tops = target.folders_of(*_existing(target, pin))
-    return bool(own) and all(name in recorded for name in _files_below(tops, target.folder))
-
-
-def _named(target: Target, pin: ModelPin) -> list[Installed]:
-    named = (replace(other, name=pin.name) for other in _all_in(target) if same_name(other.name, pin.name))
-    return [other for other in named if os.path.lexists(other.dist_info)]  # else another process has just moved it
-
-
-def _existing(target: Target, pin: ModelPin) -> tuple[Path, ...]:
-    package = target.folder / pin.name
-    dist_infos = (other.dist_info for other in _named(target, pin))
-    return (*dist_infos, *([package] if os.path.lexists(package) else []))
-
-
-def _is_pinned(installed: Installed, pin: ModelPin) -> bool:
-    if pin.version is None:
-        return installed.sha256 == pin.sha256
-    hashes = {pin.sha256} if installed.target.require_hash else {None, pin.sha256}
-    return same_version(installed.version, pin.version) and installed.sha256 in hashes
-
-
-def _must_stay(other: Installed, pin: ModelPin) -> bool:
-    """Tell whether what is installed is another program's, or another pin's."""
-    if other.installer != INSTALLER:
-        return True
-    if _is_pinned(other, pin) or other.first_problem is not None:
-        return False  # it is the pinned one, or damaged
-    # Without a version in the pin nobody knows which is newer: then nothing is lost.
-    is_other_build = pin.version is None or same_version(other.version, pin.version)
-    return is_other_build or is_newer_version(other.version, pin.version or "")
-
-
-def _staged_dist_infos(target: Target, pin: ModelPin) -> list[Installed]:
-    """List modelboot's dist-infos of a model that are on their way into the target, or out of it."""
-    found: list[Path] = []
-    for staging in all_of(target.work, pin.name):
-        with suppress(FileNotFoundError):  # its process is removing it
-            found += staging.glob("*/*.dist-info")
-    staged = [Installed(pin.name, target, path) for path in found if same_name(_split(path.name)[0], pin.name)]
-    return [each for each in staged if each.installer == INSTALLER]
-
-
-def _files_below(tops: Iterable[Path], folder: Path) -> Iterator[str]:
+def files_below(tops: Iterable[Path], folder: Path) -> Iterator[str]:
     """Yield the files below some folders, relative to another; bytecode does not count, links do."""
     for top in tops:
         if os.path.islink(top) or not os.path.isdir(top):
@@ -267,7 +157,7 @@ def _files_below(tops: Iterable[Path], folder: Path) -> Iterator[str]:
                 yield from (Path(path, name).relative_to(folder).as_posix() for name in (*files, *links))
 
 
-def _all_in(target: Target) -> Iterator[Installed]:
+def all_in(target: Target) -> Iterator[Installed]:
     """Yield every distribution in a target; none when there is no such folder or this user may not read it."""
     try:
         with os.scandir(target.folder) as entries:
@@ -276,7 +166,7 @@ def _all_in(target: Target) -> Iterator[Installed]:
         if error.errno in _NOTHING_THERE:
             return
         raise
-    yield from (Installed(_split(os.path.basename(path))[0], target, Path(path)) for path in found)
+    yield from (Installed(split_name(os.path.basename(path))[0], target, Path(path)) for path in found)
 
 
 _NOTHING_THERE = frozenset(
@@ -285,7 +175,7 @@ _NOTHING_THERE = frozenset(
 """What an entry of sys.path answers that leads nowhere, or that this user may not read."""
 
 
-def _split(dist_info: str) -> tuple[str, str]:
+def split_name(dist_info: str) -> tuple[str, str]:
     """Split the name of a dist-info folder into the distribution's name and its version."""
     name, _, version = dist_info.removesuffix(".dist-info").rpartition("-")
     return name, version
@@ -302,5 +192,5 @@ def list_installed(targets: Iterable[Target]) -> list[Installed]:
 
     A name can be there twice, in two targets or versions.
     """
-    found = [_as_recorded(each) for target in targets for each in _all_in(target) if each.is_pipeline]
+    found = [_as_recorded(each) for target in targets for each in all_in(target) if each.is_pipeline]
     return sorted(found, key=lambda installed: (installed.name, installed.version, installed.folder))

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from modelboot._files import fsync_folder
 from modelboot._install import lock, stage
-from modelboot._install.installed import Installed, inspect, may_replace
+from modelboot._install.inspection import inspect, may_replace
+from modelboot._install.installed import Installed
 from modelboot._install.target import INSTALLER, Rename, Target
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from modelboot._install.ensure import ensure
 from modelboot._install.importable import append_to_sys_path
+from modelboot._install.inspection import inspect as inspect_target
 from modelboot._install.installed import Installed
-from modelboot._install.installed import inspect as inspect_target
 from modelboot._install.target import targets_to_search
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin

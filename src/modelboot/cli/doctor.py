@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from modelboot._catalog import installed_version
-from modelboot._install.installed import inspect
+from modelboot._install.inspection import inspect
 from modelboot._install.target import Target, is_writable, targets_to_install_into, targets_to_search
 from modelboot._limits import Deadline, Limits
 from modelboot._pin import ModelPin
