@@ -13,8 +13,11 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from types import FrameType, TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "Attempt",
@@ -203,8 +206,15 @@ class ModelbootError(Exception):
         frames = traceback.StackSummary.extract(_callers_frames(self.__traceback__))
         return ["Traceback (most recent call last):\n", *frames.format(), f"{type(self).__name__}: {self}"]
 
+    def __copy__(self) -> Self:
+        """Return it without traceback and causes, also where a library has taught pickle to keep those (tblib does)."""
+        return cast("Self", _revive(type(self), self._facts()))
+
     def __reduce__(self) -> tuple[object, ...]:
-        return _revive, (type(self), {field.name: getattr(self, field.name) for field in fields(self)})
+        return _revive, (type(self), self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(kw_only=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import functools
 import gc
 import importlib
@@ -238,8 +239,24 @@ def test_get_nlp_repeated_failure_says_so(web_pin: ModelPin) -> None:
     assert "(remembered" not in str(_failure(web_pin).__cause__)
 
 
-def test_get_nlp_failure_keeps_nothing_of_its_caller(web_pin: ModelPin) -> None:
-    """A remembered failure does not keep alive what its first caller had in its variables."""
+def _with_traceback(error: DownloadError) -> tuple[object, ...]:
+    """Reduce an error as tblib does."""
+    revive, arguments = error.__reduce__()[:2]
+    return lambda trace: revive(*arguments).with_traceback(trace), (error.__traceback__,)  # type: ignore[operator,misc]
+
+
+@pytest.mark.parametrize("pickles_tracebacks", [False, True], ids=["plain", "tblib"])
+def test_get_nlp_failure_keeps_nothing_of_its_caller(
+    web_pin: ModelPin,
+    monkeypatch: pytest.MonkeyPatch,
+    pickles_tracebacks: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """A remembered failure does not keep alive what its first caller had in its variables.
+
+    Nor where a library, as dask's tblib does, has taught pickle and thereby `copy` to keep the tracebacks of errors.
+    """
+    if pickles_tracebacks:
+        monkeypatch.setitem(copyreg.dispatch_table, DownloadError, _with_traceback)
 
     class Large:
         """Something that a caller would like to be rid of."""
