@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
+from modelboot._settings import Settings
 from modelboot._spacy.load import COMPONENTS, Options, component_names, failures, load_found, settings_of_call, turns
 from modelboot._spacy.names import find_model
 
@@ -103,23 +104,31 @@ def get_nlp(
     offline: bool | None,  # noqa: FBT001 - handed through by position: a hit costs well under a microsecond
 ) -> Language:
     """Return the pipeline of an equal earlier call, or find or load it; see `modelboot.get_nlp`."""
-    with suppress(TypeError):
+    with suppress(TypeError, _RelativePathError):
         return _recall(model, disable, enable, exclude, offline)  # type: ignore[arg-type]  # what cannot be hashed comes below
-    # A list is not hashable, so it cannot be part of the key of `_recall`.
-    return _find(model, disable, enable, exclude, offline)
+    # Neither can be part of the key of `_recall`: a list is not hashable, a relative path is another one after a chdir.
+    return _find(*_key_of_call(model, disable, enable, exclude, offline))
 
 
-def _find(
+class _RelativePathError(Exception):
+    """The spelling of a call means something else in another working directory."""
+
+
+def _key_of_call(
     model: str | os.PathLike[str] | ModelPin,
     disable: str | Iterable[str],
     enable: str | Iterable[str],
     exclude: str | Iterable[str],
     offline: bool | None,  # noqa: FBT001 - see above
-) -> Language:
-    """Return the model of a call, however it is spelled; the first thread that asks loads it."""
+) -> tuple[CacheKey, Settings]:
+    """Return what a call asks for, however it is spelled, and the settings in force."""
     chosen = (frozenset(component_names(*item)) for item in zip(COMPONENTS, (disable, enable, exclude), strict=True))
     settings = settings_of_call(offline=offline)
-    key = CacheKey(find_model(model, settings.pins), *chosen)
+    return CacheKey(find_model(model, settings.pins), *chosen), settings
+
+
+def _find(key: CacheKey, settings: Settings) -> Language:
+    """Return the model of a call; the first thread that asks loads it."""
     with turns.turn(key, str(key.model), Deadline.after(settings.deadline_s)):
         nlp = _state.models.get(key)
         if nlp is not None:
@@ -132,4 +141,20 @@ def _find(
 
 
 # Bounded, as it holds spellings, not models: each generator is a new one.
-_recall = functools.lru_cache(maxsize=1024)(_find)
+@functools.lru_cache(maxsize=1024)
+def _recall(
+    model: str | os.PathLike[str] | ModelPin,
+    disable: str | Iterable[str],
+    enable: str | Iterable[str],
+    exclude: str | Iterable[str],
+    offline: bool | None,  # noqa: FBT001 - see above
+) -> Language:
+    """Return the pipeline of a call with the same spelling, if that means the same wherever it is written.
+
+    Raises:
+        _RelativePathError: It does not.
+    """
+    key, settings = _key_of_call(model, disable, enable, exclude, offline)
+    if isinstance(key.model, Path) and not os.path.isabs(model):  # type: ignore[arg-type]  # no pin leads to a folder
+        raise _RelativePathError
+    return _find(key, settings)

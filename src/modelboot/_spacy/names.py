@@ -34,10 +34,10 @@ def find_model(model: str | os.PathLike[str] | ModelPin, pins: Path | None) -> M
         return resolve(model, pins=pins)
     except UnknownModelError:
         assert isinstance(model, str)  # noqa: S101 - a pin is never unknown
+        if _is_installed_pipeline(model):  # before a folder of that name, as with spaCy
+            return model
         if os.path.isdir(model):
             return Path(os.path.abspath(model))
-        if _is_installed_pipeline(model):
-            return model
         raise
 
 

@@ -186,6 +186,31 @@ def test_load_names_of_its_own(tiny_pin: ModelPin, tmp_path: Path, monkeypatch: 
     assert not (tmp_path / "target").exists()
 
 
+@pytest.mark.parametrize("model", ["./model", Path("model"), "model"])
+def test_get_nlp_relative_folder(model: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative folder is the one below the working directory of each call, and loaded once each."""
+    for lang in ("en", "de"):
+        (tmp_path / lang).mkdir()
+        spacy.blank(lang).to_disk(tmp_path / lang / "model")
+    seen = []
+    for lang in ("en", "de", "en", "de"):
+        monkeypatch.chdir(tmp_path / lang)
+        seen.append(get_nlp(model))
+    assert [nlp.lang for nlp in seen] == ["en", "de", "en", "de"]
+    assert (seen[0] is seen[2], seen[1] is seen[3], get_nlp.cache_info()[:2]) == (True, True, (2, 2))
+
+
+def test_load_folder_of_the_name_of_an_installed_pipeline(
+    tiny_pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with spaCy, an installed pipeline comes before a folder of its name in the working directory."""
+    spacy.blank("de").to_disk(tmp_path / "en_tiny_sm")
+    monkeypatch.chdir(tmp_path)
+    assert [load("en_tiny_sm").lang, spacy.load("en_tiny_sm").lang] == ["de", "de"]
+    ensure_model(tiny_pin)
+    assert [load("en_tiny_sm").lang, spacy.load("en_tiny_sm").lang] == ["en", "en"]
+
+
 def test_load_installed_pipeline_of_its_own(tiny_pin: ModelPin) -> None:
     """An installed pipeline that the catalog does not know is loaded by its name; a package that is none is not."""
     ensure_model(tiny_pin)
