@@ -6,10 +6,16 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+from modelboot._threads import Worker
 
 CHUNK_BYTES = 1 << 18
+FLUSH_BYTES = 1 << 25
+"""A file that is being written is flushed whenever so much more of it has come."""
 
 
 def sha256_of(path: Path) -> bytes:
@@ -58,29 +64,79 @@ def _open_regular(path: str, flags: int) -> int:
     raise FileNotFoundError(errno.ENOENT, "not a regular file", path)
 
 
+@contextmanager
+def flushed(file: BinaryIO) -> Iterator[Callable[[bytes], None]]:
+    """Write a file that is on disk when the block ends. What comes first is flushed while the rest is written.
+
+    Args:
+        file: The file, open for writing.
+
+    Yields:
+        The function to write with.
+    """
+    behind: Worker | None = None
+    unflushed_bytes, failures = 0, list[OSError]()
+
+    def flush() -> None:
+        try:
+            _fsync(file.fileno())
+        except OSError as error:  # the system tells of it once
+            failures.append(error)
+
+    def write(chunk: bytes) -> None:
+        nonlocal behind, unflushed_bytes
+        file.write(chunk)
+        unflushed_bytes += len(chunk)
+        if unflushed_bytes >= FLUSH_BYTES and (behind is None or behind.has_ended):
+            unflushed_bytes = 0
+            behind = Worker(flush, "flush")
+            behind.start()
+
+    try:
+        yield write
+    finally:
+        if behind is not None:
+            behind.join()
+    file.flush()
+    flush()
+    if failures:
+        raise failures[0]
+
+
 def fsync_tree(root: Path) -> None:
     """Fsync every file and folder below a folder, and the folder itself."""
-    for folder, _, files in os.walk(root, topdown=False):
+    for folder, _, files in os.walk(root):
         for file in files:
-            _fsync(os.path.join(folder, file))
+            _fsync_path(os.path.join(folder, file))
+    fsync_folders(root)
+
+
+def fsync_folders(root: Path) -> None:
+    """Fsync a folder and every folder below it, whose files are on disk."""
+    for folder, _, _ in os.walk(root, topdown=False):
         fsync_folder(folder)
 
 
 def fsync_folder(folder: str | Path) -> None:
     """Fsync a folder: that makes a rename in it durable. Windows opens no folder; nothing is done there."""
     if _OPENS_FOLDERS:
-        _fsync(folder)
+        _fsync_path(folder)
 
 
-def _fsync(path: str | Path) -> None:
+def _fsync_path(path: str | Path) -> None:
     descriptor = os.open(path, os.O_RDONLY if _OPENS_FOLDERS else os.O_RDWR)  # Windows syncs what may be written
+    try:
+        _fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fsync(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in _NO_FSYNC:
             raise
-    finally:
-        os.close(descriptor)
 
 
 _OPENS_FOLDERS = os.name != "nt"

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 
 import installer
-from installer.destinations import SchemeDictionaryDestination, WheelDestination
-from installer.sources import WheelFile
 
-from modelboot._files import fsync_tree
+from modelboot._files import fsync_folders
 from modelboot._install.archive import UNREADABLE, InvalidWheel, WheelContents, validate
+from modelboot._install.parallel import ParallelDestination, ParallelSource
 from modelboot._install.target import INSTALLER
 from modelboot._pin import ModelPin
 from modelboot.errors import InstallError, without_secrets
-
-if TYPE_CHECKING:
-    from installer.records import RecordEntry
-    from installer.utils import Scheme
-
-SCHEMES = ("purelib", "platlib", "headers", "scripts", "data")
 
 
 def unpack(wheel: Path, pin: ModelPin, directory: Path) -> None:
@@ -45,7 +35,7 @@ def unpack(wheel: Path, pin: ModelPin, directory: Path) -> None:
         _run_installer(wheel, pin, directory, contents)
     except (InvalidWheel, *UNREADABLE) as error:
         raise InstallError(model=str(pin), path=pin.filename, fault="archive", reason=str(error)) from error
-    fsync_tree(directory)
+    fsync_folders(directory)
 
 
 def _check_disk_space(needed_bytes: int, pin: ModelPin, folder: Path) -> None:
@@ -56,14 +46,11 @@ def _check_disk_space(needed_bytes: int, pin: ModelPin, folder: Path) -> None:
 
 
 def _run_installer(wheel: Path, pin: ModelPin, directory: Path, contents: WheelContents) -> None:
-    # Every scheme is the staging directory: nothing can reach the environment, whatever the wheel says.
-    schemes = {key: str(directory) for key in SCHEMES}
-    destination = SchemeDictionaryDestination(schemes, interpreter="python", script_kind="posix")
     with zipfile.ZipFile(wheel) as archive:
         # installer reads name and version off the file's name, which may be anything.
         archive.filename = f"{contents.dist_info.removesuffix('.dist-info')}-py3-none-any.whl"
-        checking = HashCheckingDestination(destination, contents.hashes)
-        installer.install(WheelFile(archive), checking, installer_metadata(pin))
+        destination = ParallelDestination(directory, contents.hashes)
+        installer.install(ParallelSource(archive), destination, installer_metadata(pin))
 
 
 def installer_metadata(pin: ModelPin) -> dict[str, bytes]:
@@ -79,35 +66,3 @@ def installer_metadata(pin: ModelPin) -> dict[str, bytes]:
         "REQUESTED": b"",
         "direct_url.json": json.dumps(direct_url, sort_keys=True).encode(),
     }
-
-
-class HashCheckingDestination(WheelDestination):
-    """A destination that compares every file it writes with its hash in RECORD.
-
-    installer computes the digests while writing but, in every version, leaves the comparison to its caller.
-    """
-
-    def __init__(self, inner: WheelDestination, hashes: dict[str, str]) -> None:
-        """Write through `inner`, expecting `hashes` by path."""
-        self._inner = inner
-        self._hashes = hashes
-
-    def write_file(
-        self,
-        scheme: Scheme,
-        path: str | os.PathLike[str],
-        stream: BinaryIO,
-        is_executable: bool,  # noqa: FBT001 - installer's interface
-    ) -> RecordEntry:
-        """Write one file and compare it; what installer itself adds to the dist-info is in no RECORD yet."""
-        entry = self._inner.write_file(scheme, path, stream, is_executable)
-        expected = self._hashes.get(entry.path)
-        if expected is not None and str(entry.hash_).rstrip("=") != expected.rstrip("="):
-            raise InvalidWheel([f"{entry.path} does not match its hash in RECORD"])
-        return entry
-
-    def finalize_installation(
-        self, scheme: Scheme, record_file_path: str, records: Iterable[tuple[Scheme, RecordEntry]]
-    ) -> None:
-        """Write the RECORD of what was installed."""
-        self._inner.finalize_installation(scheme, record_file_path, records)

@@ -1,0 +1,189 @@
+"""Work in a second thread: hash what is received, inflate what is written next, write several files at once.
+
+hashlib, zlib and calls of the system run beside one another in two threads of Python. Where the system allows no more
+threads, the caller's own does the work alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from queue import Empty, Full, Queue
+
+AHEAD = 4
+"""Most chunks that wait between two threads: more would cost memory and save no time."""
+LOOK_EVERY_S = 0.05
+"""How often a thread that waits to hand over a chunk looks whether anybody still wants it."""
+
+Job = Callable[[threading.Event], object]
+"""Something to do, which ends early once the event is set."""
+
+
+class Worker:
+    """A thread that ends before whoever started it goes on, also when Ctrl-C comes while it is started or waited for.
+
+    `Thread.join` alone does not do: in Python before 3.13, once interrupted, it takes the thread for ended.
+    """
+
+    def __init__(self, call: Callable[[], object], name: str) -> None:
+        """Start nothing yet.
+
+        Args:
+            call: What to do; it raises nothing.
+            name: Name of the thread, behind "modelboot-".
+        """
+        self._call = call
+        self._begin, self._has_ended = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"modelboot-{name}", daemon=True)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the call is over."""
+        return self._has_ended.is_set()
+
+    def start(self) -> bool:
+        """Start the thread; False where the system allows no more of them."""
+        try:
+            self._thread.start()
+        except RuntimeError:
+            return False
+        return True
+
+    def join(self) -> None:
+        """Wait for the end of the call. One that has not begun never will."""
+        if self._begin.acquire(blocking=False):
+            self._has_ended.set()
+        self._has_ended.wait()
+        if self._thread.is_alive():  # for a moment
+            self._thread.join()
+
+    def _run(self) -> None:
+        if not self._begin.acquire(blocking=False):
+            return
+        try:
+            self._call()
+        finally:
+            self._has_ended.set()
+
+
+def run_at_once(jobs: Sequence[Job]) -> None:
+    """Do some jobs in two threads, of which the caller's is one. After a failure the others end early.
+
+    Args:
+        jobs: What to do, in the order in which they begin.
+
+    Raises:
+        BaseException: What the first job to fail raised.
+    """
+    pending, stop = deque(jobs), threading.Event()
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            while pending and not stop.is_set():
+                with suppress(IndexError):  # the other thread has just taken the last one
+                    job = pending.popleft()
+                    job(stop)
+        except BaseException as error:  # noqa: BLE001 - raised below
+            failures.append(error)
+            stop.set()
+
+    other = Worker(work, "writer")
+    try:
+        other.start()
+        work()
+        other.join()
+    except BaseException:  # Ctrl-C
+        stop.set()
+        other.join()
+        raise
+    if failures:  # Ctrl-C goes first: a job that it has ended early fails, too
+        raise next((error for error in failures if not isinstance(error, Exception)), failures[0])
+
+
+@contextmanager
+def read_ahead(chunks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
+    """Read chunks in a second thread, a few ahead of whoever takes them.
+
+    Args:
+        chunks: Nobody else may read them until the block ends.
+
+    Yields:
+        The same chunks. What reading them raises is raised where they are taken.
+    """
+    ready: Queue[bytes | BaseException | None] = Queue(AHEAD)
+    stop = threading.Event()
+
+    def read() -> None:
+        try:
+            for chunk in chunks:
+                if not _put(ready, chunk, stop):
+                    return
+        except BaseException as error:  # noqa: BLE001 - raised where the chunks are taken
+            _put(ready, error, stop)
+        else:
+            _put(ready, None, stop)
+
+    reader = Worker(read, "reader")
+    try:
+        yield _taken(ready) if reader.start() else chunks
+    finally:
+        stop.set()
+        reader.join()
+
+
+def _put(queue: Queue[bytes | BaseException | None], item: bytes | BaseException | None, stop: threading.Event) -> bool:
+    """Hand over an item; return False when nobody wants it any more."""
+    while not stop.is_set():
+        with suppress(Full):
+            queue.put(item, timeout=LOOK_EVERY_S)
+            return True
+    return False
+
+
+def _taken(queue: Queue[bytes | BaseException | None]) -> Iterator[bytes]:
+    while isinstance(item := queue.get(), bytes):
+        yield item
+    if item is not None:
+        raise item
+
+
+class BackgroundHash:
+    """A SHA-256 that a second thread computes, while the caller receives and writes the next chunks."""
+
+    def __init__(self) -> None:
+        """Start with no bytes, and with no thread until there are some."""
+        self._digest = hashlib.sha256()
+        self._chunks: Queue[bytes | None] = Queue(AHEAD)
+        self._thread = Worker(self._run, "hash")
+        self._has_thread: bool | None = None
+
+    def update(self, chunk: bytes) -> None:
+        """Add a chunk."""
+        if self._has_thread is None:
+            self._has_thread = self._thread.start()
+        if self._has_thread:
+            self._chunks.put(chunk)
+        else:
+            self._digest.update(chunk)
+
+    def hexdigest(self) -> str:
+        """Return the digest of what was added so far."""
+        self._chunks.join()
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """End the thread; what was added and is not hashed yet is dropped."""
+        with suppress(Empty):
+            while True:
+                self._chunks.get_nowait()
+        self._chunks.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (chunk := self._chunks.get()) is not None:
+            self._digest.update(chunk)
+            self._chunks.task_done()

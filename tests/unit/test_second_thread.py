@@ -1,0 +1,143 @@
+"""Work in a second thread: all of it is done, failures are raised in the caller, and no thread stays behind."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from modelboot._threads import AHEAD, BackgroundHash, read_ahead, run_at_once
+
+CHUNKS = [bytes([number]) * 1000 for number in range(50)]
+
+
+class BoomError(Exception):
+    """What a job fails with."""
+
+
+@pytest.fixture(params=[True, False], ids=["threads", "no threads"], autouse=True)
+def has_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Run each test also where the system allows no more threads: then the caller's own does everything."""
+
+    def refuse(self: threading.Thread) -> None:  # noqa: ARG001 - the method's
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    if not request.param:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+    return bool(request.param)
+
+
+@pytest.fixture(autouse=True)
+def leaves_no_thread(has_threads: bool) -> Iterator[None]:  # noqa: ARG001, FBT001 - after it
+    """Check that no thread outlives the call that started it."""
+    before = {*threading.enumerate()}
+    yield
+    assert {*threading.enumerate()} == before
+
+
+def test_run_at_once_does_each_job_once() -> None:
+    """Every job is done, whichever thread does it."""
+    done: list[int] = []
+    run_at_once([lambda _, number=number: done.append(number) for number in range(100)])  # type: ignore[misc]
+    assert sorted(done) == [*range(100)]
+
+
+def test_run_at_once_two_at_a_time(has_threads: bool) -> None:  # noqa: FBT001 - a fixture
+    """Two jobs run beside each other: either could wait for the other."""
+    if not has_threads:
+        pytest.skip("one thread does one job at a time")
+    meeting = threading.Barrier(2)
+    run_at_once([lambda _: meeting.wait(30), lambda _: meeting.wait(30)])
+    assert not meeting.broken
+
+
+def test_run_at_once_failure_is_raised_and_ends_the_others() -> None:
+    """The caller gets what failed, and a job under way is told to end."""
+
+    def fail(_: threading.Event) -> None:
+        raise BoomError
+
+    def run(stop: threading.Event) -> None:
+        ended.append(stop.wait(30))
+
+    ended: list[bool] = []
+    with pytest.raises(BoomError):
+        run_at_once([fail, run])
+    assert ended in ([], [True])
+
+
+def test_run_at_once_interrupt_ends_the_other_thread(has_threads: bool) -> None:  # noqa: FBT001 - a fixture
+    """Ctrl-C reaches the caller, after the thread beside it has ended."""
+    if not has_threads:
+        pytest.skip("there is no other thread")
+    main = threading.get_ident()
+    ended: list[bool] = []
+    started = threading.Event()
+
+    def other(stop: threading.Event) -> None:
+        if threading.get_ident() == main:
+            started.wait(30)
+            return
+        started.set()
+        os.kill(os.getpid(), signal.SIGINT)
+        ended.append(stop.wait(30))
+
+    with pytest.raises(KeyboardInterrupt):
+        run_at_once([other, other])
+    assert ended == [True]
+
+
+def test_read_ahead_gives_all_chunks_in_order() -> None:
+    """What comes out is what went in."""
+    with read_ahead(iter(CHUNKS)) as chunks:
+        assert [*chunks] == CHUNKS
+
+
+def test_read_ahead_failure_comes_where_the_chunks_are_taken() -> None:
+    """An error of the reader is raised after the chunks before it."""
+
+    def broken() -> Iterator[bytes]:
+        yield CHUNKS[0]
+        raise BoomError
+
+    with read_ahead(broken()) as chunks:
+        assert next(chunks) == CHUNKS[0]
+        with pytest.raises(BoomError):
+            next(chunks)
+
+
+def test_read_ahead_nobody_takes_the_rest() -> None:
+    """A reader that nobody listens to any more ends, and has not read far ahead."""
+    read: list[int] = []
+
+    def endless() -> Iterator[bytes]:
+        while True:
+            read.append(1)
+            yield b"x"
+
+    with read_ahead(endless()) as chunks:
+        assert next(chunks) == b"x"
+    assert len(read) <= AHEAD + 3
+
+
+@pytest.mark.parametrize("ask", [id, BackgroundHash.hexdigest], ids=["at the end", "often"])
+def test_background_hash(ask: Callable[[BackgroundHash], object]) -> None:
+    """The digest is that of all chunks, also when it is asked for in between."""
+    digest = BackgroundHash()
+    for chunk in CHUNKS:
+        digest.update(chunk)
+        ask(digest)
+    assert digest.hexdigest() == hashlib.sha256(b"".join(CHUNKS)).hexdigest()
+    digest.close()
+
+
+def test_background_hash_of_nothing() -> None:
+    """No chunk, no thread."""
+    digest = BackgroundHash()
+    assert digest.hexdigest() == hashlib.sha256().hexdigest()
+    digest.close()
