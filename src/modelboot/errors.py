@@ -85,7 +85,7 @@ def cannot_find(name: str) -> str:
 
 
 SourceName = Literal["cache", "wheelhouse", "release", "mirror", "index"]
-Kind = Literal["bytes", "certificate", "page", "short", "other"]
+Kind = Literal["bytes", "certificate", "missing", "page", "short", "other"]
 """What an attempt failed on, as far as it decides what to do next."""
 
 
@@ -316,11 +316,12 @@ class OfflineError(ModelbootError, OSError):
 
     @property
     def hint(self) -> str:
-        """The command that gets the wheel where there is a network."""
-        return (
+        """What the places searched know to help, then the command that gets the wheel where there is a network."""
+        fetch = (
             f"where there is a network run `modelboot fetch {self.name}=={self.version} --dest wheelhouse`, then bring "
             "that folder here and set MODELBOOT_WHEELHOUSE to it"
         )
+        return ", or ".join(dict.fromkeys([*(attempt.hint for attempt in self.attempts if attempt.hint), fetch]))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -347,9 +348,25 @@ class DownloadError(ModelbootError, OSError):
     @property
     def hint(self) -> str:
         """What the sources know to help, then what to do about the clearest of the failures."""
-        kinds = {attempt.kind for attempt in self.attempts}
-        general = next((hint for kind, hint in _DOWNLOAD_HINTS.items() if kind in kinds), _DOWNLOAD_HINTS["other"])
-        return ", or ".join(dict.fromkeys([*(attempt.hint for attempt in self.attempts if attempt.hint), general]))
+        hints = [attempt.hint or _missing_hint(attempt) for attempt in self.attempts]
+        kinds = {attempt.kind for attempt, hint in zip(self.attempts, hints, strict=True) if hint is None}
+        clearest = [hint for kind, hint in _DOWNLOAD_HINTS.items() if kind in kinds][:1]
+        return ", or ".join(dict.fromkeys([*filter(None, hints), *clearest])) or _DOWNLOAD_HINTS["other"]
+
+
+def _missing_hint(attempt: Attempt) -> str | None:
+    """Return what helps where a source answered that it does not have the wheel; None for all other failures."""
+    return _MISSING_HINTS[attempt.source] if attempt.kind == "missing" else None
+
+
+_MISSING_HINTS: dict[SourceName, str] = {
+    "cache": "",
+    "wheelhouse": "put the wheel into the folder that MODELBOOT_WHEELHOUSE names",
+    "release": "check the URL of the pin, or set MODELBOOT_BASE_URL to a mirror that has the wheel",
+    "mirror": "put the wheel on the mirror, or fix the path in MODELBOOT_BASE_URL",
+    "index": "",  # which has few pipelines: nothing is wrong with it
+}
+"""What to do about a source that works and does not have the wheel."""
 
 
 _DOWNLOAD_HINTS: dict[Kind, str] = {

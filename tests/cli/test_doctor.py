@@ -537,3 +537,17 @@ def _finding(capsys: Capture, block: str, subject: str) -> dict[str, Any]:
     """Return the one finding about a subject."""
     (finding,) = [item for item in json.loads(capsys.readouterr().out)[block] if item["subject"] == subject]
     return dict(finding)
+
+
+def test_doctor_tells_options_from_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """What an option says comes from the command line, also where a variable says something else."""
+    monkeypatch.setenv("MODELBOOT_TIMEOUT", "7")
+    assert main(["doctor", "--json", "--offline", "--target", str(tmp_path / "here")]) == 0
+    found = {item["subject"]: item for item in json.loads(capsys.readouterr().out)["settings"]}
+    assert {name: found[f"MODELBOOT_{name}"]["origin"] for name in ("OFFLINE", "TARGET", "TIMEOUT", "RETRIES")} == {
+        "OFFLINE": "command line",
+        "TARGET": "command line",
+        "TIMEOUT": "environment",
+        "RETRIES": "default",
+    }
+    assert found["MODELBOOT_TARGET"]["value"] == str(tmp_path / "here")

@@ -103,6 +103,15 @@ def test_verify_names_all_issues_at_once(target: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.usefixtures("pin")
+def test_verify_counts_a_file_once(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file of another size, which has other bytes, too, is one issue."""
+    longer(target)
+    assert main(["verify"]) == 1
+    title, *issues = capsys.readouterr().out.splitlines()
+    assert (title.split("  ")[1], len(issues)) == ("1 issue", 1)
+
+
+@pytest.mark.usefixtures("pin")
 def test_verify_json_is_for_programs(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--json: the facts and the issues of each model, and the same exit status."""
     missing(target)

@@ -53,6 +53,34 @@ DOWNLOAD_HINT = (
     "check the network and proxy (`modelboot doctor`), set MODELBOOT_BASE_URL to a mirror of the release tree, or put "
     "the wheel into a folder and set MODELBOOT_WHEELHOUSE to that folder"
 )
+LACKING = Attempt(source="mirror", where="https://mirror/x.whl", reason="HTTP 404 Not Found", kind="missing")
+EMPTY = Attempt(source="wheelhouse", where="/wheels", reason="no x.whl", kind="missing")
+ABSENT = Attempt(source="wheelhouse", where="/w", reason="no such folder", kind="missing", hint="make /w")
+NOT_THERE = Attempt(source="index", where="pip download", reason="No matching distribution", kind="missing")
+REFUSED = Attempt(source="release", where="https://host/x.whl", reason="Connection refused")
+HINTS: dict[str, tuple[tuple[Attempt, ...], str]] = {
+    "mirror lacks it": ((LACKING,), "put the wheel on the mirror, or fix the path in MODELBOOT_BASE_URL"),
+    "two mirrors lack it": ((LACKING, LACKING), "put the wheel on the mirror, or fix the path in MODELBOOT_BASE_URL"),
+    "mirror and index lack it": (
+        (LACKING, NOT_THERE), "put the wheel on the mirror, or fix the path in MODELBOOT_BASE_URL"
+    ),
+    "wheelhouse lacks it, release refused": (
+        (EMPTY, REFUSED), f"put the wheel into the folder that MODELBOOT_WHEELHOUSE names, or {DOWNLOAD_HINT}"
+    ),
+    "no wheelhouse, mirror lacks it": (
+        (ABSENT, LACKING), "make /w, or put the wheel on the mirror, or fix the path in MODELBOOT_BASE_URL"
+    ),
+    "release refused, index lacks it": ((REFUSED, NOT_THERE), DOWNLOAD_HINT),
+    "index alone lacks it": ((NOT_THERE,), DOWNLOAD_HINT),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("attempts", "hint"), HINTS.values(), ids=HINTS)
+def test_hint_fits_the_sources(attempts: tuple[Attempt, ...], hint: str) -> None:
+    """What a source knows to help comes first; the network is named only where it may be the cause."""
+    assert DownloadError(name="xx", version="1.0", sha256=SHA, attempts=attempts).hint == hint
+
+
 MISSING_HINT = "`modelboot list --available` shows all names; any other wheel needs a ModelPin"
 CASES = {
     "root": Case(ModelbootError(), "modelboot failed", "run the command again with --debug and report what it prints"),

@@ -20,7 +20,7 @@ from modelboot._network.file_url import is_file_url, open_file
 from modelboot._network.response import RequestError, Response
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings
-from modelboot.errors import Attempt, DownloadError, InstallError, OfflineError, without_secrets
+from modelboot.errors import Attempt, DownloadError, InstallError, Kind, OfflineError, without_secrets
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +51,13 @@ def pin_of(place: str, settings: Settings) -> ModelPin:
             _save(url, wheel, settings)
             pin = _described(wheel, url)
         except RequestError as error:
-            attempt = Attempt(source="release", where=without_secrets(url), reason=error.reason, kind=error.kind)
+            attempt = Attempt(
+                source="release",
+                where=without_secrets(url),
+                reason=error.reason,
+                kind=error.kind,
+                hint=_hint(url, error.kind),
+            )
             raise DownloadError(
                 name=url.rpartition("/")[2], version="", sha256="not known", attempts=(attempt,)
             ) from error
@@ -60,6 +66,13 @@ def pin_of(place: str, settings: Settings) -> ModelPin:
             raise InstallError(model="the wheel", path=shown, fault="archive", reason=str(error)) from error
     _log.warning("the hash is that of what was read just now: compare it with one that the publisher gives")
     return pin
+
+
+def _hint(url: str, kind: Kind) -> str | None:
+    """Return what helps to read this place: no setting of modelboot's makes it another."""
+    if is_file_url(url):
+        return "name the file of a wheel that is there and that you may read"
+    return {"missing": "check the URL", "other": "check the network and proxy (`modelboot doctor`)"}.get(kind)
 
 
 def _last_part(url: str) -> str:

@@ -93,30 +93,35 @@ class Installed:
         for needed in (f"{self.dist_info.name}/RECORD", f"{self.name}/__init__.py"):
             if needed not in sizes:
                 return f"RECORD does not list {needed}"
-        for path, size in sizes.items():
-            if not size:  # RECORD itself, and bytecode, which comes and goes
-                continue
-            try:
-                found = os.stat(os.path.join(self.folder, path)).st_size
-            except (FileNotFoundError, NotADirectoryError):
-                return f"{path} is missing"
-            if str(found) != size:
-                return f"{path} has {found} bytes, recorded {size}"
-        return None
+        # RECORD itself has no size, nor has bytecode, which comes and goes.
+        problems = (self._size_problem(path, size) for path, size in sizes.items() if size)
+        return next(filter(None, problems), None)
+
+    def _size_problem(self, path: str, recorded: str) -> str | None:
+        """Tell that a recorded file is missing or has another size; None when it has this one, or none is recorded."""
+        try:
+            found = os.stat(os.path.join(self.folder, path)).st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return f"{path} is missing"
+        return f"{path} has {found} bytes, recorded {recorded}" if recorded not in {"", str(found)} else None
 
     def modified_files(self) -> list[str]:
         """Hash every recorded file.
 
         Returns:
-            A sentence for each file that is missing or does not have its recorded SHA-256; empty when all do.
+            A sentence for each file that is missing or does not have its recorded size and SHA-256, the same that
+            `first_problem` has for it; empty when all do.
 
         Raises:
             OSError: A file could not be read, which says nothing about its bytes.
         """
         record = self._record()
         issues = [] if record else [f"{self.dist_info.name}/RECORD is missing or empty"]
-        for path, recorded, _ in record:
+        for path, recorded, size in record:
             if not recorded.startswith("sha256="):
+                continue
+            if problem := self._size_problem(path, size):
+                issues.append(problem)
                 continue
             try:
                 # As RECORD writes digests: URL-safe base64 without padding.

@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 
 from modelboot._files import read_chunks
 from modelboot._network.response import RequestError, Response
-from modelboot.errors import ModelbootError
+from modelboot.errors import Kind, ModelbootError
 
 
 def is_file_url(url: str) -> bool:
@@ -56,4 +56,5 @@ def open_file(url: str) -> Iterator[Response]:
     except ModelbootError:  # what the target refuses is not the source's fault
         raise
     except OSError as error:
-        raise RequestError(error.strerror or str(error), url) from error
+        kind: Kind = "missing" if isinstance(error, FileNotFoundError) else "other"
+        raise RequestError(error.strerror or str(error), url, kind=kind) from error

@@ -121,6 +121,7 @@ def error_for_status(response: urllib3.BaseHTTPResponse, url: str, *, is_resumin
     return RequestError(
         reason,
         url,
+        kind="missing" if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE} else "other",
         retryable=status in RETRYABLE_STATUSES or cannot_resume,
         discard_partial=cannot_resume,
         retry_after_s=_retry_after_s(response.headers.get("Retry-After", "").strip()),

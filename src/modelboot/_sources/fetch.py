@@ -105,13 +105,13 @@ def fetch_wheel(
         try:
             downloaded_bytes = source.fetch(pin, wanted)
         except DownloadError as error:
-            warn_of_other_bytes(pin, error.attempts)
             attempts += error.attempts
             if source is not asked[-1]:  # what the last one says is the error's to tell
                 _log_failures(pin, error.attempts)
             continue
         finally:
             progress.close()
+        warn_of_other_bytes(pin, attempts)
         served = cast("Literal['cache', 'wheelhouse', 'release', 'index']", source.name.replace("mirror", "release"))
         if downloaded_bytes:
             _keep(wanted, sources)
@@ -127,9 +127,10 @@ def _keep(wanted: Download, sources: Sequence[Source]) -> None:
 
 
 def _log_failures(pin: ModelPin, attempts: Sequence[Attempt]) -> None:
-    """Say why the next source is asked, before the wait for it."""
+    """Say why the next source is asked, before the wait for it. Of other bytes a warning or the error will tell."""
     for attempt in attempts:
-        _log.info("%s: %s", pin, attempt)
+        if not attempt.got_sha256:
+            _log.info("%s: %s", pin, attempt)
 
 
 def _not_found(pin: ModelPin, sources: Sequence[Source], attempts: tuple[Attempt, ...]) -> DownloadError | OfflineError:

@@ -19,7 +19,7 @@ from modelboot._progress import SILENT
 from modelboot._settings import TrustEnv
 from modelboot._sources.pip_program import PipError, find_pip, run_pip
 from modelboot._sources.source import Probe, download_from, failure
-from modelboot._sources.uv import uv_indexes
+from modelboot._sources.uv import unread_files, uv_indexes
 from modelboot.errors import Attempt, DownloadError, Kind
 
 _UNREACHABLE = re.compile(r"connection broken by '(\w+)")
@@ -189,13 +189,14 @@ def _parse_output(pin: ModelPin, output: str) -> DownloadError:
     got = re.search(r"Got\s+([0-9a-f]{64})", output)
     if got is not None:
         reason = f"got sha256 {got[1]}: a package of that name, but not the pinned one"
-        return _failed(pin, reason, got_sha256=got[1])
+        return _failed(pin, reason, kind="bytes", got_sha256=got[1])
     unreachable = _UNREACHABLE.search(output)
     if unreachable is not None:  # pip goes on to say that there is no such package, which nobody knows
         return _failed(pin, f"the index does not answer ({unreachable[1]})")
     lines = [line for line in output.splitlines() if line.strip() and not _PROGRESS.match(line)]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return _failed(pin, (errors or lines or ["pip failed without saying why"])[-1])
+    reason = (errors or lines or ["pip failed without saying why"])[-1]
+    return _failed(pin, reason, kind="missing" if "No matching distribution" in reason else "other")
 
 
 @contextmanager
@@ -207,7 +208,21 @@ def _attempted(pin: ModelPin) -> Iterator[None]:
         raise _failed(pin, error.reason, hint=error.hint) from error
 
 
-def _failed(pin: ModelPin, reason: str, *, got_sha256: str | None = None, hint: str | None = None) -> DownloadError:
-    kind: Kind = "other" if got_sha256 is None else "bytes"
-    attempt = Attempt(source="index", where="pip download", reason=reason, kind=kind, got_sha256=got_sha256, hint=hint)
+def _failed(
+    pin: ModelPin, reason: str, *, kind: Kind = "other", got_sha256: str | None = None, hint: str | None = None
+) -> DownloadError:
+    attempt = Attempt(
+        source="index",
+        where="pip download",
+        reason=reason,
+        kind=kind,
+        got_sha256=got_sha256,
+        hint=hint or _hint_of_unread_files(),
+    )
     return failure(pin, attempt)
+
+
+def _hint_of_unread_files() -> str | None:
+    """Return what to do where uv's own settings could not be handed over."""
+    unread = unread_files(os.environ)
+    return f"name the index in UV_DEFAULT_INDEX: Python 3.10 cannot read {unread[0]}" if unread else None

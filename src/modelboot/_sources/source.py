@@ -94,7 +94,10 @@ def request_of(source: Source, pin: ModelPin) -> Iterator[None]:
 
 
 def warn_of_other_bytes(pin: ModelPin, attempts: Iterable[Attempt]) -> None:
-    """Log other bytes as a warning even when the next source serves: somebody gives them out under this name."""
+    """Log other bytes that a source gave before another served: somebody gives them out under this name.
+
+    Where none serves, the error tells.
+    """
     for each in attempts:
         if each.got_sha256:
             _log.warning("%s: expected sha256 %s: %s", pin, pin.sha256, each)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
+CAN_READ_TOML = sys.version_info >= (3, 11)
 _TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
 
 
@@ -97,9 +98,14 @@ def _files(environ: Mapping[str, str]) -> Iterator[Path]:
         yield from (Path(folder, "uv", "uv.toml") for folder in [user, *system.split(os.pathsep), "/etc"] if folder)
 
 
+def unread_files(environ: Mapping[str, str]) -> list[Path]:
+    """Return the files that uv reads and this Python does not: 3.10 has no reader of TOML."""
+    return [] if CAN_READ_TOML else [path for path in _files(environ) if os.path.isfile(path)]
+
+
 def _read(path: Path) -> dict[str, Any]:
-    """Read a TOML file; empty where there is none, or none that uv itself could read. Python 3.10 has no reader."""
-    if sys.version_info < (3, 11):
+    """Read a TOML file; empty where there is none, or none that can be read."""
+    if not CAN_READ_TOML:
         return {}
     import tomllib
 

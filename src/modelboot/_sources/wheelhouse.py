@@ -72,8 +72,13 @@ class Wheelhouse:
         missing = [str(folder) for folder in self.folders if not os.path.isdir(folder)]
         nowhere = f"no such folder: {', '.join(missing)}" if missing else ""
         reason = f"no {pin.filename} and no wheel of that hash{nowhere and f' ({nowhere})'}"
-        is_all = len(missing) == len(self.folders)
-        return Attempt(source=self.name, where=self.location(pin), reason="no such folder" if is_all else reason)
+        return Attempt(
+            source=self.name,
+            where=self.location(pin),
+            reason="no such folder" if len(missing) == len(self.folders) else reason,
+            kind="missing",
+            hint=f"make {' and '.join(missing)} or fix MODELBOOT_WHEELHOUSE" if missing else None,
+        )
 
     def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:  # noqa: ARG002 - looking takes no time
         """Look into each folder for the pinned name; what only a hash would tell is left to an install."""

@@ -19,6 +19,7 @@ from modelboot._limits import Deadline
 from modelboot._pin import accepts_version, same_version
 from modelboot._reference import is_reference, parse_reference, read_pins
 from modelboot._settings import directory, read_settings
+from modelboot.cli.manners import variables_given
 from modelboot.cli.output import Facts, download_size, print_each, print_result, table
 from modelboot.cli.pin import pin_facts
 
@@ -230,5 +231,6 @@ def doctor(options: argparse.Namespace) -> None:
     from modelboot.cli.doctor import diagnose
 
     settings = read_settings()
-    report = diagnose(resolve(options.model, pins=settings.pins), settings)
+    pin = resolve(options.model, pins=settings.pins)
+    report = diagnose(pin, settings, from_command_line=variables_given(options))
     print_result(as_json=options.json, text=report.text(), facts=asdict(report))

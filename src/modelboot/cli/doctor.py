@@ -10,7 +10,7 @@ import platform
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -120,12 +120,13 @@ def _shortened(value: str) -> str:
     return value
 
 
-def diagnose(pin: ModelPin, settings: Settings) -> DoctorReport:
+def diagnose(pin: ModelPin, settings: Settings, *, from_command_line: Collection[str] = ()) -> DoctorReport:
     """Look at everything an install depends on, without changing anything.
 
     Args:
         pin: The model to ask the sources for.
         settings: The settings in force.
+        from_command_line: Variables whose value an option has given.
 
     Returns:
         The findings, in the order an install meets them.
@@ -135,7 +136,7 @@ def diagnose(pin: ModelPin, settings: Settings) -> DoctorReport:
         versions=tuple(find_versions()),
         installed=tuple(_installed(pin, settings)),
         advice=_UV_SYNC if is_uv_environment() else "",
-        settings=tuple(_settings(settings)),
+        settings=tuple(_settings(settings, from_command_line)),
         places=tuple(_place(target) for target in targets_to_install_into(pin, settings)),
         sources=tuple(_sources(pin, settings)),
     )
@@ -170,10 +171,11 @@ def _installed(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
             yield Probe(subject=target.label, value=str(installed.package), ok=True, found="complete")
 
 
-def _settings(settings: Settings) -> Iterator[Probe]:
+def _settings(settings: Settings, from_command_line: Collection[str]) -> Iterator[Probe]:
     for variable, (value, origin) in origins(settings).items():
         missing = variable in _MUST_EXIST and not os.path.exists(value)
         found = "no such file" if missing else ""
+        origin = "command line" if variable in from_command_line else origin
         yield Probe(subject=variable, value=value, ok=not missing, found=found, origin=origin)
 
 

@@ -49,12 +49,17 @@ def add_common_options(parser: argparse.ArgumentParser, *, is_command: bool) -> 
     parser.add_argument("--target", metavar="DIR", default=default_target, help="install here and nowhere else")
 
 
+def variables_given(options: argparse.Namespace) -> dict[str, str]:
+    """Return the variables that options stand in for, with the values they give them."""
+    given = {"offline": "1" if options.offline else "", "target": options.target or ""}
+    return {_AS_SETTINGS[name]: value for name, value in given.items() if value}
+
+
 @contextmanager
 def as_settings(options: argparse.Namespace) -> Iterator[None]:
     """Let options stand in for their variables inside the with block: whatever runs there finds them in force."""
-    given = {"offline": "1" if options.offline else "", "target": options.target or ""}
     before = {variable: os.environ.get(variable) for variable in _AS_SETTINGS.values()}
-    os.environ.update({_AS_SETTINGS[name]: value for name, value in given.items() if value})
+    os.environ.update(variables_given(options))
     try:
         yield
     finally:

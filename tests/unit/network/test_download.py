@@ -176,7 +176,7 @@ def test_fetch_http_ends_its_thread(server: ModelServer, destination: Destinatio
 def test_fetch_bad_answer(server: ModelServer, destination: Destination, fault: Reply, reason: str) -> None:
     """Whatever a server does wrong has its own words and leaves nothing behind."""
     server.serve(PATH, fault)
-    kind = "short" if reason.startswith("cut short") else "other"
+    kind = "missing" if "404" in reason else "short" if reason.startswith("cut short") else "other"
     assert destination.reason(server.url + PATH, size_mb=1, kind=kind) == reason
 
 
@@ -395,13 +395,13 @@ def test_fetch_file_of_other_bytes(tmp_path: Path, destination: Destination) -> 
 
 def test_fetch_file_absent(tmp_path: Path, destination: Destination) -> None:
     """A file that is not there is told in the system's words."""
-    assert destination.reason((tmp_path / "x.whl").as_uri()) == "No such file or directory"
+    assert destination.reason((tmp_path / "x.whl").as_uri(), kind="missing") == "No such file or directory"
 
 
 def test_fetch_file_that_is_a_folder(tmp_path: Path, destination: Destination) -> None:
     """A folder of that name is no file."""
     (tmp_path / "x.whl").mkdir()
-    assert destination.reason((tmp_path / "x.whl").as_uri()) == "not a regular file"
+    assert destination.reason((tmp_path / "x.whl").as_uri(), kind="missing") == "not a regular file"
 
 
 def test_fetch_file_too_large(tmp_path: Path, destination: Destination) -> None:

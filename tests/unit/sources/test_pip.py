@@ -293,7 +293,7 @@ def test_pip_download_no_pip(
         assert attempt.reason == "no pip in this environment, and none that Python brings along"
         assert re.match(line, attempt.hint or "")
         error = DownloadError(name=NAME, version=VERSION, sha256="0" * 64, attempts=(attempt,))
-        assert error.hint.startswith(f"{attempt.hint}, or check the network")
+        assert error.hint == attempt.hint
     assert not server.requests
     assert not [*index.folder.iterdir()]
 
@@ -455,3 +455,12 @@ def test_pip_download_folder_cannot_be_written(index: Index) -> None:
     index.folder.rmdir()
     with pytest.raises(FileNotFoundError, match=r"index"):
         index.download()
+
+
+def test_pip_download_settings_of_uv_unread(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Python 3.10 cannot read uv's file, the hint of a failure says so and names the variable instead."""
+    (tmp_path / "uv.toml").write_text("")
+    monkeypatch.delenv("UV_NO_CONFIG")
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    monkeypatch.setattr("modelboot._sources.uv.CAN_READ_TOML", False)
+    assert index.failure().hint == f"name the index in UV_DEFAULT_INDEX: Python 3.10 cannot read {tmp_path / 'uv.toml'}"

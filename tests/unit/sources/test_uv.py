@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelboot._sources.uv import UvIndexes, is_uv_environment, uv_indexes
+from modelboot._sources.uv import UvIndexes, is_uv_environment, unread_files, uv_indexes
 
 MAIN, MORE, OLD = (f"https://example.org/{name}/simple" for name in ("main", "more", "old"))
 NEEDS_TOML = pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no reader of TOML")
@@ -55,6 +55,15 @@ def write(folder: Path, text: str) -> Path:
     (folder / "uv").mkdir(parents=True)
     (folder / "uv" / "uv.toml").write_text(text, "utf-8")
     return folder / "uv" / "uv.toml"
+
+
+def test_uv_indexes_without_a_reader(nowhere: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Python 3.10, which has no reader of TOML, variables count alone, and the file that does not is known."""
+    path = write(tmp_path / "user", f"[[index]]\nurl = '{OLD}'\ndefault = true\n")
+    monkeypatch.setattr("modelboot._sources.uv.CAN_READ_TOML", False)
+    assert uv_indexes({**nowhere, "UV_DEFAULT_INDEX": MAIN}) == UvIndexes(MAIN)
+    assert unread_files(nowhere)[0] == path
+    assert unread_files({**nowhere, "UV_NO_CONFIG": "1"}) == []
 
 
 @NEEDS_TOML
