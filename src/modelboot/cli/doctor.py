@@ -175,8 +175,8 @@ def _settings(settings: Settings, from_command_line: Collection[str]) -> Iterato
     for variable, (value, origin) in origins(settings).items():
         missing = variable in _MUST_EXIST and not os.path.exists(value)
         found = "no such file" if missing else ""
-        origin = "command line" if variable in from_command_line else origin
-        yield Probe(subject=variable, value=value, ok=not missing, found=found, origin=origin)
+        by = "command line" if variable in from_command_line else origin
+        yield Probe(subject=variable, value=value, ok=not missing, found=found, origin=by)
 
 
 def _place(target: Target) -> Probe:

@@ -191,7 +191,7 @@ def test_fetch_wheel_offline_wheelhouse_of_other_bytes(search: Search) -> None:
 @pytest.mark.usefixtures("mirror")
 @pytest.mark.parametrize("where", ["wheelhouse", "first-wheelhouse", "mirror-file"])
 def test_fetch_wheel_warns_of_other_bytes(search: Search, caplog: pytest.LogCaptureFixture, where: str) -> None:
-    """Wrong bytes at one source are a warning with both digests even when another serves; else the error tells, once."""
+    """Wrong bytes at one source are a warning with both digests when another serves; else the error tells, once."""
     caplog.set_level(logging.INFO, "modelboot")
     wrong = altered(search.wheel, search.root / "wrong")
     if where == "mirror-file":
