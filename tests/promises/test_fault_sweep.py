@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support import crash, traced
+from support.states import STAND_IN, skip_unless_possible
 
 MAIN_STATES = ("fresh", "replace", "repair")
 
@@ -41,11 +42,25 @@ def test_install_refused_at_a_sample_of_system_calls(scratch: Path, count: Calla
     assert figures["points"] > 10
 
 
+@pytest.mark.parametrize("state", STAND_IN)
+def test_install_into_the_store_refused_at_a_sample_of_operations(
+    state: str, scratch: Path, count: Callable[..., None]
+) -> None:
+    """ENOSPC or EACCES at every twentieth operation and every rename where the store has to stand in."""
+    skip_unless_possible(state, scratch)
+    reports = crash.run(scratch, states=[state], sweeps=["ENOSPC", "EACCES"], every=20)
+    figures = crash.totals(reports)
+    count(f"ENOSPC or EACCES at an operation that changes the disk, {state}", **figures)
+    assert crash.failures(reports) == {}
+    assert figures["points"] > 5
+
+
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("state", MAIN_STATES)
+@pytest.mark.parametrize("state", [*MAIN_STATES, *STAND_IN])
 @pytest.mark.parametrize("fault", crash.FAULTS)
 def test_install_refused_at_every_operation(fault: str, state: str, scratch: Path, count: Callable[..., None]) -> None:
     """An error at each operation that changes the disk: a clear error or success, and the target unchanged or whole."""
+    skip_unless_possible(state, scratch)
     reports = crash.run(scratch, states=[state], sweeps=[fault])
     figures = crash.totals(reports)
     count(f"{fault} at each operation that changes the disk, {state}", **figures)
@@ -54,12 +69,13 @@ def test_install_refused_at_every_operation(fault: str, state: str, scratch: Pat
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("state", ["replace", "store"])
+@pytest.mark.parametrize("state", ["replace", "store", *STAND_IN])
 @pytest.mark.parametrize("fault", ["ENOSPC-lasting", "EROFS-lasting"])
 def test_install_refused_from_every_operation_on(
     fault: str, state: str, scratch: Path, count: Callable[..., None]
 ) -> None:
     """A disk that stays full, or becomes read-only for good: a clear error, nothing torn, and it heals afterwards."""
+    skip_unless_possible(state, scratch)
     reports = crash.run(scratch, states=[state], sweeps=[fault])
     figures = crash.totals(reports)
     count(f"{fault} from each operation on, {state}", **figures)
@@ -68,11 +84,13 @@ def test_install_refused_from_every_operation_on(
 
 
 @pytest.mark.exhaustive
-def test_install_refused_at_every_system_call(scratch: Path, count: Callable[..., None]) -> None:
+@pytest.mark.parametrize("state", ["replace", *STAND_IN])
+def test_install_refused_at_every_system_call(state: str, scratch: Path, count: Callable[..., None]) -> None:
     """ENOSPC by strace at each write, fsync, mkdir, rename and removal: clear or harmless, and the target unchanged."""
     traced.skip_without_strace()
-    reports = traced.run(scratch, states=["replace"], fault="ENOSPC")
+    skip_unless_possible(state, scratch)
+    reports = traced.run(scratch, states=[state], fault="ENOSPC")
     figures = crash.totals(reports)
-    count("ENOSPC at each system call (strace), replace", **figures)
+    count(f"ENOSPC at each system call (strace), {state}", **figures)
     assert crash.failures(reports) == {}
     assert figures["points"] > 40

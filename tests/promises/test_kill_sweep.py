@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support import crash, traced
-from support.states import STATES
+from support.states import STAND_IN, STATES, skip_unless_possible
 
 MAIN_STATES = ("fresh", "replace", "repair")
 
@@ -42,10 +42,24 @@ def test_install_killed_at_a_sample_of_system_calls(scratch: Path, count: Callab
     assert figures["points"] > 10
 
 
+@pytest.mark.parametrize("state", STAND_IN)
+def test_install_into_the_store_killed_or_interrupted_at_a_sample_of_operations(
+    state: str, scratch: Path, count: Callable[..., None]
+) -> None:
+    """SIGKILL before, or Ctrl-C after, every tenth operation and every rename where the store has to stand in."""
+    skip_unless_possible(state, scratch)
+    reports = crash.run(scratch, states=[state], sweeps=["kill", "interrupt"], every=10)
+    figures = crash.totals(reports)
+    count(f"SIGKILL or Ctrl-C at an operation that changes the disk, {state}", **figures)
+    assert crash.failures(reports) == {}
+    assert figures["points"] > 10
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("state", STATES)
 def test_install_killed_at_every_operation(state: str, scratch: Path, count: Callable[..., None]) -> None:
     """SIGKILL before each operation that changes the disk, in every state: nothing torn, wedged or left."""
+    skip_unless_possible(state, scratch)
     reports = crash.run(scratch, states=[state], sweeps=["kill"])
     figures = crash.totals(reports)
     count(f"SIGKILL before each operation that changes the disk, {state}", **figures)
@@ -54,9 +68,10 @@ def test_install_killed_at_every_operation(state: str, scratch: Path, count: Cal
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("state", [*MAIN_STATES, "store"])
+@pytest.mark.parametrize("state", [*MAIN_STATES, "store", *STAND_IN])
 def test_install_interrupted_at_every_operation(state: str, scratch: Path, count: Callable[..., None]) -> None:
     """Ctrl-C right after each operation that changes the disk: as it was or whole, and nothing left."""
+    skip_unless_possible(state, scratch)
     reports = crash.run(scratch, states=[state], sweeps=["interrupt"])
     figures = crash.totals(reports)
     count(f"Ctrl-C after each operation that changes the disk, {state}", **figures)
@@ -65,10 +80,11 @@ def test_install_interrupted_at_every_operation(state: str, scratch: Path, count
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("state", MAIN_STATES)
+@pytest.mark.parametrize("state", [*MAIN_STATES, *STAND_IN])
 def test_install_killed_at_every_system_call(state: str, scratch: Path, count: Callable[..., None]) -> None:
     """SIGKILL by strace at each write, fsync, mkdir, rename and removal: nothing torn, wedged or left."""
     traced.skip_without_strace()
+    skip_unless_possible(state, scratch)
     reports = traced.run(scratch, states=[state], fault="kill")
     figures = crash.totals(reports)
     count(f"SIGKILL at each system call (strace), {state}", **figures)

@@ -20,6 +20,7 @@ from support.children import OTHER, command, environment, owned, pin_arguments, 
 from support.folders import dist_infos, is_complete, leftovers, names
 from support.races import LOCK_FAULTS, Answer, Race, hung, run
 from support.server import Reply
+from support.states import STAND_IN, Builder, Sandbox, State, skip_unless_possible
 from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, small_wheel
 
 if TYPE_CHECKING:
@@ -80,6 +81,51 @@ def test_race_without_locks_replaces_an_older_version(
     before = pin_arguments(old.pin)
     race = race_for(wheel, tmp_path, locks=fault, rounds=3, before=before)
     judge(race, run(race), count, f"racers replacing, locks: {fault}")
+
+
+@pytest.mark.parametrize("state", STAND_IN)
+@pytest.mark.parametrize("fault", ["no-op", "ENOLCK"])
+def test_race_without_locks_to_the_store(fault: str, state: str, scratch: Path, count: Callable[..., None]) -> None:
+    """Eight racers without locks where the store has to stand in: all succeed, one model, nothing of others lost."""
+    race_to_the_store(state, fault, 3, scratch, count)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("state", STAND_IN)
+@pytest.mark.parametrize("fault", NO_LOCKS)
+def test_race_without_locks_to_the_store_repeated(
+    fault: str, state: str, scratch: Path, count: Callable[..., None]
+) -> None:
+    """Sixty rounds of eight racers without locks where the store has to stand in: never torn, wedged or left over."""
+    race_to_the_store(state, fault, 60, scratch, count)
+
+
+def race_to_the_store(name: str, fault: str, rounds: int, scratch: Path, count: Callable[..., None]) -> None:
+    """Let eight race in every round, each from a state of its own, and judge the rounds as the sweeps do."""
+    skip_unless_possible(name, scratch)
+    state = Builder(scratch).state(name)
+    race = Race(pin=pin_arguments(state.pin), folder=str(scratch), locks=fault, rounds=rounds)
+    sandboxes = [state.set_up(race.root_of(number)) for number in range(rounds)]
+    try:
+        answers = run(race)
+        judge_store(state, sandboxes, answers, count, f"racers, {rounds} rounds, {name}, locks: {fault}")
+    finally:
+        for sandbox in sandboxes:
+            state.tear_down(sandbox)
+
+
+def judge_store(
+    state: State, sandboxes: list[Sandbox], answers: list[list[Answer]], count: Callable[..., None], what: str
+) -> None:
+    """Demand of every round: each racer succeeded, one complete model is in the store, and others lost nothing."""
+    everyone = [answer for answers_of_round in answers for answer in answers_of_round]
+    torn = [torn for sandbox in sandboxes for torn in (*state.torn(sandbox), state.lacking(sandbox)) if torn]
+    left = [left for sandbox in sandboxes for left in state.left(sandbox)]
+    lost = [lost for sandbox in sandboxes for lost in state.lost(sandbox)]
+    count(what, count=len(everyone), torn=len(torn), wedged=hung(answers), left=len(left), lost=len(lost))
+    assert len(everyone) == 8 * len(sandboxes)
+    assert [answer for answer in everyone if answer.get("version") != state.pin.version] == []
+    assert (torn, left, lost) == ([], [], [])
 
 
 @pytest.mark.exhaustive

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support import crash, powerloss
+from support.states import STAND_IN, skip_unless_possible
 
 MAIN_STATES = ("fresh", "replace", "repair")
 
@@ -27,10 +28,22 @@ def test_power_loss_without_fsync(scratch: Path) -> None:
     assert [bool(report.torn) for report in reports] == [True] * 3
 
 
+@pytest.mark.parametrize("state", STAND_IN)
+def test_power_loss_on_the_way_to_the_store(state: str, scratch: Path, count: Callable[..., None]) -> None:
+    """Bytes not flushed are lost after every tenth change of names and every rename: as above, others lose nothing."""
+    skip_unless_possible(state, scratch)
+    reports = powerloss.run(scratch, states=[state], every=10)
+    figures = crash.totals(reports)
+    count(f"power loss: states a journaling file system may leave, {state}", **figures)
+    assert crash.failures(reports) == {}
+    assert figures["points"] > 10
+
+
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("state", [*MAIN_STATES, "repair-two-dist-infos", "store"])
+@pytest.mark.parametrize("state", [*MAIN_STATES, "repair-two-dist-infos", "store", *STAND_IN])
 def test_power_loss_in_every_state(state: str, scratch: Path, count: Callable[..., None]) -> None:
     """Bytes not flushed are lost after each change of names: nothing torn, wedged or left."""
+    skip_unless_possible(state, scratch)
     reports = powerloss.run(scratch, states=[state])
     figures = crash.totals(reports)
     count(f"power loss: all states a journaling file system may leave, {state}", **figures)

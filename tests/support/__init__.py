@@ -20,6 +20,7 @@ many that ask for a model at once, locks broken too    -> races.run
 Ctrl-C at every moment of an install, or at one        -> interrupts.run, interrupts.pressed
 to see that no thread is left                          -> interrupts.threads_left
 death, faults, power loss at every operation           -> crash, traced, powerloss; from each of states.STATES
+a real overlay mount                                   -> layers
 to report the figures of a sweep or a race             -> the fixture `count` of tests/promises
 the code blocks of a section of README.md              -> readme.blocks
 """

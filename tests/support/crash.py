@@ -25,6 +25,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from support.children import environment
+from support.layers import keep_mounts_private
 from support.states import STATES, Builder, attempt
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ class Watch:
         io.open = self._open
         builtins.open = self._open
         os.fsync = self._fsync  # type: ignore[assignment]  # it is given numbers only
+        shutil._USE_CP_SENDFILE = False  # type: ignore[attr-defined]  # noqa: SLF001 - a copy by the kernel is not seen
         sys.addaudithook(self._hook)
         self._armed = True
 
@@ -216,6 +218,7 @@ def main() -> None:
     parser.add_argument("--sweeps", nargs="+", choices=SWEEPS, required=True)
     parser.add_argument("--every", type=int, default=1)
     options = parser.parse_args()
+    keep_mounts_private()
     os.fsync = no_fsync  # type: ignore[assignment]  # no matter what it is given
     builder = Builder(options.folder)
     for offset, name in enumerate(options.states):
@@ -268,10 +271,11 @@ class _Sweeps:
 
     @contextmanager
     def _sandbox(self) -> Iterator[Sandbox]:
+        sandbox = self._state.set_up(self._root)
         try:
-            yield self._state.set_up(self._root)
+            yield sandbox
         finally:
-            shutil.rmtree(self._root)
+            self._state.tear_down(sandbox)
 
 
 def watched(sandbox: Sandbox, state: State, watch: Watch) -> Path:

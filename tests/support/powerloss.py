@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from support.crash import Report, Watch, judge, no_fsync, reports, watched
+from support.layers import keep_mounts_private
 from support.states import STATES, Builder, Outcome, Sandbox, attempt
 
 if TYPE_CHECKING:
@@ -67,9 +68,10 @@ class Step:
 class Disk:
     """The tree of a sandbox, changed by steps."""
 
-    def __init__(self, root: Path) -> None:
-        """Read the state that is safe already."""
+    def __init__(self, root: Path, *, layered: bool = False) -> None:
+        """Read the state that is safe already; layered, its folders lie in a lower layer and cannot be renamed."""
         self.top = _read(root)
+        self._fixed = [*_folders(self.top)] if layered else []
 
     def apply(self, step: Step) -> None:
         """Make a step. What the file system would refuse changes nothing, as it did when it was recorded."""
@@ -88,7 +90,8 @@ class Disk:
 
     def _rename(self, parent: Folder, name: str, to: str) -> None:
         new_parent, new_name = self._find(to)
-        if new_parent is not None:
+        is_fixed = any(parent.entries[name] is folder for folder in self._fixed)
+        if new_parent is not None and not is_fixed:
             new_parent.entries[new_name] = parent.entries.pop(name)
 
     def _find(self, path: str) -> tuple[Folder | None, str]:
@@ -117,6 +120,14 @@ def _makes_room(there: File | Folder | None, step: Step) -> bool:
     return there is not None and step.kind == "os.remove"
 
 
+def _folders(folder: Folder) -> Iterator[Folder]:
+    """Yield a folder and every folder below it."""
+    yield folder
+    for entry in folder.entries.values():
+        if isinstance(entry, Folder):
+            yield from _folders(entry)
+
+
 def _read(path: Path) -> Folder:
     entries: dict[str, File | Folder] = {}
     for entry in path.iterdir():
@@ -126,12 +137,17 @@ def _read(path: Path) -> Folder:
 
 
 def materialise(folder: Folder, path: Path, loss: str) -> None:
-    """Make a tree real, as it is found after the power failed."""
-    path.mkdir()
+    """Make a tree real, as it is found after the power failed, in a folder that has what was there before."""
+    path.mkdir(exist_ok=True)
+    for gone in [there for there in path.iterdir() if there.name not in folder.entries]:
+        if gone.is_dir():
+            shutil.rmtree(gone)
+        else:
+            gone.unlink()
     for name, entry in folder.entries.items():
         if isinstance(entry, Folder):
             materialise(entry, path / name, loss)
-        else:
+        elif not (path / name).exists() or (path / name).read_bytes() != entry.after(loss):
             (path / name).write_bytes(entry.after(loss))
 
 
@@ -204,6 +220,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--without-fsync", action="store_true")
     options = parser.parse_args()
+    keep_mounts_private()
     os.fsync = no_fsync  # type: ignore[assignment]  # the model keeps account of them
     builder = Builder(options.folder)
     for name in options.states:
@@ -213,9 +230,10 @@ def main() -> None:
         for point, disk in _states(state, steps, options.every):
             for loss in LOSSES:
                 report.points += 1
-                materialise(disk.top, options.folder / "try", loss)
-                judge(state, Sandbox(options.folder / "try"), Outcome("killed"), f"{point}, {loss}", report)
-                shutil.rmtree(options.folder / "try")
+                sandbox = state.set_up(options.folder / "try")
+                materialise(disk.top, sandbox.root, loss)
+                judge(state, sandbox, Outcome("killed"), f"{point}, {loss}", report)
+                state.tear_down(sandbox)
         print(json.dumps(asdict(report)), flush=True)  # noqa: T201 - a program's result
 
 
@@ -230,7 +248,7 @@ def _record(state: State, root: Path, *, flush: bool) -> list[Step]:
         notes.write_text(json.dumps([[step.kind, step.path, step.other, step.data.hex()] for step in recorder.steps]))
 
     outcome = attempt(install)
-    shutil.rmtree(root)
+    state.tear_down(sandbox)
     if outcome.kind != "installed":
         raise RuntimeError(outcome)
     steps = [Step(kind, path, other, bytes.fromhex(data)) for kind, path, other, data in json.loads(notes.read_text())]
@@ -239,7 +257,7 @@ def _record(state: State, root: Path, *, flush: bool) -> list[Step]:
 
 def _states(state: State, steps: list[Step], every: int) -> Iterator[tuple[str, Disk]]:
     """Yield what is on the disk when the power fails right after each change of names."""
-    disk = Disk(state.template.root)
+    disk = Disk(state.template.root, layered=state.layered)
     for number, step in enumerate(steps):
         disk.apply(step)
         if step.kind not in {"write", "fsync"} and (number % every == 0 or step.kind == "os.rename"):

@@ -56,13 +56,17 @@ class Race:
         name, version, sha256, url = self.pin
         return ModelPin(name, version, sha256, url=url.format(round=number))
 
+    def root_of(self, number: int) -> Path:
+        """Return the folder of one round, laid out as `support.states.Sandbox`."""
+        return Path(self.folder, f"round{number}")
+
     def target_of(self, number: int) -> Path:
         """Return the target of one round."""
-        return Path(self.folder, f"target{number}")
+        return self.root_of(number) / "target"
 
     def home_of(self, number: int) -> Path:
-        """Return the store of one round: nothing should ever go there, and nothing be found there by the next."""
-        return Path(self.folder, f"home{number}")
+        """Return the store of one round: nothing is found there by the next."""
+        return self.root_of(number) / "home"
 
 
 def run(race: Race, *, user: int | None = None, env: Mapping[str, str | None] | None = None) -> list[list[Answer]]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from modelboot import ModelbootError, ModelPin, ensure_model
 from modelboot._install import unpack as _install  # noqa: F401
 from modelboot._sources import fetch as _sources  # noqa: F401
-from support import children, folders
+from support import children, folders, layers
 from support.wheels import DIST_INFO, NAME, OLDER, VERSION, small_wheel
 
 if TYPE_CHECKING:
@@ -57,6 +57,17 @@ class Outcome:
     facts: dict[str, str] = field(default_factory=dict)
 
 
+def skip_unless_possible(name: str, folder: Path) -> None:
+    """Skip the test, saying why, where a state cannot be built.
+
+    Args:
+        name: A key of `STATES`.
+        folder: Scratch space to be made.
+    """
+    if name in LAYERED:
+        layers.skip_without_overlay(folder)
+
+
 def attempt(work: Callable[[], object]) -> Outcome:
     """Run something in a forked child and return how that ended.
 
@@ -89,11 +100,22 @@ class State:
     """What does not belong to modelboot, as a snapshot."""
     before: dict[str, Entry]
     """Everything, as a snapshot."""
+    layered: bool = False
+    """Whether the target is an overlay mount, and what the template has in it lies in the lower layer."""
 
     def set_up(self, root: Path) -> Sandbox:
-        """Copy the template."""
-        shutil.copytree(self.template.root, root, symlinks=True)
+        """Copy the template, or mount it."""
+        if not self.layered:
+            shutil.copytree(self.template.root, root, symlinks=True)
+            return Sandbox(root)
+        layers.mount(self.template.target, root / "target")
         return Sandbox(root)
+
+    def tear_down(self, sandbox: Sandbox) -> None:
+        """Remove all of it."""
+        if self.layered:
+            layers.unmount(sandbox.target)
+        shutil.rmtree(sandbox.root)
 
     def torn(self, sandbox: Sandbox) -> list[str]:
         """List what a reader would take for installed and find incomplete; earlier damage does not count."""
@@ -180,7 +202,7 @@ class Builder:
         others(self, sandbox)
         snapshot = _seen(sandbox.root)
         own(self, sandbox)
-        return State(name, sandbox, self.new, snapshot, _seen(sandbox.root))
+        return State(name, sandbox, self.new, snapshot, _seen(sandbox.root), layered=name in LAYERED)
 
     def install(self, sandbox: Sandbox, pin: ModelPin) -> Path:
         """Install by the code under test, undisturbed, and return the folder it went to."""
@@ -260,5 +282,10 @@ STATES: dict[str, tuple[Step, Step]] = {
     "store-repair": (_pips_other_version, _cut_short),
     "store-foreign-package": (_hand_made_package, _nothing),
     "two-builds": (_other_build, _nothing),
+    "lower-layer": (_cut_short, _nothing),
 }
 """By name: what others put there first, and what modelboot's own part is."""
+LAYERED = ("lower-layer",)
+"""States that need an overlay mount, and so root: see `skip_unless_possible`."""
+STAND_IN = ("store-foreign-package", "two-builds", "lower-layer")
+"""States in which the store has to stand in for a target that could be written."""

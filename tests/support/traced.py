@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from support.crash import Report, judge, reports
+from support.layers import keep_mounts_private
 from support.states import STATES, Builder, attempt
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def main() -> None:
     parser.add_argument("--states", nargs="+", choices=STATES, required=True)
     parser.add_argument("--every", type=int, default=1)
     options = parser.parse_args()
+    keep_mounts_private()
     builder = Builder(options.folder)
     for name in options.states:
         report = Report(name, options.fault)
@@ -136,7 +138,7 @@ class _Sweep:
         report.points = int(injection.struck)
         if injection.struck or outcome.kind != "installed":
             judge(self.state, sandbox, outcome, str(injection), report)
-        shutil.rmtree(self.root)
+        self.state.tear_down(sandbox)
         return report
 
 

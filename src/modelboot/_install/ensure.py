@@ -152,11 +152,14 @@ def ensure(
 
 
 def _find(pin: ModelPin, targets: Iterable[Target], replacing: Installed | None) -> Installed | None:
-    """Return the model from the first target that has it, and remove what a killed install left beside it."""
+    """Return the model from the first target that has it, and remove what killed installs left there and before it."""
+    searched: list[Target] = []
     for target in targets:
+        searched.append(target)
         installed = inspect(target, pin).installed
         if installed is not None and not (replacing and installed.modified_files()):
-            stage.remove_stale(target.work, pin.name)
+            for each in searched:  # where the store stands in, the install may have begun in another target
+                stage.remove_stale(each.work, pin.name)
             return installed
     return None
 
@@ -255,7 +258,8 @@ def _publish(staging: Path, target: Target, pin: ModelPin, store: Target | None)
                 model=str(pin), path=str(target.folder), fault="permissions", reason=error.reason
             ) from error
         _log.info("%s: %s: %s; it goes to the store, %s", pin, target, error.reason, store.folder)
-    prepared = prepared_target(pin, [store], foreign=(), has_home=True)
+    foreign = [store] if inspect(store, pin).state == "foreign" else []
+    prepared = prepared_target(pin, [store], foreign=foreign, has_home=True)
     with prepared, stage.staged(store.work, pin.name) as own:
         stage.remove_stale(store.work, pin.name)
         shutil.copytree(staging / "unpacked", own / "unpacked", symlinks=True)
