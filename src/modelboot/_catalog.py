@@ -15,10 +15,9 @@ from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
 
-from packaging.requirements import Requirement
-
-from modelboot._pin import ModelPin, accepts_version, is_older_than_range, version_key
+from modelboot._pin import ModelPin
 from modelboot._reference import is_reference, parse_reference, read_pins
+from modelboot._versions import accepts_version, is_older_than_range, meets, required_name, version_key
 from modelboot.errors import IncompatibleError, SettingsError, UnknownModelError
 
 DEFAULT_MODEL = "en_core_web_sm"
@@ -216,10 +215,8 @@ def unmet_requirement(requirement: str) -> tuple[str, str | None] | None:
     Returns:
         The requirement with the installed version (None for none) when it is not met; None when it is.
     """
-    parsed = Requirement(requirement)
-    if parsed.marker is not None and not parsed.marker.evaluate({"extra": ""}):
-        return None
-    found = installed_version(parsed.name)
-    if found is not None and parsed.specifier.contains(found, prereleases=True):
+    name = required_name(requirement)
+    found = installed_version(name) if name else None
+    if name is None or (found is not None and meets(requirement, found)):
         return None
     return requirement, found

@@ -1,4 +1,4 @@
-"""ModelPin: one wheel of a spaCy pipeline, by its SHA-256, and where it is published; comparing names and versions."""
+"""ModelPin: one wheel of a spaCy pipeline, by its SHA-256, and where it is published."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name, canonicalize_version
-from packaging.version import InvalidVersion, Version
-
+from modelboot._versions import canonical_version, is_requirement, is_version, same_version
 from modelboot.errors import SettingsError, without_secrets
 
 RELEASE_TREE = "https://github.com/explosion/spacy-models/releases/download"
@@ -71,7 +67,7 @@ class ModelPin:
 
     def _wheel(self) -> tuple[str | None, ...]:
         """Return what makes two pins equal; "1", "1.0.0" and "v1.0.0" are one version."""
-        return self.name, self.version and canonicalize_version(self.version), self.sha256
+        return self.name, self.version and canonical_version(self.version), self.sha256
 
     @property
     def version_label(self) -> str:
@@ -149,53 +145,3 @@ _FIELDS: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     ("size_mb", _is_size, "a number of megabytes"),
 )
 """Each field, how it is validated, and the accepted form in words."""
-
-
-def is_version(text: str) -> bool:
-    """Tell whether a text is a version, without whitespace around it."""
-    try:
-        return bool(Version(text)) and text == text.strip()
-    except InvalidVersion:
-        return False
-
-
-def is_requirement(text: str) -> bool:
-    """Tell whether a text is a requirement, such as "sudachipy>=0.5.2"."""
-    try:
-        return bool(Requirement(text).name)
-    except InvalidRequirement:
-        return False
-
-
-def same_name(one: str, other: str) -> bool:
-    """Tell whether two spellings mean one distribution, as package indexes judge it (PEP 503)."""
-    return canonicalize_name(one) == canonicalize_name(other)
-
-
-def same_version(one: str, other: str) -> bool:
-    """Tell whether two spellings mean one version; False for what is no version."""
-    try:
-        return one == other or Version(one) == Version(other)
-    except InvalidVersion:
-        return False
-
-
-def is_newer_version(one: str, other: str) -> bool:
-    """Tell whether one version comes after another; False when either is no version."""
-    return is_version(one) and is_version(other) and Version(one) > Version(other)
-
-
-def version_key(version: str) -> Version:
-    """Return what to sort versions by: 3.10 comes after 3.9."""
-    return Version(version)
-
-
-def accepts_version(specifier: str, version: str) -> bool:
-    """Tell whether a range such as ">=3.8.0,<3.9.0" includes a version; pre-releases count like any other."""
-    return SpecifierSet(specifier).contains(version, prereleases=True)
-
-
-def is_older_than_range(specifier: str, version: str) -> bool:
-    """Tell whether a version comes before all that a range with a lower bound includes."""
-    bounds = [Version(clause.version) for clause in SpecifierSet(specifier) if clause.operator == ">="]
-    return all(Version(version) < bound for bound in bounds)

@@ -6,7 +6,8 @@ import re
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from modelboot._pin import ModelPin, is_version, same_name
+from modelboot._pin import ModelPin
+from modelboot._versions import is_version, same_name
 from modelboot.errors import SettingsError, without_secrets
 
 FORM = "name @ URL#sha256=HEX"

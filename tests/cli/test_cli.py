@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 
 from modelboot import DownloadError, HashMismatchError, ModelPin, __version__, ensure_model
 from modelboot._catalog import resolve
-from modelboot._pin import accepts_version
+from modelboot._versions import accepts_version
 from modelboot.cli import main
 from support.folders import snapshot
 from support.sources import publish

@@ -22,7 +22,7 @@ from modelboot._catalog import (
     resolve,
     unmet_requirement,
 )
-from modelboot._pin import is_requirement, version_key
+from modelboot._versions import is_requirement, version_key
 
 SHARED = Path(__file__).parents[3] / "shared" / "catalog.csv"
 DEFAULT_SHA = "1932429db727d4bff3deed6b34cfc05df17794f4a52eeb26cf8928f7c1a0fb85"

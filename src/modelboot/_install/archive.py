@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelboot._pin import ModelPin, same_name, same_version
+from modelboot._pin import ModelPin
+from modelboot._versions import same_name, same_version
 
 EXPANSION_FREE_BYTES = 100_000_000
 """All members together may always be so large: the wheel of an untrained pipeline is small, but its tables are not."""

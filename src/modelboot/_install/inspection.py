@@ -12,7 +12,8 @@ from typing import Literal
 from modelboot._install.installed import Installed, all_in, files_below, split_name
 from modelboot._install.stage import all_of
 from modelboot._install.target import INSTALLER, Target
-from modelboot._pin import ModelPin, is_newer_version, same_name, same_version
+from modelboot._pin import ModelPin
+from modelboot._versions import is_newer_version, same_name, same_version
 
 
 @dataclass(frozen=True, slots=True)

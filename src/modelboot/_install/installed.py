@@ -18,7 +18,7 @@ from pathlib import Path
 
 from modelboot._files import read_regular_file, sha256_of
 from modelboot._install.target import INSTALLER, Target
-from modelboot._pin import same_name
+from modelboot._versions import same_name
 
 
 @dataclass(frozen=True, slots=True)

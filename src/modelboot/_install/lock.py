@@ -18,8 +18,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
-
 from modelboot._limits import Deadline
 from modelboot.errors import InstallError
 
@@ -74,39 +72,33 @@ def locked(path: Path, model: str, deadline: Deadline) -> Iterator[LockState]:
         InstallError: Another process still holds it at the deadline.
     """
     try:
-        was_held = _probe(path)
+        descriptor = try_lock(path)
     except OSError as error:
         _log.debug("no lock for %s, going on without: %s", model, error)
         yield LockState(is_locked=False, waited_since=None)
         return
-    lock, started = FileLock(path), time.time()
-    _acquire(lock, path, model, deadline)
-    try:
-        yield LockState(is_locked=True, waited_since=started if was_held else None)
-    finally:
-        lock.release()
-
-
-def _probe(path: Path) -> bool:
-    """Find out whether a lock can be had there at all, and whether another process holds it.
-
-    filelock before 4 follows a symlink and empties what it leads to, and takes "no locks here" for "held by another":
-    it would wait for the whole deadline. So the file is opened and locked here first, for a moment.
-
-    Raises:
-        OSError: No lock: the file system has none, the file is another user's, or a link stands in its place.
-    """
-    if sys.platform != "win32":
-        descriptor = try_lock(path)
-        if descriptor is None:
-            return True
+    if descriptor is None:
+        with _waited_for(path, model, deadline) as state:
+            yield state
+    else:
         share_with_group(path)
-        unlock(descriptor)
-    return False
+        try:
+            yield LockState(is_locked=True, waited_since=None)
+        finally:
+            unlock(descriptor)
 
 
-def _acquire(lock: FileLock, path: Path, model: str, deadline: Deadline) -> None:
-    while True:
+@contextmanager
+def _waited_for(path: Path, model: str, deadline: Deadline) -> Iterator[LockState]:
+    """Wait for a lock that another process holds, and hold it.
+
+    filelock waits, but is asked only where locks are known to work: before version 4 it follows a symlink and empties
+    what it leads to, and takes "no locks here" for "held by another". Both lock the file in the same way.
+    """
+    from filelock import FileLock, Timeout
+
+    lock, started = FileLock(path), time.time()
+    while not lock.is_locked:
         try:
             lock.acquire(timeout=min(LOG_EVERY_S, deadline.remaining_s))
         except Timeout:
@@ -114,8 +106,10 @@ def _acquire(lock: FileLock, path: Path, model: str, deadline: Deadline) -> None
                 reason = f"another process has been installing it for {deadline.total_s:g} s"
                 raise InstallError(model=model, path=str(path), fault="busy", reason=reason) from None
             _log.info("waiting for another process that is installing %s (%s)", model, path)
-        else:
-            return
+    try:
+        yield LockState(is_locked=True, waited_since=started)
+    finally:
+        lock.release()
 
 
 def try_lock(path: Path) -> int | None:

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import IO
 
 from modelboot._limits import Deadline
-from modelboot._pin import version_key
 from modelboot._sources.uv import is_uv_environment
+from modelboot._versions import is_newer_version, same_version, version_key
 
 POLL_S = 0.1
 """Seconds between two looks at what pip has printed and downloaded."""
@@ -49,7 +49,7 @@ class PipProgram:
     @property
     def has_raw_progress(self) -> bool:
         """Whether it can print its progress for programs: since 24.1."""
-        return bool(self.version) and version_key(self.version) >= version_key("24.1")
+        return is_newer_version(self.version, "24.1") or same_version(self.version, "24.1")
 
 
 def find_pip() -> PipProgram:

@@ -16,9 +16,9 @@ from modelboot._install.provision import ProvisionedWheel, provision
 from modelboot._install.publish import uninstall as uninstall_installed
 from modelboot._install.target import targets_in_use
 from modelboot._limits import Deadline
-from modelboot._pin import accepts_version, same_version
 from modelboot._reference import is_reference, parse_reference, read_pins
 from modelboot._settings import directory, read_settings
+from modelboot._versions import accepts_version, same_version
 from modelboot.cli.manners import variables_given
 from modelboot.cli.output import Facts, download_size, print_each, print_result, table
 from modelboot.cli.pin import pin_facts

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 from filelock import FileLock, Timeout
 
@@ -92,10 +93,9 @@ def _kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
         kept.append(FileLock(path))
         return kept[-1]
 
-    monkeypatch.setattr(lock, "FileLock", make)
+    monkeypatch.setattr(filelock, "FileLock", make)
 
 
-@pytest.mark.usefixtures("_kept_alive")
 def test_locked(path: Path) -> None:
     """The lock is held within the block and free after it; the file stays, or two could get in at once."""
     with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as state:
@@ -103,7 +103,6 @@ def test_locked(path: Path) -> None:
     assert (inside, is_free(path), path.exists()) == ((True, False), True, True)
 
 
-@pytest.mark.usefixtures("_kept_alive")
 def test_locked_until_an_error(path: Path) -> None:
     """An error within the block goes through, and the lock is free after it."""
     message = "unpacking failed"
@@ -121,6 +120,7 @@ def test_locked_again(path: Path) -> None:
     assert inodes[0] == inodes[1] == (True, path.stat().st_ino)
 
 
+@pytest.mark.usefixtures("_kept_alive")
 def test_locked_after_the_first_is_killed(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """Who waits says so, and goes on with the lock as soon as the process before it was killed."""
     monkeypatch.setattr(lock, "LOG_EVERY_S", 0.05)
@@ -130,7 +130,8 @@ def test_locked_after_the_first_is_killed(monkeypatch: pytest.MonkeyPatch, path:
         logger.addHandler(waiting)
         logger.setLevel(logging.INFO)
         with lock.locked(path, str(PIN), Deadline.after(ENOUGH_S)) as state:
-            assert state.is_locked
+            assert (state.is_locked, is_free(path)) == (True, False)
+    assert is_free(path)
     assert waiting.messages[0] == f"waiting for another process that is installing en_acme_sm 1.2.0 ({path})"
 
 
