@@ -1,4 +1,4 @@
-"""Read and hash files, a chunk at a time because a wheel may have half a gigabyte; fsync files and folders."""
+"""Read, hash, fsync and rename files, a chunk at a time because a wheel may have half a gigabyte."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,6 +104,32 @@ def flushed(file: BinaryIO) -> Iterator[Callable[[bytes], None]]:
         raise failures[0]
 
 
+def rename(source: str | Path, destination: str | Path, *, replacing: bool = False) -> None:
+    """Rename a file or folder. Where Windows refuses because a program has it open, try again for a few seconds.
+
+    What was written a moment ago is read by virus scanners and indexers, which let go of it soon.
+
+    Args:
+        source: What is renamed.
+        destination: Its new path.
+        replacing: A file of that name gives way, on Windows, too.
+
+    Raises:
+        OSError: It cannot be renamed.
+    """
+    change = os.replace if replacing else os.rename
+    for pause_s in _PAUSES_S:
+        try:
+            change(source, destination)
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in _IN_USE:
+                raise
+            time.sleep(pause_s)
+        else:
+            return
+    change(source, destination)
+
+
 def fsync_tree(root: Path) -> None:
     """Fsync every file and folder below a folder, and the folder itself."""
     for folder, _, files in os.walk(root):
@@ -142,3 +169,7 @@ def _fsync(descriptor: int) -> None:
 _OPENS_FOLDERS = os.name != "nt"
 _NO_FSYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 """fsync(2): this kind of file cannot be synced, such as a folder on some network file systems."""
+_IN_USE = frozenset({5, 32})
+"""ERROR_ACCESS_DENIED and ERROR_SHARING_VIOLATION: how Windows says that a program has a file open."""
+_PAUSES_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 1.28, 1.28)
+"""Five seconds in all."""

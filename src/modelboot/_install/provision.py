@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from modelboot._files import fsync_folder, fsync_tree, sha256_of
+from modelboot._files import fsync_folder, fsync_tree, rename, sha256_of
 from modelboot._install import stage
 from modelboot._install.target import WORK
 from modelboot._pin import ModelPin
@@ -85,7 +85,7 @@ def _provision(pin: ModelPin, dest: Path, fetch: Callable[[Path], FetchedWheel])
         _make_own(fetched.path)
         fsync_tree(staging)
         path.parent.mkdir(exist_ok=True)
-        fetched.path.replace(path)
+        rename(fetched.path, path, replacing=True)
         fsync_folder(path.parent)
         _link_at_top(path, dest, pin)
     return wheel(source=fetched.source, downloaded_bytes=fetched.downloaded_bytes)

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from modelboot._files import fsync_folder
+from modelboot._files import fsync_folder, rename
 from modelboot._install import lock, stage
 from modelboot._install.inspection import inspect, may_replace
 from modelboot._install.installed import Installed
@@ -179,7 +179,7 @@ def _move_out(renames: list[Rename]) -> None:
         for folder, destination in renames:
             destination.mkdir(exist_ok=True)
             if os.path.exists(folder / "RECORD"):
-                os.rename(folder / "RECORD", destination / "RECORD")
+                rename(folder / "RECORD", destination / "RECORD")
             shutil.rmtree(folder)
 
 
@@ -204,7 +204,7 @@ def rename_all(renames: list[Rename]) -> None:
     try:
         for source, destination in renames:
             begun.append((source, destination))
-            os.rename(source, destination)
+            rename(source, destination)
     except BaseException:
         _roll_back(begun)
         raise
@@ -221,4 +221,4 @@ def _roll_back(begun: list[Rename]) -> None:
         begun.pop()
     with suppress(OSError):
         for source, destination in reversed(begun):
-            os.rename(destination, source)
+            rename(destination, source)

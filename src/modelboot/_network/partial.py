@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelboot._files import CHUNK_BYTES
+from modelboot._files import CHUNK_BYTES, rename
 from modelboot._threads import BackgroundHash
 from modelboot.errors import InstallError
 
@@ -92,7 +92,7 @@ class PartialFile:
         """Give the verified file its name."""
         with self._translating_errors():
             self._file.close()
-            self._path.replace(path)
+            rename(self._path, path, replacing=True)
             self._validator_path.unlink(missing_ok=True)
 
     def _count(self, chunk: bytes) -> None:

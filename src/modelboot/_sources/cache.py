@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from modelboot._files import rename
 from modelboot._limits import Limits
 from modelboot._network.download import Download, download
 from modelboot._network.response import RequestError
@@ -108,7 +109,7 @@ class WheelCache:
         os.close(descriptor)
         try:
             shutil.copyfile(wheel, name)
-            os.replace(name, path)
+            rename(name, path, replacing=True)
         except BaseException:
             os.unlink(name)
             raise
