@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -125,6 +126,7 @@ class Watch:
         """Call `act` with number, kind and arguments (of the audit event) before each operation."""
         self._act = act
         self._armed = False
+        self._turn = threading.Lock()
         self.seen: list[str] = []
 
     def arm(self) -> None:
@@ -133,6 +135,7 @@ class Watch:
         builtins.open = self._open
         os.fsync = self._fsync  # type: ignore[assignment]  # it is given numbers only
         shutil._USE_CP_SENDFILE = False  # type: ignore[attr-defined]  # noqa: SLF001 - a copy by the kernel is not seen
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where tests run in the background
         sys.addaudithook(self._hook)
         self._armed = True
 
@@ -141,10 +144,11 @@ class Watch:
         self._armed = False
 
     def touch(self, kind: str, *arguments: object) -> None:
-        """Note an operation that is about to happen."""
+        """Note an operation that is about to happen; each thread in its turn."""
         if self._armed:
-            self.seen.append(kind)
-            self._act(len(self.seen), kind, arguments)
+            with self._turn:
+                self.seen.append(kind)
+                self._act(len(self.seen), kind, arguments)
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in CHANGES or (event == "open" and arguments[2] & WRITING):
@@ -195,12 +199,21 @@ class Injection:
         if self.sweep == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.sweep == "interrupt":
-            sys.setprofile(_interrupt)
+            _press_ctrl_c()
             return
         fault = self.sweep.removesuffix("-lasting")
         if fault != "ENOSPC" or kind in NEED_SPACE or number == self.at:
             code = getattr(errno, fault)
             raise OSError(code, os.strerror(code), str(arguments[0]))
+
+
+def _press_ctrl_c() -> None:
+    """Interrupt the main thread: just after the operation if it is about to make one, else wherever it is."""
+    main_thread = threading.main_thread()
+    if threading.current_thread() is main_thread:
+        sys.setprofile(_interrupt)
+    else:
+        signal.pthread_kill(main_thread.ident or 0, signal.SIGINT)
 
 
 def _interrupt(frame: FrameType, _: str, __: object) -> None:

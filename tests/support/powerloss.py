@@ -158,12 +158,16 @@ class Recorder:
         """Record what happens below a sandbox."""
         self._root = sandbox.root
         self._steps: list[Step] = []
+        self._open: list[int] = []
+        """Numbers of the writes whose bytes are not known yet: threads write different files at the same time."""
 
     def __call__(self, _: int, kind: str, arguments: tuple[Any, ...]) -> None:
         """Note an operation that is about to happen."""
-        self._complete()
-        steps = list(self._told(kind, arguments))
-        self._steps += [step for step in steps if not step.path.startswith(os.pardir)]
+        steps = [step for step in self._told(kind, arguments) if not step.path.startswith(os.pardir)]
+        for step in steps:
+            self._complete(None if kind == "os.rename" else step.path)
+        self._open += [len(self._steps) + more for more, step in enumerate(steps) if step.kind == "write"]
+        self._steps += steps
 
     @property
     def steps(self) -> list[Step]:
@@ -171,11 +175,12 @@ class Recorder:
         self._complete()
         return self._steps
 
-    def _complete(self) -> None:
-        """Fill in what the last write has written by now."""
-        if self._steps and self._steps[-1].kind == "write":
-            path = self._steps[-1].path
-            self._steps[-1] = Step("write", path, data=(self._root / path).read_bytes())
+    def _complete(self, path: str | None = None) -> None:
+        """Fill in what a file has by now, or every file: its own thread has ended the writes before."""
+        for number in [number for number in self._open if path in {None, self._steps[number].path}]:
+            self._open.remove(number)
+            written = self._steps[number].path
+            self._steps[number] = Step("write", written, data=(self._root / written).read_bytes())
 
     def _told(self, kind: str, arguments: tuple[Any, ...]) -> Iterator[Step]:
         if kind == "fsync":
