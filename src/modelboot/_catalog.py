@@ -7,17 +7,19 @@ release metadata (github.com/explosion/spacy-models, `meta/*.json`, field `check
 from __future__ import annotations
 
 import csv
-import difflib
 import logging
+import os
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata, resources
 from pathlib import Path
 
 from modelboot._pin import ModelPin
 from modelboot._reference import is_reference, parse_reference, read_pins
-from modelboot._versions import accepts_version, is_older_than_range, meets, required_name, version_key
+from modelboot._versions import accepts_version, is_older_than_range, meets, required_name, same_name, version_key
 from modelboot.errors import IncompatibleError, SettingsError, UnknownModelError
 
 DEFAULT_MODEL = "en_core_web_sm"
@@ -49,7 +51,7 @@ def entries(name: str) -> tuple[CatalogEntry, ...]:
 @cache
 def _rows() -> dict[str, list[dict[str, str]]]:
     """Read the data file, grouped by name. Rows become pins only when needed: that is most of the cost."""
-    text = resources.files("modelboot").joinpath("catalog.csv").read_text("utf-8")
+    text = (Path(__file__).parent / "catalog.csv").read_text("utf-8")
     rows: dict[str, list[dict[str, str]]] = {}
     for row in csv.DictReader(text.splitlines()):
         rows.setdefault(row["name"], []).append(row)
@@ -128,6 +130,8 @@ def _near(name: str) -> tuple[str, ...]:
     """Return names of the catalog that look alike; for a language, its smallest pipelines."""
     code = _LANGUAGES.get(name, name)
     of_language = [other for other in sorted(_rows()) if other.partition("_")[0] == code]
+    import difflib
+
     small_first = sorted(of_language, key=lambda other: not other.endswith("_sm"))
     return tuple(small_first[:3] or difflib.get_close_matches(name, _rows(), n=3))
 
@@ -200,6 +204,24 @@ def check_requirements(pin: ModelPin) -> None:
 
 def installed_version(name: str) -> str | None:
     """Return the installed version of a distribution, from its metadata; None when it is not installed."""
+    return next(_versions_on_path(name), None) or _version_elsewhere(name)
+
+
+def _versions_on_path(name: str) -> Iterator[str]:
+    """Yield the versions in the names of dist-info folders, some of which have nothing left in them."""
+    for folder in dict.fromkeys(sys.path):
+        with suppress(OSError):
+            for entry in os.listdir(folder or "."):
+                if entry.endswith(".dist-info"):
+                    found, _, version = entry.removesuffix(".dist-info").rpartition("-")
+                    if same_name(found, name) and os.path.exists(os.path.join(folder, entry, "METADATA")):
+                        yield version
+
+
+def _version_elsewhere(name: str) -> str | None:
+    """Ask for what lies in an archive, in an older form or with an importer of its own: that import takes 20 ms."""
+    from importlib import metadata
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

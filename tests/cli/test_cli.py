@@ -335,7 +335,7 @@ def _target_is_a_file(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             _no_wheel,
             "en_tiny_sm",
             f"{CANNOT}could not get en_tiny_sm 1.0.0 (sha256 ",
-            "check the network and proxy",
+            "put the wheel on the mirror",
         ),
         (
             _altered_wheel,

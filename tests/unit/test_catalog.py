@@ -6,7 +6,7 @@ import csv
 import logging
 import subprocess
 import sys
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -157,14 +157,10 @@ def test_resolve_older_spacy(model: str, spacy: str, refused: str, needs: str) -
 
 def test_resolve_without_spacy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where spaCy is not installed the error names the range it should be of."""
-    monkeypatch.setattr(metadata, "version", _no_such_distribution)
+    monkeypatch.setattr(sys, "path", [])
     with pytest.raises(IncompatibleError, match="not installed") as caught:
         resolve("en_core_web_sm")
     assert caught.value.unmet == (("spacy>=3.8.0,<3.9.0", None),)
-
-
-def _no_such_distribution(name: str) -> str:
-    raise metadata.PackageNotFoundError(name)
 
 
 def test_resolve_reads_metadata_only() -> None:
@@ -267,3 +263,21 @@ def test_resolve_pins_file_wins(tmp_path: Path) -> None:
     assert resolve("en_core_web_sm", pins=pins).sha256 == "a" * 64
     assert resolve("en_core_web_sm==3.8.0", pins=pins, spacy_version="3.8.0").sha256 != "a" * 64
     assert resolve("fr_core_news_sm", pins=pins, spacy_version="3.8.0").version == "3.8.0"
+
+
+def test_installed_version_skips_what_an_interrupted_uninstall_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dist-info folder without METADATA, as an interrupted uninstall leaves it, hides no version that is there."""
+    (tmp_path / "pytest-0.1.dist-info").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert installed_version("pytest") == pytest.__version__
+
+
+def test_installed_version_of_an_egg_info(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is installed in an older form is found, too."""
+    egg_info = tmp_path / "old_thing-1.2.egg-info"
+    egg_info.mkdir()
+    (egg_info / "PKG-INFO").write_text("Metadata-Version: 1.0\nName: old-thing\nVersion: 1.2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert installed_version("old.thing") == "1.2"

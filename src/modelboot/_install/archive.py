@@ -6,7 +6,6 @@ so the policy is modelboot's own.
 
 from __future__ import annotations
 
-import configparser
 import csv
 import email.parser
 import stat
@@ -189,6 +188,8 @@ def _entry_point_issues(archive: zipfile.ZipFile, dist_info: str) -> Iterator[st
     path = f"{dist_info}/entry_points.txt"
     if path not in archive.namelist():
         return
+    import configparser
+
     parser = configparser.RawConfigParser(delimiters=("=",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # names as they are written
     try:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib
-import ipaddress
 import logging
-import netrc
 import ssl
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -51,6 +49,8 @@ def no_proxy_matches(entry: str, host: str, port: int) -> bool:
     if entry == "*":
         return True
     entry = entry.strip("[]").lstrip("*").lstrip(".").lower()
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
     except ValueError:  # one of them is a name
@@ -104,6 +104,8 @@ def credentials_for(url: str, first_url: str, netrc_file: Path | None) -> str | 
 def _from_netrc(host: str, netrc_file: Path | None, *, allow_default: bool) -> str | None:
     if netrc_file is None:
         return None
+    import netrc
+
     try:
         hosts = netrc.netrc(str(netrc_file)).hosts
     except (OSError, netrc.NetrcParseError, UnicodeDecodeError) as error:

@@ -15,7 +15,6 @@ import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import IO
 
@@ -82,6 +81,8 @@ def _interpreter() -> str | None:
 
 def _installed_version() -> str:
     """Return the version of this environment's pip; empty for one without metadata."""
+    from importlib import metadata
+
     try:
         return metadata.version("pip")
     except metadata.PackageNotFoundError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib import metadata
 from pathlib import Path
 
 from modelboot._catalog import resolve
@@ -47,6 +46,8 @@ def _is_path(text: str) -> bool:
 
 
 def _is_installed_pipeline(name: str) -> bool:
+    from importlib import metadata
+
     try:
         entry_points = metadata.distribution(name).entry_points
     except (metadata.PackageNotFoundError, ValueError):

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 from modelboot._catalog import DEFAULT_MODEL, CatalogEntry, catalog, entries, installed_version, resolve
 from modelboot._install.ensure import InstalledModel, ensure_model
 from modelboot._install.installed import Installed, list_installed
-from modelboot._install.provision import ProvisionedWheel, provision
-from modelboot._install.publish import uninstall as uninstall_installed
 from modelboot._install.target import targets_in_use
 from modelboot._limits import Deadline
 from modelboot._reference import is_reference, parse_reference, read_pins
@@ -24,6 +22,7 @@ from modelboot.cli.output import Facts, download_size, print_each, print_result,
 from modelboot.cli.pin import pin_facts
 
 if TYPE_CHECKING:
+    from modelboot._install.provision import ProvisionedWheel
     from modelboot.cli.check import CheckReport
 
 
@@ -57,6 +56,8 @@ def model_facts(model: InstalledModel) -> Facts:
 
 def fetch(options: argparse.Namespace) -> None:
     """Put verified wheels into a wheelhouse."""
+    from modelboot._install.provision import provision
+
     settings, dest = read_settings(), directory(options.dest)
     wheels = (provision(resolve(model, pins=settings.pins), dest, settings) for model in options.models)
     print_each(wheels, as_json=options.json, line=wheel_line, facts=asdict)
@@ -196,9 +197,11 @@ def uninstall(options: argparse.Namespace) -> None:
 
 def _removed(models: Iterable[Installed], deadline_s: float) -> Iterator[Facts]:
     """Remove one model after another, and yield the facts of what it was."""
+    from modelboot._install.publish import uninstall
+
     for model in models:
         facts = installed_facts(model)
-        uninstall_installed(model, Deadline.after(deadline_s))
+        uninstall(model, Deadline.after(deadline_s))
         yield facts
 
 

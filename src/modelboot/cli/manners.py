@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
 from collections.abc import Iterator
@@ -29,6 +28,8 @@ class Parser(argparse.ArgumentParser):
         """End with status 2 and one line that says what was meant."""
         wrong = re.search(r"COMMAND: invalid choice: '(.*?)'", message)
         if wrong is not None:
+            import difflib
+
             near = difflib.get_close_matches(wrong[1], self.commands, n=2)
             guess = f"; did you mean {' or '.join(near)}?" if near else f", only {', '.join(self.commands)}"
             message = f"invalid choice: {wrong[1]!r} is no command{guess}"

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from modelboot._catalog import resolve
-from modelboot._install.describe import is_place, pin_of
 from modelboot._pin import ModelPin
 from modelboot._settings import read_settings
 from modelboot.cli.output import Facts, print_result
@@ -16,8 +15,9 @@ from modelboot.errors import without_secrets
 
 def pin(options: argparse.Namespace) -> None:
     """Print the line that pins a model, or a wheel at a URL or in a file, which is read for that."""
-    settings = read_settings()
-    place = options.model
+    from modelboot._install.describe import is_place, pin_of
+
+    settings, place = read_settings(), options.model
     wanted = pin_of(place, settings) if is_place(place) else resolve(place, pins=settings.pins)
     print_result(as_json=options.json, text=PIN_FORMATS[options.format](wanted), facts=pin_facts(wanted))
 
