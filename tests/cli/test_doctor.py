@@ -66,6 +66,7 @@ def test_doctor_text_whole(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("MODELBOOT_TARGET", "")
     monkeypatch.setattr("modelboot._install.target.purelib", lambda: target)
     monkeypatch.setattr("site.ENABLE_USER_SITE", False)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))  # no environment of uv's
     monkeypatch.setenv("NO_PROXY", "localhost")
     monkeypatch.setattr(_doctor, "find_versions", lambda: [Probe(subject="pip", value="26.3", ok=True, found="here")])
     (store,) = [
@@ -525,10 +526,10 @@ def test_doctor_says_that_another_file_is_there(mirror: ModelServer, capsys: Cap
 @pytest.mark.usefixtures("_offline")
 def test_doctor_warns_in_an_environment_of_uv(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In an environment that uv made the doctor says what `uv sync` does, and what to do; elsewhere it does not."""
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
     assert main(DOCTOR) == 0
     assert "uv sync" not in capsys.readouterr().out
     (tmp_path / "pyvenv.cfg").write_text("uv = 0.13.9\n", "utf-8")
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
     assert main(DOCTOR) == 0
     assert "`uv sync` removes models" in capsys.readouterr().out
 

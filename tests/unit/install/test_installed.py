@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,6 +41,7 @@ def test_list_own(settings: Settings, target: Path, tiny_pin: ModelPin) -> None:
     assert (installed.installer, installed.sha256, installed.first_problem) == ("modelboot", tiny_pin.sha256, None)
 
 
+@pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="needs pip in this environment")
 def test_list_of_pip(settings: Settings, target: Path, tiny: BuiltWheel, tmp_path: Path) -> None:
     """What pip installed is listed, too, and beside it another version that modelboot put into its store."""
     _pip_install(tiny, target)

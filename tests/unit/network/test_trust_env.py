@@ -150,10 +150,12 @@ NETRC = """\
 machine mirror.test
   login ann
   password "of the mirror"
-machine token.test password only
-machine named.test login bob
 default login anybody password everywhere
 """
+ALONE = "machine token.test password only\nmachine named.test login bob\n"
+READS_ALONE = sys.version_info >= (3, 11)
+"""Before, Python takes a machine without login or without password for a mistake in the file, as pip does then."""
+NEEDS_ALONE = pytest.mark.skipif(not READS_ALONE, reason="Python 3.10 wants a login and a password for each machine")
 BARE, ASKED = "https://mirror.test/x.whl", "https://user:pw@mirror.test/x.whl"
 
 
@@ -161,7 +163,7 @@ BARE, ASKED = "https://mirror.test/x.whl", "https://user:pw@mirror.test/x.whl"
 def netrc(tmp_path: Path) -> Path:
     """Return a .netrc file."""
     path = tmp_path / "netrc"
-    path.write_text(NETRC, "utf-8")
+    path.write_text(f"{ALONE if READS_ALONE else ''}{NETRC}", "utf-8")
     return path
 
 
@@ -197,8 +199,8 @@ def test_login_of_url(url: str, asked_url: str, login: str | None) -> None:
         (BARE, BARE, "ann:of the mirror"),
         ("https://mirror.test:444/", BARE, "ann:of the mirror"),
         (ASKED, ASKED, "user:pw"),
-        ("https://token.test/", BARE, ":only"),
-        ("https://named.test/", BARE, "bob:"),
+        pytest.param("https://token.test/", BARE, ":only", marks=NEEDS_ALONE),
+        pytest.param("https://named.test/", BARE, "bob:", marks=NEEDS_ALONE),
         ("https://other.test/", "https://other.test/x.whl", "anybody:everywhere"),
     ],
     ids=["host", "port", "url-wins", "password-alone", "login-alone", "default"],

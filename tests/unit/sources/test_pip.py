@@ -379,6 +379,7 @@ exit 1
 """
 
 
+@REAL_PIP
 @pytest.mark.parametrize(("version", "raw"), [("24.1", True), ("26.3", True), ("23.2.1", False)])
 def test_pip_progress_is_shown(
     index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, *, raw: bool
