@@ -10,7 +10,6 @@ import pytest
 
 import modelboot
 from modelboot.cli import main
-from support.children import python
 from support.server import ModelServer, Reply
 from support.wheels import BREACHES_TO_NAME, BuiltWheel, build_wheel
 
@@ -124,31 +123,3 @@ def test_direct_reference_on_the_command_line(
     assert "en_tiny_sm" in capsys.readouterr().out
 
 
-def test_three_clients(tiny: BuiltWheel, tmp_path: Path) -> None:
-    """The kinds of code found in the wild work after one or two lines were changed, found by name afterwards, too."""
-    pins = tmp_path / "pins.txt"
-    pins.write_text(f"en_tiny_sm @ {tiny.url}#sha256={tiny.sha256}\n")
-    clients = {
-        "library": """
-try:
-    nlp = load("en_tiny_sm", offline=True)
-except OSError as error:
-    assert "Can't find model" in str(error)
-    nlp = load("en_tiny_sm")
-""",
-        "framework": """
-import sys
-names = ["en_tiny_sm", str(load("en_tiny_sm").path), "blank:en"]
-assert [load(name).lang for name in names] == ["en"] * 3
-""",
-        "package": """
-first, second = load("en_tiny_sm"), load("en_tiny_sm")
-for nlp in (first, second):
-    nlp.add_pipe("entity_ruler")
-""",
-    }
-    for number, (name, code) in enumerate(clients.items()):
-        home = tmp_path / f"home{number}"
-        env = {"MODELBOOT_PINS": str(pins), "MODELBOOT_HOME": str(home), "MODELBOOT_TARGET": str(home / "target")}
-        done = python(f"from modelboot import load\n{code}\nimport spacy\nspacy.load('en_tiny_sm')", env=env)
-        assert done.returncode == 0, (name, done.stderr)
