@@ -267,7 +267,7 @@ def test_switch_takes_one_or_two_lines(client: Client) -> None:
 def test_client_after_the_switch(
     client: Client, place: Place, pins: str, tiny: BuiltWheel, server: ModelServer
 ) -> None:
-    """The model absent, its tests are green: one download, into the environment or, where that may not be, the store."""
+    """The model absent, its tests are green: one download, into the environment or, where it may not be, the store."""
     green, printed = place.run(client.switched(), client.tests, pins=pins)
     assert green, printed
     assert server.count(f"/{tiny.release_path}") == 1
