@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -47,23 +46,6 @@ def test_pin_format(format_: str, tiny: BuiltWheel, tmp_path: Path, capsys: Capt
         (tmp_path / "pins.txt").write_text(text)
         assert main(["install", "-r", str(tmp_path / "pins.txt")]) == 0
         assert capsys.readouterr().out.startswith("en_tiny_sm 1.0.0  release")
-
-
-def test_pin_pylock_is_read_by_uv(tiny: BuiltWheel, tmp_path: Path, capsys: Capture) -> None:
-    """Uv installs from the lock file, and refuses other bytes."""
-    uv = pytest.importorskip("uv").find_uv_bin()
-    assert main(["pin", str(tiny.path), "--format", "pylock"]) == 0
-    text = capsys.readouterr().out
-
-    def install(lock: str) -> int:
-        (tmp_path / "pylock.toml").write_text(lock)
-        words = [uv, "pip", "install", "--no-deps", "--no-cache", "--target", "t", "-r", "pylock.toml"]
-        return subprocess.run(words, cwd=tmp_path, check=False, capture_output=True).returncode
-
-    assert install(text.replace(tiny.sha256, "0" * 64)) != 0
-    assert not (tmp_path / "t" / "en_tiny_sm").exists()
-    assert install(text) == 0
-    assert (tmp_path / "t" / "en_tiny_sm" / "__init__.py").is_file()
 
 
 @pytest.mark.parametrize("breach", ["pth", "link", "console-script"])
@@ -121,5 +103,3 @@ def test_direct_reference_on_the_command_line(
         modelboot.ensure_model(tiny.pin)
     assert main([command[0], f"en-tiny-sm @ {tiny.url}#sha256={tiny.sha256}", *command[1:]]) == 0
     assert "en_tiny_sm" in capsys.readouterr().out
-
-

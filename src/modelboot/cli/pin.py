@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from modelboot._catalog import resolve
 from modelboot._pin import ModelPin
+from modelboot._reference import version_in
 from modelboot._settings import read_settings
 from modelboot.cli.output import Facts, print_result
 from modelboot.errors import without_secrets
@@ -57,9 +58,15 @@ def _pylock(pin: ModelPin) -> str:
             "[[packages]]",
             f'name = "{pin.name.replace("_", "-").lower()}"',
             *([f'version = "{pin.version}"'] if pin.version else []),
-            f'wheels = [{{ name = "{pin.filename}", url = "{_url(pin)}", hashes = {{ sha256 = "{pin.sha256}" }} }}]',
+            f'wheels = [{{ name = "{_wheel_name(pin)}", url = "{_url(pin)}", hashes = {{ sha256 = "{pin.sha256}" }} }}]',
         ]
     )
+
+
+def _wheel_name(pin: ModelPin) -> str:
+    """Return a name that pip and uv can read the version from: that in the URL may have none, as on the model hub."""
+    has_version = version_in(pin.release_url, pin.name) is not None or pin.version is None
+    return pin.filename if has_version else f"{pin.name}-{pin.version}-py3-none-any.whl"
 
 
 PIN_FORMATS: dict[str, Callable[[ModelPin], str]] = {
