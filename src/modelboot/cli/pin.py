@@ -50,6 +50,7 @@ def _uv(pin: ModelPin) -> str:
 
 def _pylock(pin: ModelPin) -> str:
     """Write a lock file of this one package (PEP 751)."""
+    hashes = f'{{ sha256 = "{pin.sha256}" }}'
     return "\n".join(
         [
             'lock-version = "1.0"',
@@ -58,7 +59,7 @@ def _pylock(pin: ModelPin) -> str:
             "[[packages]]",
             f'name = "{pin.name.replace("_", "-").lower()}"',
             *([f'version = "{pin.version}"'] if pin.version else []),
-            f'wheels = [{{ name = "{_wheel_name(pin)}", url = "{_url(pin)}", hashes = {{ sha256 = "{pin.sha256}" }} }}]',
+            f'wheels = [{{ name = "{_wheel_name(pin)}", url = "{_url(pin)}", hashes = {hashes} }}]',
         ]
     )
 
