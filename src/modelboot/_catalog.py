@@ -222,10 +222,9 @@ def _version_elsewhere(name: str) -> str | None:
     """Ask for what lies in an archive, in an older form or with an importer of its own: that import takes 20 ms."""
     from importlib import metadata
 
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    found = metadata.distributions(name=name)
+    # What an interrupted uninstall left is empty, and has no version.
+    return next((each.version for each in found if each.read_text("METADATA") or each.read_text("PKG-INFO")), None)
 
 
 def unmet_requirement(requirement: str) -> tuple[str, str | None] | None:

@@ -123,7 +123,8 @@ def test_environment_that_may_not_be_written_gives_way_to_the_user_site(served: 
     if not base or Path(base) == Path(sys.executable):
         pytest.skip("the tests do not run in a virtual environment, so there is no other interpreter to try")
     home = owned(open_to_all / "home", OTHER)
-    said = ensure_as_other(served, executable=base, HOME=str(home), PYTHONPATH=":".join(libraries()))
+    env = {"HOME": str(home), "PYTHONPATH": ":".join(libraries()), "PIP_BREAK_SYSTEM_PACKAGES": "1"}
+    said = ensure_as_other(served, executable=base, **env)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     folder = home / ".local" / "lib" / version / "site-packages"
     assert said.startswith(f"release {folder}")
@@ -275,3 +276,16 @@ def test_versions_replace_one_another_upwards_only(pin: ModelPin, target: Path, 
     sources = [ensure_model(one).source for one in (old, pin, old, pin, old)]
     assert sources == ["release", "release", "release", "present", "present"]
     assert dist_infos(target) == [DIST_INFO]
+
+
+def test_python_of_the_operating_system(wheel: BuiltWheel, tmp_path: Path) -> None:
+    """Under the system's own Python, managed by its packages (PEP 668), even root installs into the store."""
+    system = Path(f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}")
+    if not system.exists() or not Path(f"/usr/lib/{system.name}/EXTERNALLY-MANAGED").exists():
+        pytest.skip(f"there is no {system} that its packages manage")
+    env = {"MODELBOOT_TARGET": None, "MODELBOOT_HOME": None, "HOME": str(tmp_path), "XDG_CACHE_HOME": None}
+    env["PYTHONPATH"] = ":".join(libraries())
+    done = python(ENSURE, *pin_arguments(wheel.pin), executable=str(system), env=env)
+    source, path = done.stdout.split()
+    assert source == "release"
+    assert Path(path).is_relative_to(tmp_path / ".cache" / "modelboot")

@@ -371,6 +371,7 @@ def _extra(path: str, issue: str) -> Breach:
     return Breach(Tampering(extra={path: b"x"}), issue)
 
 
+_DEEP = f"{NAME}/{'d/' * 1000}x"
 BREACHES_TO_NAME = {
     "parent": _extra("../x", "path '../x' leaves its folder"),
     "absolute": _extra("/x", "absolute or foreign path '/x'"),
@@ -391,6 +392,10 @@ BREACHES_TO_NAME = {
 BREACHES = BREACHES_TO_NAME | {
     "parent-inside": _extra(f"{NAME}/../../x", f"path '{NAME}/../../x' leaves its folder"),
     "dot": _extra("./x", "path './x' leaves its folder"),
+    "thousand-folders": _extra(_DEEP, f"path of 1002 folders, more than 100: {_DEEP[:40]}…"),
+    "thousands-of-digits": Breach(
+        Tampering(metadata_version="9" * 5000), f"METADATA has version {'9' * 40}, not {VERSION}"
+    ),
     "empty-part": _extra(f"{NAME}//x", f"path '{NAME}//x' leaves its folder"),
     "backslash": _extra(f"{NAME}\\..\\x", f"absolute or foreign path '{NAME}\\\\..\\\\x'"),
     "drive": _extra("C:/x", "absolute or foreign path 'C:/x'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -210,6 +211,16 @@ def test_release_with_a_url() -> None:
 def test_installed() -> None:
     """The version of a distribution is that of its metadata; what is not there has none."""
     assert is_version(installed_version("pytest") or "")
+    assert installed_version("modelboot-no-such-thing") is None
+
+
+def test_installed_version_beside_a_stale_dist_info(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty dist-info that comes first on sys.path, as an interrupted uninstall leaves it, hides nothing."""
+    (tmp_path / "pytest-0.1.dist-info").mkdir()
+    (tmp_path / "modelboot_no_such_thing-1.0.dist-info").mkdir()
+    found = installed_version("pytest")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert installed_version("pytest") == found
     assert installed_version("modelboot-no-such-thing") is None
 
 

@@ -27,6 +27,8 @@ SMALL_BYTES = 1 << 24
 WRITTEN_BY_INSTALLERS = frozenset({"INSTALLER", "REQUESTED", "direct_url.json"})
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError)
 """What zipfile raises on an archive that is broken, when it is opened or when a member is read."""
+DEPTH_LIMIT = 100
+"""Folders in one another that a member may lie in: Python makes and removes them by recursion. Pipelines have 3."""
 COMPRESSIONS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 SIGNATURES = frozenset({"RECORD.jws", "RECORD.p7s"})
 
@@ -131,6 +133,8 @@ def _path_issues(path: str, name: str, dist_info: str) -> Iterator[str]:
         yield f"absolute or foreign path {path!r}"
     elif ".." in parts or "." in parts or "" in parts:
         yield f"path {path!r} leaves its folder"
+    elif len(parts) > DEPTH_LIMIT:
+        yield f"path of {len(parts)} folders, more than {DEPTH_LIMIT}: {path[:40]}…"
     elif parts[0].endswith(".data"):
         yield f"data member {path}"
     elif path.endswith(".pth"):
@@ -175,7 +179,7 @@ def _metadata_issues(archive: zipfile.ZipFile, dist_info: str, pin: ModelPin) ->
     if not same_name(str(metadata["Name"]), pin.name):
         yield f"METADATA names {metadata['Name']}, not {pin.name}"
     if not pin.accepts(str(metadata["Version"])):
-        yield f"METADATA has version {metadata['Version']}, not {pin.version}"
+        yield f"METADATA has version {str(metadata['Version'])[:40]}, not {pin.version}"
     expected = pin.version or str(metadata["Version"])
     folder_name, _, folder_version = dist_info.removesuffix(".dist-info").rpartition("-")
     if not same_name(folder_name, pin.name) or not same_version(folder_version, expected):

@@ -44,6 +44,8 @@ class Target:
     """Where the package and its dist-info lie."""
     require_hash: bool = False
     """Whether a model counts as installed there only when its recorded hash is the pin's."""
+    is_reserved: bool = False
+    """Whether the environment is another program's to change, so that nothing new is put there (PEP 668)."""
 
     def __str__(self) -> str:
         return f"{self.folder} ({self.label})"
@@ -179,9 +181,25 @@ def _shared(settings: Settings) -> Iterator[Target]:
 
 def _own(settings: Settings) -> Iterator[Target]:
     """Yield the environment's folder, and the user's own where Python uses it: not in a virtual environment."""
-    yield Target("environment", purelib(), settings.require_hash)
+    is_reserved = is_externally_managed()
+    yield Target("environment", purelib(), settings.require_hash, is_reserved)
     if site.ENABLE_USER_SITE:
-        yield Target("user site", Path(site.getusersitepackages()), settings.require_hash)
+        yield Target("user site", Path(site.getusersitepackages()), settings.require_hash, is_reserved)
+
+
+def is_externally_managed() -> bool:
+    """Tell whether only the operating system's packages may be put beside this Python, as pip and uv read it (PEP 668).
+
+    Like pip's own switch, PIP_BREAK_SYSTEM_PACKAGES lifts that; a virtual environment is its owner's.
+    """
+    if sys.prefix != sys.base_prefix or os.environ.get("PIP_BREAK_SYSTEM_PACKAGES", "0") not in _OFF:
+        return False
+    return os.path.isfile(os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED"))
+
+
+_OFF = ("", "0", "false", "no", "off")
+"""What pip's switch is when it is off."""
+RESERVED = "this Python is externally managed (PEP 668)"
 
 
 def _store(pin: ModelPin, home: Path) -> Store:
@@ -288,6 +306,8 @@ def _choose(
 
 def _make(target: Target, made: list[Path]) -> str | None:
     """Make a target's folders; return why that cannot be done."""
+    if target.is_reserved:
+        return RESERVED
     if not is_writable(target):
         return f"user {os.getuid()} may not write there" if hasattr(os, "getuid") else "it may not be written"
     try:

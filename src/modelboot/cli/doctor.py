@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from modelboot._catalog import installed_version
 from modelboot._install.inspection import inspect
-from modelboot._install.target import Target, is_writable, targets_to_install_into, targets_to_search
+from modelboot._install.target import RESERVED, Target, is_writable, targets_to_install_into, targets_to_search
 from modelboot._limits import Deadline, Limits
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, origins
@@ -180,6 +180,8 @@ def _settings(settings: Settings, from_command_line: Collection[str]) -> Iterato
 
 
 def _place(target: Target) -> Probe:
+    if target.is_reserved:
+        return Probe(subject=target.label, value=str(target.folder), ok=False, found=RESERVED)
     writable = is_writable(target)
     found = f"{'writable' if writable else 'not writable'}, {_lock_support(target.folder)}"
     return Probe(subject=target.label, value=str(target.folder), ok=writable, found=found)

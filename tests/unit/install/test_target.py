@@ -119,10 +119,64 @@ def test_targets_to_search_deleted_working_directory(
     """A working directory that was deleted is no reason to fail."""
     gone = tmp_path / "gone"
     gone.mkdir()
+    expected = [purelib(), Path("/a")]  # before sys.path has no folder of Python any more
     monkeypatch.chdir(gone)
     gone.rmdir()
     monkeypatch.setattr(sys, "path", ["", "below", "/a"])
-    assert searched(PIN, replace(free, home=None)) == [purelib(), Path("/a")]
+    assert searched(PIN, replace(free, home=None)) == expected
+
+
+@pytest.fixture
+def managed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Be an interpreter outside of a virtual environment, whose folder has the marker; return the environment."""
+    (tmp_path / "lib" / "EXTERNALLY-MANAGED").parent.mkdir()
+    (tmp_path / "lib" / "EXTERNALLY-MANAGED").write_text("[externally-managed]\n")
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    monkeypatch.setattr(sysconfig, "get_path", {"stdlib": f"{tmp_path}/lib", "purelib": f"{tmp_path}/packages"}.get)
+    enable_user_site(monkeypatch, str(tmp_path / "user"))
+    monkeypatch.delenv("PIP_BREAK_SYSTEM_PACKAGES", raising=False)
+    return tmp_path / "packages"
+
+
+def test_externally_managed_environment_is_left_alone(
+    free: Settings, managed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As for pip, environment and user site are the system's (PEP 668): the store is taken, and one line says so."""
+    settings = replace(free, home=tmp_path / "home")
+    targets = list(targets_to_install_into(PIN, settings))
+    with caplog.at_level("INFO"), prepared_target(PIN, targets, foreign=(), has_home=True) as target:
+        assert target.label == "store"
+    assert caplog.text.count("this Python is externally managed (PEP 668)") == 2
+    assert len(caplog.records) == 1
+    assert not managed.exists()
+    assert searched(PIN, settings)[0] == managed  # what is there already is used
+
+
+def test_externally_managed_environment_and_no_store(free: Settings, managed: Path) -> None:
+    """Where nothing else is left the error says why."""
+    targets = list(targets_to_install_into(PIN, replace(free, home=None)))
+    with (
+        pytest.raises(InstallError, match="externally managed"),
+        prepared_target(PIN, targets, foreign=(), has_home=False),
+    ):
+        pass
+    assert not managed.exists()
+
+
+@pytest.mark.parametrize("change", ["switch", "venv", "no marker"])
+def test_environment_that_may_be_changed(
+    monkeypatch: pytest.MonkeyPatch, free: Settings, managed: Path, tmp_path: Path, change: str
+) -> None:
+    """The switch PIP_BREAK_SYSTEM_PACKAGES, a virtual environment or no marker: the environment is taken."""
+    if change == "switch":
+        monkeypatch.setenv("PIP_BREAK_SYSTEM_PACKAGES", "1")
+    elif change == "venv":
+        monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    else:
+        (tmp_path / "lib" / "EXTERNALLY-MANAGED").unlink()
+    targets = list(targets_to_install_into(PIN, free))
+    with prepared_target(PIN, targets, foreign=(), has_home=True) as target:
+        assert (target.label, target.folder) == ("environment", managed)
 
 
 def test_targets_in_use(tmp_path: Path, chosen: Settings) -> None:
