@@ -22,5 +22,6 @@ to see that no thread is left                          -> interrupts.threads_lef
 death, faults, power loss at every operation           -> crash, traced, powerloss; from each of states.STATES
 a real overlay mount                                   -> layers
 to report the figures of a sweep or a race             -> the fixture `count` of tests/promises
+to know which handlers could catch our own errors      -> handlers.Package
 the code blocks of a section of README.md              -> readme.blocks
 """

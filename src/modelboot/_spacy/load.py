@@ -27,7 +27,7 @@ from modelboot._spacy.names import find_model
 from modelboot._spacy.package import import_package
 from modelboot._spacy.registry import register
 from modelboot._spacy.turns import Turns
-from modelboot.errors import LoadError, SettingsError
+from modelboot.errors import LoadError, ModelbootError, SettingsError
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -117,13 +117,15 @@ def _load_pin(pin: ModelPin, settings: Settings, options: Options, choice: Hasha
 
     Raises:
         LoadError: spaCy cannot load it, and its files are intact.
-        ModelbootError: It could not be installed, as for `ensure`.
+        ModelbootError: It could not be installed, as for `ensure`; or another model could not that its code asks for.
     """
     folder, installed = _install(pin, settings)
     call = None if choice is None else (*_identity(pin, settings), choice)
     with failures.remembered(call, partial(_look, pin, settings)):
         try:
             return _load_installed(folder, installed, pin, options)
+        except ModelbootError:  # of another model, which the pipeline's code asked for
+            raise
         except Exception as error:
             issues = _modified_files(folder, installed, pin, error)
             if not issues:
@@ -133,6 +135,8 @@ def _load_pin(pin: ModelPin, settings: Settings, options: Options, choice: Hasha
         folder, installed = _install(pin, settings, replacing=installed if installed.dist_info.exists() else None)
         try:
             return _load_installed(folder, installed, pin, options)
+        except ModelbootError:
+            raise
         except Exception as error:
             raise _failed(folder, pin, error) from error
 
