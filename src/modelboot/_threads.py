@@ -48,7 +48,7 @@ class Worker:
         """Start the thread; False where the system allows no more of them."""
         try:
             self._thread.start()
-        except RuntimeError:
+        except RuntimeError:  # also where it was started before
             return False
         return True
 

@@ -30,7 +30,7 @@ from modelboot._install.target import (
     targets_to_search,
 )
 from modelboot._pin import ModelPin
-from modelboot._progress import make_progress
+from modelboot._progress import Progress, make_progress
 from modelboot._settings import Settings, directories, directory, read_settings
 from modelboot.errors import DownloadError, InstallError, ModelbootError
 
@@ -123,7 +123,7 @@ def ensure_model(
 
 
 def ensure(
-    pin: ModelPin, settings: Settings, *, replacing: Installed | None = None
+    pin: ModelPin, settings: Settings, *, replacing: Installed | None = None, progress: Progress | None = None
 ) -> tuple[InstalledModel, Installed]:
     """Install a pin unless it is there; `ensure_model` for callers inside modelboot.
 
@@ -132,6 +132,7 @@ def ensure(
         settings: The settings in force.
         replacing: A model that looks intact but has modified files: it does not count as installed, and is replaced
             if it is modelboot's own; else the store stands in.
+        progress: Shows the download; as the settings say when None.
 
     Returns:
         The report for the caller, and where the files are.
@@ -141,7 +142,7 @@ def ensure(
         installed = _find(pin, targets_to_search(pin, settings), replacing)
         timings.mark("find")
         if installed is None:
-            return _install(pin, settings, replacing, timings)
+            return _install(pin, settings, replacing, progress or make_progress(settings.progress), timings)
     except ModelbootError:  # some are OSError, too
         raise
     except OSError as error:  # whatever the system refused on the way
@@ -176,7 +177,7 @@ def _warn_unless_verified(pin: ModelPin, installed: Installed) -> None:
 
 
 def _install(
-    pin: ModelPin, settings: Settings, replacing: Installed | None, timings: Timings
+    pin: ModelPin, settings: Settings, replacing: Installed | None, progress: Progress, timings: Timings
 ) -> tuple[InstalledModel, Installed]:
     """Install a model, unless another process has done so in the meantime."""
     check_requirements(pin)
@@ -193,7 +194,7 @@ def _install(
         from modelboot._install.failure import forget_failures, raise_failure, save_failure
         from modelboot._sources.fetch import fetch_wheel, make_sources
 
-        sources, progress = make_sources(settings), make_progress(settings.progress)
+        sources = make_sources(settings)
         raise_failure(target.work, pin, sources, state.waited_since)
         fetch = partial(fetch_wheel, pin, sources=sources, limits=limits, progress=progress)
         try:

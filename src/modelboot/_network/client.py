@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 MAX_REDIRECTS = 10
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HEADERS = {"Accept": "application/octet-stream", "Accept-Encoding": "identity", "User-Agent": "modelboot"}
-CUT_SHORT = (urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength)
+CUT_SHORT = (http.client.IncompleteRead, urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength)
 INVALID_HOST = (urllib3.exceptions.LocationValueError, http.client.InvalidURL)
 """What urllib3 2 and 1 raise on a host that cannot exist."""
 DNS_TIMEOUT_S = 6.0

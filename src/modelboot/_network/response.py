@@ -9,7 +9,7 @@ import base64
 import email.utils
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -20,7 +20,9 @@ from modelboot.errors import Kind, printable, without_secrets
 if TYPE_CHECKING:
     import urllib3
 
-CHUNK_BYTES = 1 << 16
+MIN_CHUNK_BYTES, MAX_CHUNK_BYTES = 1 << 16, 1 << 19
+MOMENT_S = 0.1
+"""A chunk that comes in less time is followed by a larger one."""
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/json", "application/problem+json")
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses that may be another in a moment; every other 4xx and 5xx is final."""
@@ -162,12 +164,28 @@ def parse_response(response: urllib3.BaseHTTPResponse, url: str, requested_start
             raise RequestError(reason, url, retryable=True, discard_partial=True)
     return Response(
         url=url,
-        chunks=response.stream(CHUNK_BYTES, decode_content=False),
+        chunks=_chunks(response),
         total_bytes=total_bytes,
         start=start,
         validator=_validator(headers.get("ETag", ""), headers.get("Last-Modified", "")),
         content_type=headers.get("Content-Type", ""),
     )
+
+
+def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """Yield the body in chunks of what comes in a moment: small ones on a slow line, so that nothing seems to hang.
+
+    A fast line would spend its time on handing small ones over, above all while another thread keeps Python busy.
+    """
+    size_bytes = MIN_CHUNK_BYTES
+    while True:
+        started_s = time.monotonic()
+        chunk = response.read(size_bytes, decode_content=False)
+        if not chunk:
+            return
+        yield chunk
+        is_fast = time.monotonic() - started_s < MOMENT_S
+        size_bytes = min(2 * size_bytes, MAX_CHUNK_BYTES) if is_fast else MIN_CHUNK_BYTES
 
 
 def named_sha256(headers: Mapping[str, str], *, is_part: bool) -> str | None:

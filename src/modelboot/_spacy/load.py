@@ -21,10 +21,12 @@ from modelboot._install.installed import Installed
 from modelboot._install.target import targets_to_search
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
+from modelboot._progress import make_progress
 from modelboot._settings import Settings, read_settings
 from modelboot._spacy.failures import Failures
 from modelboot._spacy.names import find_model
 from modelboot._spacy.package import import_package
+from modelboot._spacy.preload import preloading
 from modelboot._spacy.registry import register
 from modelboot._spacy.turns import Turns
 from modelboot.errors import LoadError, ModelbootError, SettingsError
@@ -147,8 +149,9 @@ def _install(pin: ModelPin, settings: Settings, replacing: Installed | None = No
     with (
         turns.turn(call, str(pin), Deadline.after(settings.deadline_s)),
         failures.remembered(call, partial(_look, pin, settings)),
+        preloading(pin, make_progress(settings.progress)) as progress,
     ):
-        report, installed = ensure(pin, settings, replacing=replacing)
+        report, installed = ensure(pin, settings, replacing=replacing, progress=progress)
     append_to_sys_path(installed.folder)
     return report.path, installed
 

@@ -83,12 +83,12 @@ class Turns:
         while owner not in seen:
             seen.add(owner)
             if owner not in self._waiting:
-                return _is_importing(sys._getframe()) and _waits_for_import(owner)  # noqa: SLF001 - documented
+                return is_importing(sys._getframe()) and _waits_for_import(owner)  # noqa: SLF001 - documented
             owner = self._owners.get(self._waiting[owner], owner)
         return owner == me
 
 
-def _is_importing(frame: FrameType | None) -> bool:
+def is_importing(frame: FrameType | None) -> bool:
     """Tell whether a thread is in the middle of an import, so that others may wait for that."""
     while frame is not None:
         if frame.f_code.co_filename == _IMPORT_SYSTEM:
