@@ -75,9 +75,13 @@ def test_two_choices_at_once(tmp_path: Path) -> None:
     """Two threads that choose other components of one pin both get it: the second waits for the package's own code."""
     code = """
 import spacy
+really_load, seen = spacy.load, []
+def load(folder, **options):
+    seen.append(spacy.Language.has_factory("slow_part"))
+    return really_load(folder, **options)
+spacy.load = load
 def factories(**choice):
-    nlp = get_nlp(pins["en_slow"], **choice)
-    return nlp.meta["version"], nlp.has_factory("slow_part")
+    return get_nlp(pins["en_slow"], **choice).meta["version"], all(seen)
 choices = {}, {"disable": "sentencizer"}, {"exclude": "sentencizer"}
 at_once(*[lambda choice=choice: factories(**choice) for choice in choices])
 """
