@@ -10,6 +10,7 @@ a server that does as it is told, a second one         -> the fixtures `server`,
 a mirror that has the wheel                            -> the fixtures `mirror` (a server), `file_mirror` (a folder)
 a catalog and a mirror of my own                       -> sources.publish
 a package index of my own                              -> sources.publish_to_index, sources.point_pip_at
+to compare a call with the same of spacy.load          -> forms.FORMS, forms.outcome
 nginx, squid, tinyproxy and certificates               -> peers
 to know what is in a folder                            -> folders.snapshot
 to know whether a model is complete, and alone         -> folders.is_complete, folders.leftovers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,44 +22,12 @@ from modelboot import (
     get_nlp,
     load,
 )
+from support.forms import FORMS, outcome
 from support.server import ModelServer, Reply
 from support.wheels import BuiltWheel
 
 if TYPE_CHECKING:
     from spacy.language import Language
-
-TEXT = "One sentence. And another one."
-FORMS: dict[str, dict[str, Any]] = {
-    "nothing": {},
-    "disable": {"disable": ["sentencizer"]},
-    "disable, one name": {"disable": "sentencizer"},
-    "disable, a tuple": {"disable": ("sentencizer",)},
-    "disable, nothing": {"disable": []},
-    "enable": {"enable": ["sentencizer"]},
-    "enable, nothing": {"enable": []},
-    "enable, another": {"enable": "absent"},
-    "exclude": {"exclude": ["sentencizer"]},
-    "config, nested": {"config": {"nlp": {"batch_size": 7}}},
-    "config, dotted": {"config": {"components.sentencizer.punct_chars": ["e"]}},
-    "config, nothing": {"config": {}},
-    "vocab": {"vocab": True},
-    "contradiction": {"enable": "sentencizer", "disable": "sentencizer"},
-    "config that does not exist": {"config": {"components.absent.x": 1}},
-}
-
-
-def _outcome(call: Callable[..., Language], model: object, options: dict[str, Any]) -> object:
-    """Return what a call gives: pipes, sentences and settings, or that it failed; and what it warned of."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            nlp = call(model, **options)
-        except (OSError, ValueError, KeyError):
-            result: object = "failed"
-        else:
-            sentences = [str(sentence) for sentence in nlp(TEXT).sents] if nlp.pipe_names else []
-            result = (nlp.pipe_names, nlp.disabled, nlp.component_names, nlp.batch_size, nlp.meta["version"], sentences)
-    return result, [str(warning.message) for warning in caught if "ResourceWarning" not in str(warning.category)]
 
 
 @pytest.mark.parametrize("is_present", [True, False], ids=["present", "absent"])
@@ -75,7 +42,7 @@ def test_load_gives_what_spacy_gives(
     reference = ensure_model(tiny_pin, target=tmp_path / "reference").path
     if is_present:
         ensure_model(tiny_pin)
-    assert _outcome(load, tiny_pin, FORMS[form]) == _outcome(spacy.load, reference, FORMS[form])
+    assert outcome(load, tiny_pin, FORMS[form]) == outcome(spacy.load, reference, FORMS[form])
 
 
 def test_load_is_fresh_each_time(tiny_pin: ModelPin) -> None:
