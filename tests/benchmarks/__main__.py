@@ -1,0 +1,210 @@
+"""`python tests/benchmarks [--rounds N] [--out DIR] [SUITE…]`: modelboot and peers in one run; table, JSON, plots.
+
+Every figure is of a whole process. Peers run in turn with modelboot, and each ratio is the median over the rounds.
+Run it on an idle machine; the wheels are fetched once, and hashed, into DIR/wheels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from measure import Run, Task, compare, run, served, summary
+from plots import install_plot, start_plot
+from wheels import Wheel, prepare
+
+HERE = Path(__file__).parent
+PYTHON = sys.executable
+SCRIPTS = Path(PYTHON).parent
+QUIET = {"MODELBOOT_INDEX": "0", "MODELBOOT_CACHE": "0", "MODELBOOT_PROGRESS": "0"}
+PIP = ["--no-cache-dir", "--no-deps", "--disable-pip-version-check", "--quiet"]
+SPACY_DOWNLOAD = """
+import sys, spacy.about
+from spacy.cli import download
+spacy.about.__download_url__ = sys.argv[1]
+download(sys.argv[2], True, False, *sys.argv[3:])
+"""
+COLD_BY_HAND = """
+import sys; sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from handwritten import install
+install(sys.argv[2], sys.argv[3], Path(sys.argv[4]))
+import spacy
+spacy.load(f"{sys.argv[4]}/{sys.argv[5]}")
+"""
+COLD = "import sys; from modelboot import get_nlp; get_nlp(sys.argv[1])"
+WARM_SPACY = "import sys, spacy; spacy.load(sys.argv[1])"
+ENSURE = "import sys; from modelboot import ensure_model; ensure_model(sys.argv[1])"
+CACHED = "import sys, timeit; from modelboot import get_nlp; get_nlp(sys.argv[1]); "
+CACHED += "print(min(timeit.repeat(lambda: get_nlp(sys.argv[1]), number=100_000, repeat=5)) / 100_000)"
+
+
+class Bench:
+    """All suites over one folder of wheels."""
+
+    def __init__(self, out: Path, rounds: int) -> None:
+        """Prepare the wheels."""
+        self.out, self.rounds = out, rounds
+        self.wheels = prepare(out / "wheels")
+        self.target = out / "target"
+
+    def _clean(self) -> None:
+        shutil.rmtree(self.target, ignore_errors=True)
+
+    def _task(self, name: str, *command: str, env: dict[str, str] | None = None) -> Task:
+        return Task(name, command, {**QUIET, **(env or {})}, self._clean)
+
+    def install(self) -> list[dict[str, Any]]:
+        """Install each wheel with each installer, from nothing, fsync included where there is one."""
+        rows = []
+        with served(self.out / "wheels") as (origin, _):
+            for wheel in self.wheels:
+                results = compare([*self._installers(wheel, origin)], self.rounds)
+                rows += [
+                    {"wheel": wheel.name, "megabytes": wheel.megabytes, "tool": tool, **summary(runs, results["uv"])}
+                    for tool, runs in results.items()
+                ]
+        return rows
+
+    def _installers(self, wheel: Wheel, origin: str) -> Sequence[Task]:
+        reference, target = wheel.reference(origin), ["--target", str(self.target)]
+        tasks = [
+            self._task("modelboot", str(SCRIPTS / "modelboot"), "install", reference, *target),
+            self._task(
+                "uv", str(SCRIPTS / "uv"), *["pip", "install", "--quiet", "--no-cache", "--no-deps"], *target, reference
+            ),
+            self._task("pip", PYTHON, "-m", "pip", "install", *PIP, *target, reference),
+            self._task(
+                "by hand", PYTHON, str(HERE / "handwritten.py"), wheel.url(origin), wheel.sha256, str(self.target)
+            ),
+        ]
+        if wheel.name.startswith("fr_"):  # it knows only names of its own
+            name = f"{wheel.name}-{wheel.version}"
+            tasks.append(self._task("spacy download", PYTHON, "-c", SPACY_DOWNLOAD, origin, name, *PIP, *target))
+        return tasks
+
+    def start(self) -> list[dict[str, Any]]:
+        """From a cold process to a ready pipeline over lines of 10 and 50 MB/s, against a loader made by hand."""
+        rows, wheel = [], self.wheels[0]
+        folder = f"{wheel.name}/{wheel.name}-{wheel.version}"
+        for pace in (10.0, 50.0):
+            with served(self.out / "wheels", pace) as (origin, _):
+                env = {"MODELBOOT_BASE_URL": origin, "MODELBOOT_TARGET": str(self.target)}
+                hand = [str(HERE), wheel.url(origin), wheel.sha256, str(self.target), folder]
+                tasks = [
+                    self._task("modelboot", PYTHON, "-c", COLD, wheel.name, env=env),
+                    self._task("by hand", PYTHON, "-c", COLD_BY_HAND, *hand),
+                ]
+                results = compare(tasks, self.rounds)
+            rows += [
+                {"mb_per_s": pace, "tool": tool, **summary(runs, results["by hand"])} for tool, runs in results.items()
+            ]
+        return rows
+
+    def warm(self) -> list[dict[str, Any]]:
+        """Take what a call costs where the model is present, and what the import costs."""
+        wheel = self.wheels[0]
+        self._clean()
+        with served(self.out / "wheels") as (origin, _):
+            env = {**QUIET, "MODELBOOT_BASE_URL": origin, "MODELBOOT_TARGET": str(self.target)}
+            run(Task("install", [PYTHON, "-c", ENSURE, wheel.name], env, lambda: None))
+        folder = str(self.target / wheel.name / f"{wheel.name}-{wheel.version}")
+        keep: Callable[[], object] = lambda: None  # noqa: E731 - a type for the tasks below
+        loads = compare(
+            [
+                Task("get_nlp", [PYTHON, "-c", COLD, wheel.name], env, keep),
+                Task("spacy.load", [PYTHON, "-c", WARM_SPACY, folder], env, keep),
+            ],
+            self.rounds,
+        )
+        imports = compare(
+            [
+                Task("import", [PYTHON, "-c", "from modelboot import get_nlp, load, ensure_model"], env, keep),
+                Task("bare", [PYTHON, "-c", "pass"], env, keep),
+            ],
+            5 * self.rounds,
+        )
+        cached = subprocess.run(
+            [PYTHON, "-c", CACHED, wheel.name], env={**os.environ, **env}, check=True, capture_output=True, text=True
+        )
+        return [
+            {"what": "first call over spacy.load", "ms": _difference_ms(loads["get_nlp"], loads["spacy.load"])},
+            {"what": "import over a bare interpreter", "ms": _difference_ms(imports["import"], imports["bare"])},
+            {"what": "cached call", "ms": round(float(cached.stdout) * 1e3, 6)},
+        ]
+
+    def herd(self) -> list[dict[str, Any]]:
+        """Start 1 to 64 processes at once, cold and warm: requests, and seconds until the last has the model."""
+        rows, wheel = [], self.wheels[0]
+        for count in (1, 8, 32, 64):
+            times: dict[str, list[float]] = {"cold": [], "warm": []}
+            requests: set[int] = set()
+            for _ in range(max(1, self.rounds // 2)):
+                self._clean()
+                with served(self.out / "wheels") as (origin, asked):
+                    env = {"MODELBOOT_BASE_URL": origin, "MODELBOOT_TARGET": str(self.target)}
+                    for taken in times.values():
+                        taken.append(_all_at_once(count, [PYTHON, "-c", ENSURE, wheel.name], {**QUIET, **env}))
+                    requests.add(len(asked))
+            medians = {f"{state}_s": round(statistics.median(taken), 3) for state, taken in times.items()}
+            rows.append({"processes": count, "requests": max(requests), **medians})
+        return rows
+
+
+def _all_at_once(count: int, command: Sequence[str], env: dict[str, str]) -> float:
+    started_s = time.perf_counter()
+    processes = [subprocess.Popen(command, env={**os.environ, **env}) for _ in range(count)]
+    codes = [process.wait() for process in processes]
+    if any(codes):
+        message = f"one of {count} processes failed"
+        raise RuntimeError(message)
+    return time.perf_counter() - started_s
+
+
+def _difference_ms(runs: Sequence[Run], others: Sequence[Run]) -> float:
+    pairs = zip(runs, others, strict=True)
+    return round(float(statistics.median(1e3 * (run.wall_s - other.wall_s) for run, other in pairs)), 2)
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    heads = list(rows[0])
+    lines = [heads, *([str(row[head]) for head in heads] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+
+
+def main() -> None:
+    """Run suites, and write what they found."""
+    suites = ("install", "start", "warm", "herd")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(suites)} (all)")
+    parser.add_argument("--rounds", type=int, default=9, help="how often each is run (9)")
+    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "modelboot-benchmarks")
+    options = parser.parse_args()
+    bench = Bench(options.out.resolve(), options.rounds)
+    found: dict[str, Any] = {
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0]},
+        "rounds": options.rounds,
+    }
+    for suite in options.suites or suites:
+        found[suite] = getattr(bench, suite)()
+        print(f"{suite}\n{_table(found[suite])}\n", flush=True)  # noqa: T201 - what the program is for
+    (bench.out / "results.json").write_text(json.dumps(found, indent=1))
+    for suite, plot in (("install", install_plot), ("start", start_plot)):
+        if suite in found:
+            (bench.out / f"{suite}.svg").write_text(plot(found[suite]))
+
+
+if __name__ == "__main__":
+    main()
