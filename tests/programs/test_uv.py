@@ -94,3 +94,34 @@ def test_uv_project_runs(tmp_path: Path) -> None:
     home = {"MODELBOOT_HOME": str(tmp_path / "home"), "MODELBOOT_BASE_URL": REFUSED}
     printed = uv("run", "--python", sys.executable, "python", "-c", words, cwd=tmp_path, env=home)
     assert printed == "Elle|dort|.\n"
+
+
+CUT_OFF = {
+    "PIP_INDEX_URL": f"{REFUSED}/simple",
+    "PIP_EXTRA_INDEX_URL": "",
+    "PIP_NO_INDEX": "1",
+    "UV_OFFLINE": "1",
+    "HTTPS_PROXY": REFUSED,
+    "HTTP_PROXY": REFUSED,
+}
+"""No way out: nobody listens wherever a program may turn."""
+
+
+@pytest.mark.usefixtures("index_answers")
+def test_uv_sync_removes_and_the_cache_brings_back(tmp_path: Path) -> None:
+    """`uv sync` removes the pipeline, `uv run` keeps it; without any network the next call has it from the cache."""
+    (tmp_path / "pyproject.toml").write_text(PROJECT.format(source=SOURCE.as_uri()), "utf-8")
+    script = f"from modelboot import ensure_model; model = ensure_model('{NAME}'); print(model.source, model.path)"
+    python = ["--python", sys.executable]
+    env = {"MODELBOOT_HOME": str(tmp_path / "home"), "MODELBOOT_BASE_URL": REFUSED}
+
+    def asked(**changes: str) -> tuple[str, Path]:
+        source, path = uv("run", *python, "python", "-c", script, cwd=tmp_path, env={**env, **changes}).split()
+        return source, Path(path)
+
+    source, path = asked()
+    assert (source, path.is_relative_to(tmp_path / ".venv")) == ("index", True)
+    assert asked(**CUT_OFF) == ("present", path)
+    uv("sync", *python, cwd=tmp_path, env=CUT_OFF)
+    assert not path.exists()
+    assert asked(**CUT_OFF) == ("cache", path)

@@ -135,24 +135,45 @@ def test_row(  # noqa: PLR0913, PLR0917 - fixtures
     target: Path,
     tmp_path: Path,
 ) -> None:
-    """Run as written, with the hosts of its example replaced, it installs the model from the source it is about."""
+    """Run as written, with the hosts of its example replaced, it installs the model from the source it is about.
+
+    Once the network is gone, a second environment needs none: it has the model from the cache or the folder.
+    """
     play, source = PLAYS[symptom]
     ((_, settings, command),) = [row for row in ROWS if symptom in row[0]]
     exports = [f"export {assignment}" for assignment in re.findall(r"`([^`]+)`", settings)]
     script = "\n".join([*exports, command.strip("`")])
-    env = _clean_environment()
+    env = {**_clean_environment(), "MODELBOOT_CACHE": "1"}
     for old, new in play(site, authority, real_wheel, peers, env).items():
         assert script.count(old) == 1, f"the row has {old!r} no more"
         script = script.replace(old, new)
     assert "example" not in script
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], check=False, capture_output=True, text=True, cwd=tmp_path, env=env
-    )
+    done = _bash(script, tmp_path, env)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith(f"{NAME} 3.8.0  {source}, ")
     assert (target / NAME / "meta.json").is_file()
     assert LOGIN_ENDS not in f"{done.stdout}{done.stderr}"
     assert "s3cret" not in f"{done.stdout}{done.stderr}"
+
+    peers.close()
+    second = {**env, **NO_NETWORK, "MODELBOOT_TARGET": str(tmp_path / "second")}
+    again = _bash(script if source == "wheelhouse" else command.strip("`"), tmp_path, second)
+    assert again.returncode == 0, again.stderr
+    where = source if source == "wheelhouse" else "cache"
+    assert again.stdout.splitlines()[-1].startswith(f"{NAME} 3.8.0  {where}, ")
+    assert (tmp_path / "second" / NAME / "meta.json").is_file()
+
+
+NO_NETWORK = {
+    **dict.fromkeys(("MODELBOOT_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "PIP_INDEX_URL"), "http://127.0.0.1:9"),
+    "PIP_NO_INDEX": "1",
+}
+"""Nobody listens wherever a program may turn."""
+
+
+def _bash(script: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    words = ["bash", "-euo", "pipefail", "-c", script]
+    return subprocess.run(words, check=False, capture_output=True, text=True, cwd=cwd, env=env)
 
 
 def test_rows_are_all_run() -> None:
