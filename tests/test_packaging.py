@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from importlib import metadata, resources
@@ -56,6 +57,24 @@ def test_dependencies() -> None:
     needed = {item.name: str(item.specifier) for item in requirements() if not is_extra(item)}
     assert set(needed) == DEPENDENCIES
     assert {name: needed[name] for name in RANGES} == RANGES
+
+
+def test_metadata_says_where_and_what() -> None:
+    """An index shows where code, issues and changes are, and what modelboot is for."""
+    facts = metadata.metadata("modelboot")
+    urls = dict(url.split(", ", 1) for url in facts.get_all("Project-URL") or [])
+    assert set(urls) == {"Repository", "Documentation", "Changelog", "Issues"}
+    assert all(url.startswith("https://") for url in urls.values())
+    classifiers = facts.get_all("Classifier") or []
+    versions = [f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)]
+    assert {*versions, "Framework :: Pytest", "Typing :: Typed"} <= set(classifiers)
+
+
+def test_changelog_has_this_version() -> None:
+    """What a user gets is described, with its date."""
+    changes = (Path(__file__).parents[1] / "CHANGELOG.md").read_text("utf-8")
+    version = re.escape(metadata.version("modelboot"))
+    assert re.search(rf"^## \[{version}\] - \d{{4}}-\d\d-\d\d$", changes, re.MULTILINE)
 
 
 def test_python_versions() -> None:
@@ -131,7 +150,7 @@ def test_errors_module_is_an_attribute() -> None:
 def test_import_of_a_name_is_not_free() -> None:
     """What the test before this one looks for would be seen: asking for a name loads its module."""
     added = modules_after("from modelboot import ModelPin") - modules_after("")
-    assert {"modelboot._pin", "dataclasses", "packaging"} <= added
+    assert {"modelboot._pin", "dataclasses"} <= added
 
 
 def test_no_import_hides_from_the_linters() -> None:

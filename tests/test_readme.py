@@ -67,7 +67,7 @@ RUN_BY = {
     ("A pipeline of your own", "sh"): "test_readme.py::test_readme_pipeline_of_your_own",
     ("In pytest", "toml"): "programs/test_pytest_plugin.py::test_readme_section",
     ("In pytest", "python"): "programs/test_pytest_plugin.py::test_readme_section",
-    ("In CI", "yaml"): "test_readme.py::test_readme_ci_downloads_once",
+    ("A pipeline of your own", "yaml"): "test_readme.py::test_readme_ci_downloads_once",
     ("In an image", "sh"): "programs/test_image.py::test_readme_section_names_the_builds_arguments",
     ("In a notebook", "python"): "programs/test_notebook.py::test_readme_section",
     ("On a cluster", "python"): "programs/test_dask.py::test_readme_section",
@@ -130,7 +130,7 @@ def test_readme_pipeline_of_your_own(tmp_path: Path) -> None:
 
 def test_readme_ci_downloads_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: ModelServer) -> None:
     """The folder that it keeps is the one wheels are kept in: a second run, on another machine, asks no server."""
-    (steps,) = _texts("In CI", "yaml")
+    (steps,) = _texts("A pipeline of your own", "yaml")
     ((kept,), (command,)) = (re.findall(pattern, steps) for pattern in (r"path: ~/([^,]+),", r"run: (.+)"))
     wheel = build_wheel(tmp_path / "models")
     server.serve(f"/{wheel.path.name}", Reply(body=wheel.content))

@@ -174,6 +174,8 @@ class HttpClient:
 
     def _new_pool(self, proxy: str | None) -> urllib3.PoolManager:
         context = ssl_context(self._trust_env.ca_bundle)
+        if not hasattr(urllib3, "BaseHTTPResponse"):  # urllib3 1 compares names itself, as it must for addresses
+            context.check_hostname = False
         options: dict[str, Any] = {"timeout": self._limits.timeout_s, "retries": False, "ssl_context": context}
         if proxy is None:
             pool = urllib3.PoolManager(**options)
@@ -318,7 +320,9 @@ def _describe(error: BaseException, url: str, timeout_s: float) -> RequestError:
     causes = [*_causes(error)]
     untrusted = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if untrusted is not None:
-        why = untrusted.verify_message or untrusted.reason
+        why = (
+            getattr(untrusted, "verify_message", "") or getattr(untrusted, "reason", "") or "Hostname mismatch"
+        )  # urllib3 1
         reason = f"certificate of {urlsplit(url).hostname} not accepted ({why}); to trust its CA set {VARIABLES}"
         return RequestError(reason, url, kind="certificate")
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):

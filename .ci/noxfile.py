@@ -1,0 +1,55 @@
+"""The built wheel on every Python there is, and with the oldest of each dependency: `.ci/run` starts it after building.
+
+`nox -f .ci/noxfile.py` runs it alone, `nox -f .ci/noxfile.py -s pythons-3.13 -- tests` all tests on one Python. The
+environments are made by uv and have no pip. An interpreter that is not on PATH is named and left out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+CHECKOUT = Path(__file__).parents[1]
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+SUBSET = (
+    *(f"tests/unit/{wing}" for wing in ("install", "network", "cli")),
+    *("tests/unit/test_pin.py", "tests/unit/test_errors.py", "tests/unit/test_settings.py", "tests/unit/test_files.py"),
+    *("tests/unit/spacy/test_load.py", "tests/promises/test_pinned_bytes.py", "tests/test_packaging.py"),
+)
+"""What a Python or a dependency can change: files, archives, sockets, messages; wheels are installed and loaded."""
+
+nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False
+
+
+@nox.session(python=PYTHONS)
+def pythons(session: nox.Session) -> None:
+    """The newest of each dependency that has a wheel for this Python."""
+    session.install("--only-binary=:all:", _wheel())
+    _test(session)
+
+
+@nox.session(python=PYTHONS[0])
+def oldest(session: nox.Session) -> None:
+    """The lowest version that pyproject.toml allows of each dependency."""
+    session.install("--only-binary=:all:", "--resolution=lowest-direct", "-r", str(CHECKOUT / "pyproject.toml"))
+    session.install("--no-deps", _wheel())
+    # urllib3 1.26.0 and its six import as Python 3.4 did; warnings that Python 3.10 has of that are none of ours.
+    _test(session, "-W", "ignore::ImportWarning", "-W", "ignore::DeprecationWarning")
+
+
+def _wheel() -> str:
+    """Return the wheel that `python -m build` made last."""
+    return str(max((CHECKOUT / "dist").glob("modelboot-*.whl"), key=lambda path: path.stat().st_mtime))
+
+
+def _test(session: nox.Session, *options: str) -> None:
+    session.install("pytest>=8", "pytest-xdist>=3.5")  # beside what is there, which stays as it is
+    session.chdir(CHECKOUT)
+    session.run(
+        "python", "-c", "import modelboot, spacy, sys; print(sys.version, spacy.__version__, modelboot.__file__)"
+    )
+    chosen = session.posargs or ["-m", "not exhaustive and not index", *SUBSET]
+    session.run("python", "-m", "pytest", "-q", "-n", "2", *options, *chosen)
