@@ -127,12 +127,12 @@ DIRECT = {
         answers(Reply(headers={"Content-Encoding": "gzip, gzip"}, body=BOMB)),
         r"sends the file compressed \(gzip, gzip\), although asked not to",
     ),
-    "404": Case(answers(Reply(404)), "HTTP 404 Not Found"),
+    "404": Case(answers(Reply(404)), "HTTP 404 Not Found", kind="missing"),
     "403": Case(
         answers(Reply(403)),
         r"HTTP 403 Forbidden: give user:password in MODELBOOT_BASE_URL or \.netrc, or a token in MODELBOOT_TOKEN",
     ),
-    "410": Case(answers(Reply(410)), "HTTP 410 Gone"),
+    "410": Case(answers(Reply(410)), "HTTP 410 Gone", kind="missing"),
     "501": Case(answers(Reply(501)), "HTTP 501 Not Implemented"),
     "short-honest-length": Case(lambda s: {PATH: [Reply(body=s.wheel[:-1000])]}, OTHER_BYTES, kind="bytes"),
     "one-byte-altered": Case(lambda s: {PATH: [Reply(body=s.altered)]}, OTHER_BYTES, kind="bytes"),
@@ -173,6 +173,7 @@ REDIRECTS = {
     "signed-expired": Case(
         lambda s: {PATH: [s.moved("/v.whl?sig=s3cret", status=301)], "/v.whl": [Reply(404)]},
         "HTTP 404 Not Found",
+        kind="missing",
         asked=[PATH, "/v.whl?sig=s3cret"],
     ),
     "loop": Case(lambda s: {PATH: [s.moved(PATH)]}, "redirects more than 10 times", asked=[PATH] * 11),
