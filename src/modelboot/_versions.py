@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
 
 _PLAIN = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}")
-_PLAIN_CLAUSE = re.compile(rf"\s*(>=|<=|<|>|==|!=)\s*({_PLAIN.pattern})\s*")
 _INCLUDES = {
     ">=": lambda order: order >= 0,
     "<=": lambda order: order <= 0,
@@ -87,9 +85,9 @@ def _numbers(version: str) -> tuple[int, ...] | None:
 
 def accepts_version(specifier: str, version: str) -> bool:
     """Tell whether a range such as ">=3.8.0,<3.9.0" includes a version; pre-releases count like any other."""
-    clauses = [_PLAIN_CLAUSE.fullmatch(clause) for clause in specifier.split(",")]
-    if _numbers(version) is not None and all(clauses):
-        return all(_INCLUDES[clause[1]](_compare(version, clause[2])) for clause in clauses if clause)
+    clauses = [_split(clause) for clause in specifier.split(",")]
+    if all(operator in _INCLUDES and _numbers(bound) is not None for operator, bound in [*clauses, ("==", version)]):
+        return all(_INCLUDES[operator](_compare(version, bound)) for operator, bound in clauses)
     from packaging.specifiers import SpecifierSet
 
     return SpecifierSet(specifier).contains(version, prereleases=True)
@@ -97,14 +95,14 @@ def accepts_version(specifier: str, version: str) -> bool:
 
 def is_older_than_range(specifier: str, version: str) -> bool:
     """Tell whether a version comes before all that a range with a lower bound includes."""
-    return all(_compare(version, bound) < 0 for bound in _lower_bounds(specifier))
+    clauses = [_split(clause) for clause in specifier.split(",")]
+    return all(_compare(version, bound) < 0 for operator, bound in clauses if operator == ">=")
 
 
-def _lower_bounds(specifier: str) -> Iterator[str]:
-    for clause in specifier.split(","):
-        operator, bound = clause.strip()[:2], clause.strip()[2:].strip()
-        if operator == ">=":
-            yield bound
+def _split(clause: str) -> tuple[str, str]:
+    """Split one clause of a range into its operator and its version."""
+    bound = clause.strip().lstrip("<>=!~")
+    return clause.strip().removesuffix(bound), bound.strip()
 
 
 def same_name(one: str, other: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
@@ -18,10 +18,24 @@ from modelboot._spacy.load import COMPONENTS, Options, component_names, failures
 from modelboot._spacy.names import find_model
 
 if TYPE_CHECKING:
+    from typing import ParamSpec, Protocol, TypeVar
+
     from spacy.language import Language
 
-P = ParamSpec("P")
-R_co = TypeVar("R_co", covariant=True)
+    P = ParamSpec("P")
+    R_co = TypeVar("R_co", covariant=True)
+
+    class CachedFunction(Protocol[P, R_co]):
+        """A function with the controls of an `lru_cache`, whose signature a type checker still sees."""
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+            """Call the function, or recall its result."""
+
+        def cache_info(self) -> CacheInfo:
+            """Return hits, misses, maximum and current size."""
+
+        def cache_clear(self) -> None:
+            """Forget every model and every remembered failure."""
 
 
 class CacheInfo(NamedTuple):
@@ -31,19 +45,6 @@ class CacheInfo(NamedTuple):
     misses: int
     maxsize: int | None
     currsize: int
-
-
-class CachedFunction(Protocol[P, R_co]):
-    """A function with the controls of an `lru_cache`, whose signature a type checker still sees."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Call the function, or recall its result."""
-
-    def cache_info(self) -> CacheInfo:
-        """Return hits, misses, maximum and current size."""
-
-    def cache_clear(self) -> None:
-        """Forget every model and every remembered failure."""
 
 
 @dataclass(frozen=True, slots=True)
