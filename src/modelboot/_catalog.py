@@ -210,7 +210,7 @@ def installed_version(name: str) -> str | None:
 def _versions_on_path(name: str) -> Iterator[str]:
     """Yield the versions in the names of dist-info folders, some of which have nothing left in them."""
     for folder in dict.fromkeys(sys.path):
-        with suppress(OSError):
+        with suppress(OSError, ValueError, TypeError):  # what Python skips, too: no folder, a null byte, no text
             for entry in os.listdir(folder or "."):
                 if entry.endswith(".dist-info"):
                     found, _, version = entry.removesuffix(".dist-info").rpartition("-")

@@ -15,6 +15,10 @@ from typing import BinaryIO
 from modelboot._threads import Worker
 
 CHUNK_BYTES = 1 << 18
+NOTHING_THERE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
+)
+"""What a folder answers that is none, such as an odd entry of sys.path, or that this user may not read."""
 FLUSH_BYTES = 1 << 25
 """A file that is being written is flushed whenever so much more of it has come."""
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from modelboot import DownloadError, ModelPin, OfflineError, SettingsError, ensure_model
-from support.children import forked
+from support.children import forked, pin_arguments, python
 from support.folders import is_complete
 from support.interrupts import threads_left
 from support.wheels import NAME, VERSION, BuiltWheel, altered
@@ -159,6 +159,19 @@ def test_fifo_is_no_wheel(wheel: BuiltWheel, tmp_path: Path, target: Path) -> No
     assert time.monotonic() - began_s < 5
     assert not threads_left()
     assert not target.exists()
+
+
+@pytest.mark.parametrize("name", ["RECORD", "INSTALLER", "direct_url.json", "entry_points.txt"])
+def test_fifo_in_a_dist_info(wheel: BuiltWheel, target: Path, name: str) -> None:
+    """A FIFO in place of a file of the dist-info makes nobody wait: not `list`, not `verify`, not the next install."""
+    ensure_model(wheel.pin)
+    (target / f"{NAME}-{VERSION}.dist-info" / name).unlink()
+    os.mkfifo(target / f"{NAME}-{VERSION}.dist-info" / name)
+    code = "import sys; from modelboot.cli import main; sys.exit(main(sys.argv[1:]))"
+    for line in (["list"], ["verify", NAME]):
+        assert python(code, *line).returncode in {0, 1}
+    code = "import sys, modelboot; print(modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])))"
+    assert python(code, *pin_arguments(wheel.pin)).stdout == f"{NAME} {VERSION}\n"
 
 
 def test_null_byte_in_a_file_url(wheel: BuiltWheel, target: Path) -> None:

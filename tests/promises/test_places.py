@@ -278,14 +278,30 @@ def test_versions_replace_one_another_upwards_only(pin: ModelPin, target: Path, 
     assert dist_infos(target) == [DIST_INFO]
 
 
-def test_python_of_the_operating_system(wheel: BuiltWheel, tmp_path: Path) -> None:
-    """Under the system's own Python, managed by its packages (PEP 668), even root installs into the store."""
+LOAD = """
+import sys, modelboot
+pin = modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])
+print(modelboot.get_nlp(pin).meta["version"], modelboot.ensure_model(pin).path)
+"""
+
+
+def test_damage_of_the_same_size_that_may_not_be_repaired(tiny: BuiltWheel, open_to_all: Path) -> None:
+    """A copy of its sizes but not its bytes that this user may not write: the store stands in, and it loads."""
+    shared, home = open_to_all / "shared", owned(open_to_all / "home", OTHER)
+    pin = tiny.pin_at(Path(shutil.copy(tiny.path, open_to_all)).as_uri())
+    config = ensure_model(pin, target=shared).path / "config.cfg"
+    config.write_bytes(b"[" * config.stat().st_size)
+    env = {"MODELBOOT_TARGET": str(shared), "MODELBOOT_HOME": str(home), "TMPDIR": "/nonexistent"}
+    done = python(LOAD, *pin_arguments(pin), user=OTHER, env=env)
+    assert done.stdout.startswith("1.0.0"), done.stderr
+
+
+def test_python_of_the_operating_system(served: ModelPin, open_to_all: Path) -> None:
+    """Under the system's own Python, managed by its packages (PEP 668), a user's models go to the store."""
     system = Path(f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}")
     if not system.exists() or not Path(f"/usr/lib/{system.name}/EXTERNALLY-MANAGED").exists():
         pytest.skip(f"there is no {system} that its packages manage")
-    env = {"MODELBOOT_TARGET": None, "MODELBOOT_HOME": None, "HOME": str(tmp_path), "XDG_CACHE_HOME": None}
-    env["PYTHONPATH"] = ":".join(libraries())
-    done = python(ENSURE, *pin_arguments(wheel.pin), executable=str(system), env=env)
-    source, path = done.stdout.split()
-    assert source == "release"
-    assert Path(path).is_relative_to(tmp_path / ".cache" / "modelboot")
+    home = owned(open_to_all / "home", OTHER)
+    said = ensure_as_other(served, executable=str(system), HOME=str(home), PYTHONPATH=":".join(libraries()))
+    assert said.startswith(f"release {home / '.cache' / 'modelboot'}")
+    assert not (home / ".local").exists()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -16,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelboot._files import read_regular_file, sha256_of
+from modelboot._files import NOTHING_THERE, read_regular_file, sha256_of
 from modelboot._install.target import INSTALLER, Target
 from modelboot._versions import same_name
 
@@ -168,16 +167,10 @@ def all_in(target: Target) -> Iterator[Installed]:
         with os.scandir(target.folder) as entries:
             found = [entry.path for entry in entries if entry.name.endswith(".dist-info")]
     except OSError as error:
-        if error.errno in _NOTHING_THERE:
+        if error.errno in NOTHING_THERE:
             return
         raise
     yield from (Installed(split_name(os.path.basename(path))[0], target, Path(path)) for path in found)
-
-
-_NOTHING_THERE = frozenset(
-    {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
-)
-"""What an entry of sys.path answers that leads nowhere, or that this user may not read."""
 
 
 def split_name(dist_info: str) -> tuple[str, str]:

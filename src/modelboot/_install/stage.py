@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from modelboot._files import NOTHING_THERE
 from modelboot._install.lock import NO_LOCKS, is_same_file, try_lock, unlock
 
 SUFFIX = ".stage"
@@ -178,8 +179,10 @@ def _all_in(work: Path) -> list[Path]:
                 for entry in entries
                 if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
             ]
-    except (FileNotFoundError, NotADirectoryError, PermissionError):  # none, or none of this user's business
-        return []
+    except OSError as error:
+        if error.errno in NOTHING_THERE:
+            return []
+        raise
 
 
 def _is_stale(staging: Path) -> bool:

@@ -168,7 +168,10 @@ def _shared(settings: Settings) -> Iterator[Target]:
         return
     working = _working_directory()
     # Links are not resolved in what is yielded: the folder is shown to people, and named by links on purpose.
-    others = [Path(os.path.normpath(os.path.join(working, folder))) for folder in sys.path if folder]
+    # As Python reads it: no text is no folder, whatever the type says, nor is one with a null byte.
+    path: list[object] = [*sys.path]
+    entries = [entry for entry in path if isinstance(entry, str) and entry and "\0" not in entry]
+    others = [Path(os.path.normpath(os.path.join(working, folder))) for folder in entries]
     # Folders of the store are there, too, once a model was used from it.
     shared = (folder for folder in others if folder.is_absolute() and folder.parent != settings.home)
     seen = {working}

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from modelboot import ModelPin
+from modelboot._catalog import installed_version
+from modelboot._install.inspection import inspect
 from modelboot._install.target import (
     WORK,
     Store,
@@ -111,6 +113,19 @@ def test_targets_to_search_working_directory(
     monkeypatch.setattr(sys, "path", [entry.format(cwd=work, link=link), "below", "/a"])
     folders = searched(PIN, replace(free, home=None))
     assert folders == [purelib(), work / "below", Path("/a")]
+
+
+def test_odd_entries_of_sys_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: Settings) -> None:
+    """A loop of links, an over-long name, a file, a null byte and bytes lead nowhere, and are no reason to fail."""
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").touch()
+    odd = [str(tmp_path / "loop"), str(tmp_path / ("x" * 300)), str(tmp_path / "file"), f"{tmp_path}/nul\0", b"/x"]
+    targets_before = list(targets_to_search(PIN, free))
+    monkeypatch.setattr(sys, "path", [*odd, *sys.path])
+    targets = list(targets_to_search(PIN, free))
+    assert len(targets) >= len(targets_before) + 3
+    assert {inspect(target, PIN).state for target in targets} == {"absent"}
+    assert installed_version("pytest")
 
 
 def test_targets_to_search_deleted_working_directory(

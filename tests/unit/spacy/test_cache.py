@@ -387,6 +387,25 @@ def test_get_nlp_incompatible_not_remembered(tiny: BuiltWheel, tmp_path: Path, m
     assert get_nlp(pin).meta["version"] == "1.0.0"
 
 
+def test_get_nlp_failure_keeps_no_frames(web_pin: ModelPin) -> None:
+    """What the first caller had in its hands is let go, although its failure is remembered for the next."""
+
+    class Large:
+        """Something a caller would not want to keep."""
+
+    def call() -> weakref.ref[Large]:
+        large = Large()
+        with pytest.raises(DownloadError):
+            get_nlp(web_pin)
+        return weakref.ref(large)
+
+    let_go = call()
+    gc.collect()
+    assert let_go() is None
+    with pytest.raises(DownloadError):
+        get_nlp(web_pin)
+
+
 def test_get_nlp_offline_not_remembered(
     tiny: BuiltWheel, web_pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
