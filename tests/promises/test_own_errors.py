@@ -27,7 +27,7 @@ from support.wheels import BuiltWheel
 REVIEWED = {
     "modelboot._network.partial._translating_errors": "its with blocks are PartialFile's, on its own file alone",
     "modelboot._sources.digests._translating_errors": "its with blocks read one file",
-    "modelboot._spacy.preload._import": "it imports spaCy ahead of the load, which imports it again and then fails itself",
+    "modelboot._spacy.preload._import": "it imports spaCy ahead of the load, which does so again and then fails itself",
 }
 """What runs nothing of modelboot's although it might, and what fails again where it is heard."""
 
