@@ -97,16 +97,16 @@ settings
   NETRC                   environment  /dev/null
 
 places, in the order they are tried
-  ok  environment      {target}
-                       writable, locks work
-  ok  store            {store}
-                       writable, locks work
+  ok  environment       {target}
+                        writable, locks work
+  ok  store             {store}
+                        writable, locks work
 
 sources, in the order they are asked
-  --  release          https://github.com/…/{FILE}
-                       not asked: MODELBOOT_OFFLINE=1
-  --  index            pip download
-                       not asked: MODELBOOT_OFFLINE=1
+  --  release           https://github.com/…/{FILE}
+                        not asked: MODELBOOT_OFFLINE=1
+  --  index             pip download
+                        not asked: MODELBOOT_OFFLINE=1
 
 {NAME} 1.0.0 cannot be fetched now: no source has it
 """,
@@ -119,8 +119,8 @@ def test_doctor_mirror_answers(capsys: Capture) -> None:
     """A mirror that has the wheel is of use; the time it took stands behind it, and what an install would do below."""
     assert main(DOCTOR) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert any(re.fullmatch(rf"  ok  mirror           http://127.*{FILE}", line) for line in lines)
-    assert any(re.fullmatch(r" {23}has the wheel \(0\.\d\d s\)", line) for line in lines)
+    assert any(re.fullmatch(rf"  ok  mirror            http://127.*{FILE}", line) for line in lines)
+    assert any(re.fullmatch(r" {24}has the wheel \(0\.\d\d s\)", line) for line in lines)
     assert lines[-1] == f"{NAME} 1.0.0 would be fetched from mirror and installed into: MODELBOOT_TARGET"
 
 
@@ -478,7 +478,7 @@ def test_doctor_text_is_narrow() -> None:
     place = Probe(subject="store", value="/store", ok=True, found="writable, locks work")
     text = _doctor.DoctorReport(model=f"{NAME} 1.0.0", settings=(), places=(place,), sources=(finding,)).text()
     assert max(map(len, text.splitlines())) <= 100
-    assert f"  no  mirror           https://mirror.example.org:8443/…/{FILE}\n" in text
+    assert f"  no  mirror            https://mirror.example.org:8443/…/{FILE}\n" in text
     words = " ".join(text.split())
     assert f"{finding.found} (through http://proxy.example.org:3128, 0.12 s)" in words
 

@@ -91,7 +91,7 @@ class DoctorReport:
 
 _MARKS = {True: "ok", False: "no", None: "--"}
 _TEXT_WIDTH = 100
-_INDENT = " " * 23
+_INDENT = " " * 24
 _MAX_URL = 60
 """Characters: of a longer URL the host and the file are shown; the JSON has all of it."""
 
@@ -99,7 +99,7 @@ _MAX_URL = 60
 def _probe_lines(probes: Iterable[Probe]) -> Iterator[str]:
     """Yield two lines or more for each: what and where, and below it what was found, which may be a long sentence."""
     for probe in probes:
-        yield f"  {_MARKS[probe.ok]}  {probe.subject:<15}  {_shortened(probe.value)}"
+        yield f"  {_MARKS[probe.ok]}  {probe.subject:<16}  {_shortened(probe.value)}"
         through = [f"through {probe.through}"] if probe.through else []
         took = [f"{probe.seconds:.2f} s"] if probe.seconds is not None else []
         how = ", ".join([*through, *took])
