@@ -6,12 +6,15 @@ environments are made by uv and have no pip. An interpreter that is not on PATH 
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import nox
 
 CHECKOUT = Path(__file__).parents[1]
-PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+RUNNING = f"3.{sys.version_info.minor}"
+"""The Python of .venv, on which `.ci/run` has run every test."""
+PYTHONS = tuple(python for python in ("3.10", "3.11", "3.12", "3.13", "3.14") if python != RUNNING)
 SUBSET = (
     *(f"tests/unit/{wing}" for wing in ("install", "network", "cli")),
     *("tests/unit/test_pin.py", "tests/unit/test_errors.py", "tests/unit/test_settings.py", "tests/unit/test_files.py"),
@@ -31,7 +34,7 @@ def pythons(session: nox.Session) -> None:
     _test(session)
 
 
-@nox.session(python=PYTHONS[0])
+@nox.session(python="3.10")
 def oldest(session: nox.Session) -> None:
     """The lowest version that pyproject.toml allows of each dependency."""
     session.install("--only-binary=:all:", "--resolution=lowest-direct", "-r", str(CHECKOUT / "pyproject.toml"))
