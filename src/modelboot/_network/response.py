@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
@@ -20,9 +21,7 @@ from modelboot.errors import Kind, printable, without_secrets
 if TYPE_CHECKING:
     import urllib3
 
-MIN_CHUNK_BYTES, MAX_CHUNK_BYTES = 1 << 16, 1 << 19
-MOMENT_S = 0.1
-"""A chunk that comes in less time is followed by a larger one."""
+CHUNK_BYTES = 1 << 18
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/json", "application/problem+json")
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses that may be another in a moment; every other 4xx and 5xx is final."""
@@ -173,19 +172,15 @@ def parse_response(response: urllib3.BaseHTTPResponse, url: str, requested_start
 
 
 def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """Yield the body in chunks of what comes in a moment: small ones on a slow line, so that nothing seems to hang.
+    """Yield the body as it comes in: what has come is not lost when the rest does not.
 
-    A fast line would spend its time on handing small ones over, above all while another thread keeps Python busy.
+    A chunk that has waited is a large one, so that another thread, which keeps Python busy, does not starve a download.
     """
-    size_bytes = MIN_CHUNK_BYTES
-    while True:
-        started_s = time.monotonic()
-        chunk = response.read(size_bytes, decode_content=False)
-        if not chunk:
-            return
-        yield chunk
-        is_fast = time.monotonic() - started_s < MOMENT_S
-        size_bytes = min(2 * size_bytes, MAX_CHUNK_BYTES) if is_fast else MIN_CHUNK_BYTES
+    if hasattr(response, "read1"):
+        read = partial(response.read1, CHUNK_BYTES)
+    else:  # urllib3 before 2.2 waits for as many bytes as are asked for
+        read = partial(response.read, CHUNK_BYTES // 4)
+    yield from iter(partial(read, decode_content=False), b"")
 
 
 def named_sha256(headers: Mapping[str, str], *, is_part: bool) -> str | None:
