@@ -177,10 +177,9 @@ def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     A chunk that has waited is a large one, so that another thread, which keeps Python busy, does not starve a download.
     """
     if hasattr(response, "read1"):
-        read = partial(response.read1, CHUNK_BYTES)
+        yield from iter(partial(response.read1, CHUNK_BYTES, decode_content=False), b"")
     else:  # urllib3 before 2.2 waits for as many bytes as are asked for
-        read = partial(response.read, CHUNK_BYTES // 4)
-    yield from iter(partial(read, decode_content=False), b"")
+        yield from response.stream(CHUNK_BYTES // 4, decode_content=False)
 
 
 def named_sha256(headers: Mapping[str, str], *, is_part: bool) -> str | None:
