@@ -71,7 +71,8 @@ def _made(folder: Path) -> Wheel:
     path = folder / f"{name}-{version}" / f"{name}-{version}-py3-none-any.whl"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        _build(path, name, version)
+        # In a process of its own: what a process starts counts the memory of its parent at that moment as its own.
+        subprocess.run([sys.executable, __file__, str(path), name, version], check=True)
     return Wheel(name, version, path, _sha256(path))
 
 
@@ -109,3 +110,7 @@ def _sha256(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    _build(Path(sys.argv[1]), *sys.argv[2:])

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from modelboot._threads import Job
 
-LARGE_BYTES = 1 << 22
-"""A member of that size is inflated in a thread of its own: a smaller one takes less time than handing it over."""
+LARGE_BYTES = 1 << 25
+"""A member of that size is inflated in a thread of its own. Smaller ones keep two threads busy as they are."""
 
 
 class Member(io.RawIOBase):

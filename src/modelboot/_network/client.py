@@ -64,7 +64,7 @@ class HttpClient:
             trust_env: The user's .netrc and CA bundle.
         """
         self._limits, self._trust_env = limits, trust_env
-        self._pools: dict[str | None, urllib3.PoolManager] = {}
+        self._pools: dict[tuple[str | None, bool], urllib3.PoolManager] = {}
         self._sockets: list[socket.socket] = []
         self._is_shut_down = False
         self._timer = threading.Timer(limits.deadline.remaining_s, self.shutdown)
@@ -162,19 +162,21 @@ class HttpClient:
         )
 
     def _pool(self, proxy: str | None, url: str) -> urllib3.PoolManager:
-        if proxy not in self._pools:
+        is_tls = any(address.lower().startswith("https:") for address in (url, proxy or ""))
+        if (proxy, is_tls) not in self._pools:
             try:
-                self._pools[proxy] = self._new_pool(proxy)
+                self._pools[proxy, is_tls] = self._new_pool(proxy, is_tls=is_tls)
             except ValueError as error:  # socks, a port that is no number
                 if proxy is None or isinstance(error, SettingsError):
                     raise
                 reason = f"the proxy {without_secrets(proxy)} is no http or https address"
                 raise RequestError(reason, url) from None  # the cause may show its password
-        return self._pools[proxy]
+        return self._pools[proxy, is_tls]
 
-    def _new_pool(self, proxy: str | None) -> urllib3.PoolManager:
-        context = ssl_context(self._trust_env.ca_bundle)
-        if not hasattr(urllib3, "BaseHTTPResponse"):  # urllib3 1 compares names itself, as it must for addresses
+    def _new_pool(self, proxy: str | None, *, is_tls: bool) -> urllib3.PoolManager:
+        # To read all certificates of a system takes 20 ms, which a mirror within an organisation often needs none of.
+        context = ssl_context(self._trust_env.ca_bundle) if is_tls else None
+        if context and not hasattr(urllib3, "BaseHTTPResponse"):  # urllib3 1 compares names itself, as for addresses
             context.check_hostname = False
         options: dict[str, Any] = {"timeout": self._limits.timeout_s, "retries": False, "ssl_context": context}
         if proxy is None:

@@ -546,5 +546,5 @@ def test_fetch_certificates_that_cannot_be_read(server: ModelServer, destination
     """A setting that cannot be used is the caller's to correct, not the source's failure."""
     destination = destination.with_settings(trust_env=TrustEnv(ca_bundle=("CURL_CA_BUNDLE", tmp_path / "absent.pem")))
     with pytest.raises(SettingsError, match=r"^CURL_CA_BUNDLE='.*absent\.pem' is not a file or folder of PEM"):
-        destination.fetch(server.url + PATH)
+        destination.fetch(server.url.replace("http:", "https:") + PATH)
     destination.assert_nothing_left()
