@@ -6,7 +6,6 @@ import functools
 import os
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -105,9 +104,11 @@ def get_nlp(
     offline: bool | None,  # noqa: FBT001 - handed through by position: a hit costs well under a microsecond
 ) -> Language:
     """Return the pipeline of an equal earlier call, or find or load it; see `modelboot.get_nlp`."""
-    with suppress(TypeError, _RelativePathError):
+    try:  # not `suppress`, which would be most of the cost of a hit
         return _recall(model, disable, enable, exclude, offline)  # type: ignore[arg-type]  # what cannot be hashed comes below
-    # Neither can be part of the key of `_recall`: a list is not hashable, a relative path is another one after a chdir.
+    except (TypeError, _RelativePathError):
+        # Neither can be part of the key: a list is not hashable, a relative path is another one after a chdir.
+        pass
     return _find(*_key_of_call(model, disable, enable, exclude, offline))
 
 
