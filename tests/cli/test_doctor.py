@@ -155,7 +155,7 @@ def test_doctor_mirror_fails(reply: Reply, found: str, mirror: ModelServer, caps
 def test_doctor_mirror_drips(mirror: ModelServer, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mirror that is slow answers all the same, and its seconds tell."""
     monkeypatch.setattr(_doctor, "PROBE_S", 1.5)
-    mirror.serve(PATH, Reply(body=b"PK" * 50_000, drip_bytes_per_s=2000))
+    mirror.serve(PATH, Reply(body=b"PK" * 50_000, drip_bytes_per_s=2))
     assert main([*DOCTOR, "--json"]) == 0
     finding = _finding(capsys, "sources", "mirror")
     assert (finding["ok"], finding["found"]) == (True, "has the wheel")

@@ -156,7 +156,7 @@ def test_install_without_a_source_ends_with_two_lines_and_status_1(
         f"error: Can't find model 'en_core_web_sm': could not get en_core_web_sm 3.8.0 (sha256 {DEFAULT_SHA256})"
     )
     assert [attempt.split()[0] for attempt in attempts] == ["wheelhouse", "mirror", "index"]
-    assert hint.startswith("hint: check the network")
+    assert hint.startswith("hint: put the wheel into the folder that MODELBOOT_WHEELHOUSE names, or ")
     assert "Traceback" not in done.stderr
     assert not target.exists()
 

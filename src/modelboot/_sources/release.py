@@ -119,7 +119,11 @@ def _after_redirect(asked: str, failed: str) -> str:
 
 
 def _why_no_wheel(response: Response) -> str | None:
-    first = next(iter(response.chunks), b"")
+    first = b""
+    for chunk in response.chunks:  # a slow line may bring a byte at a time
+        first += chunk
+        if len(first) >= len(ZIP_MAGIC):
+            break
     if first.startswith(ZIP_MAGIC):
         return None
     if not first:
