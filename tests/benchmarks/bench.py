@@ -1,4 +1,4 @@
-"""`python tests/benchmarks [--rounds N] [--out DIR] [SUITE…]`: modelboot and peers in one run; table, JSON, plots.
+"""`python tests/benchmarks/bench.py [--rounds N] [--out DIR] [SUITE…]`: modelboot and its peers.
 
 Every figure is of a whole process. Peers run in turn with modelboot, and each ratio is the median over the rounds.
 Run it on an idle machine; the wheels are fetched once, and hashed, into DIR/wheels.
