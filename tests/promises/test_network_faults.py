@@ -477,7 +477,7 @@ def test_network_fault_reads_no_further_than_the_cap(
     server.serve(PATH, Reply(body=b"PK", endless=True))
     with pytest.raises(DownloadError, match="sends more than"):
         ensure_model(pin, target=target)
-    assert CAP < read_bytes <= CAP + (1 << 18) + (1 << 14)
+    assert CAP < read_bytes <= CAP + (1 << 16) + (1 << 14)
 
 
 def closed_port() -> str:

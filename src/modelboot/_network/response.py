@@ -21,7 +21,7 @@ from modelboot.errors import Kind, printable, without_secrets
 if TYPE_CHECKING:
     import urllib3
 
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 16
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/json", "application/problem+json")
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses that may be another in a moment; every other 4xx and 5xx is final."""
@@ -174,12 +174,12 @@ def parse_response(response: urllib3.BaseHTTPResponse, url: str, requested_start
 def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     """Yield the body as it comes in: what has come is not lost when the rest does not.
 
-    A chunk that has waited is a large one, so that another thread, which keeps Python busy, does not starve a download.
+    No more than a small chunk is read beyond the most that a file may have.
     """
     if hasattr(response, "read1"):
         yield from iter(partial(response.read1, CHUNK_BYTES, decode_content=False), b"")
     else:  # urllib3 before 2.2 waits for as many bytes as are asked for
-        yield from response.stream(CHUNK_BYTES // 4, decode_content=False)
+        yield from response.stream(CHUNK_BYTES, decode_content=False)
 
 
 def named_sha256(headers: Mapping[str, str], *, is_part: bool) -> str | None:
