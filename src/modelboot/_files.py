@@ -6,13 +6,18 @@ import errno
 import hashlib
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, BinaryIO
 
 from modelboot._threads import Worker
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 CHUNK_BYTES = 1 << 18
 NOTHING_THERE = frozenset(
@@ -21,6 +26,8 @@ NOTHING_THERE = frozenset(
 """What a folder answers that is none, such as an odd entry of sys.path, or that this user may not read."""
 FLUSH_BYTES = 1 << 25
 """A file that is being written is flushed whenever so much more of it has come."""
+_MOST_OPEN = 16
+"""Files that are written, or wait to be flushed, at one time."""
 
 
 def sha256_of(path: Path) -> bytes:
@@ -69,43 +76,96 @@ def _open_regular(path: str, flags: int) -> int:
     raise FileNotFoundError(errno.ENOENT, "not a regular file", path)
 
 
-@contextmanager
-def flushed(file: BinaryIO) -> Iterator[Callable[[bytes], None]]:
-    """Write a file that is on disk when the block ends. What comes first is flushed while the rest is written.
+class Flusher:
+    """New files, which a second thread flushes to disk and closes while the next ones are written."""
 
-    Args:
-        file: The file, open for writing.
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self._waiting: SimpleQueue[tuple[BinaryIO, bool] | None] = SimpleQueue()
+        self._open = threading.Semaphore(_MOST_OPEN)
+        self._failures: list[OSError] = []
+        self._is_dropped = False
+        self._thread = Worker(self._run, "flush")
 
-    Yields:
-        The function to write with.
-    """
-    behind: Worker | None = None
-    unflushed_bytes, failures = 0, list[OSError]()
+    def __enter__(self) -> Self:
+        self._has_thread = self._thread.start()
+        return self
 
-    def flush() -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        """Wait until all files are on disk; after a failure they are only closed.
+
+        Raises:
+            OSError: One of them could not be flushed.
+        """
+        self._is_dropped = error is not None
         try:
-            _fsync(file.fileno())
-        except OSError as error:  # the system tells of it once
-            failures.append(error)
+            self._end()
+        except BaseException:  # Ctrl-C
+            self._is_dropped = True
+            self._end()
+            raise
+        if self._failures and error is None:
+            raise self._failures[0]
 
-    def write(chunk: bytes) -> None:
-        nonlocal behind, unflushed_bytes
-        file.write(chunk)
-        unflushed_bytes += len(chunk)
-        if unflushed_bytes >= FLUSH_BYTES and (behind is None or behind.has_ended):
-            unflushed_bytes = 0
-            behind = Worker(flush, "flush")
-            behind.start()
+    @contextmanager
+    def create(self, path: Path) -> Iterator[Callable[[bytes], None]]:
+        """Create a file, and leave it to be flushed and closed when the block ends.
 
-    try:
-        yield write
-    finally:
-        if behind is not None:
-            behind.join()
-    file.flush()
-    flush()
-    if failures:
-        raise failures[0]
+        Args:
+            path: The file; it must not exist.
+
+        Yields:
+            The function to write with.
+
+        Raises:
+            OSError: It cannot be written, or a file before it could not be flushed.
+        """
+        if self._failures:
+            raise self._failures[0]
+        self._open.acquire()
+        try:
+            file = path.open("xb")
+        except BaseException:
+            self._open.release()
+            raise
+        unflushed_bytes = 0
+
+        def write(chunk: bytes) -> None:
+            nonlocal unflushed_bytes
+            file.write(chunk)
+            unflushed_bytes += len(chunk)
+            if unflushed_bytes >= FLUSH_BYTES:
+                unflushed_bytes = 0
+                self._flush(file, is_complete=False)
+
+        try:
+            yield write
+            file.flush()
+        finally:
+            self._flush(file, is_complete=True)
+
+    def _flush(self, file: BinaryIO, *, is_complete: bool) -> None:
+        self._waiting.put((file, is_complete))
+        if not self._has_thread:
+            self._waiting.put(None)
+            self._run()
+
+    def _end(self) -> None:
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (item := self._waiting.get()) is not None:
+            file, is_complete = item
+            try:
+                with file if is_complete else nullcontext():
+                    if not self._is_dropped:
+                        _fsync(file.fileno())
+            except OSError as error:  # the system tells of it once
+                self._failures.append(error)
+            finally:
+                if is_complete:
+                    self._open.release()
 
 
 def rename(source: str | Path, destination: str | Path, *, replacing: bool = False) -> None:

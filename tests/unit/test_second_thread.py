@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import FrameType
 
 import pytest
 
+from modelboot import _files
+from modelboot._files import Flusher
 from modelboot._threads import AHEAD, BackgroundHash, read_ahead, run_at_once
 
 CHUNKS = [bytes([number]) * 1000 for number in range(50)]
@@ -141,3 +146,100 @@ def test_background_hash_of_nothing() -> None:
     digest = BackgroundHash()
     assert digest.hexdigest() == hashlib.sha256().hexdigest()
     digest.close()
+
+
+@pytest.fixture
+def fsyncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the sizes of what was flushed, in order."""
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: sizes.append(os.fstat(descriptor).st_size))
+    return sizes
+
+
+@pytest.fixture
+def leaves_no_file() -> Iterator[None]:
+    """Check that no descriptor outlives the call."""
+    before = {*os.listdir("/dev/fd")}
+    yield
+    assert {*os.listdir("/dev/fd")} == before
+
+
+def write_files(folder: Path, *contents: Iterable[bytes]) -> None:
+    """Write files chunk by chunk, named by their number."""
+    with Flusher() as flusher:
+        for number, chunks in enumerate(contents):
+            with flusher.create(folder / str(number)) as write:
+                for chunk in chunks:
+                    write(chunk)
+
+
+@pytest.mark.usefixtures("leaves_no_file")
+def test_flusher_flushes_each_file_complete(tmp_path: Path, fsyncs: list[int]) -> None:
+    """More files than may be open at a time are on disk when the block ends, each with all its bytes."""
+    write_files(tmp_path, *([b"x" * number, b"y"] for number in range(40)))
+    assert sorted(fsyncs) == [*range(1, 41)]
+    assert [(tmp_path / f"{number}").read_bytes() for number in range(40)] == [b"x" * n + b"y" for n in range(40)]
+
+
+@pytest.mark.usefixtures("leaves_no_file")
+def test_flusher_large_file_on_the_way(tmp_path: Path, fsyncs: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes first of a large file is flushed before all of it is there, and the end of it last."""
+    monkeypatch.setattr(_files, "FLUSH_BYTES", 100_000)
+    write_files(tmp_path, [b"x" * 10_000] * 25)
+    assert len(fsyncs) == 3
+    assert fsyncs[-1] == 250_000
+
+
+@pytest.mark.usefixtures("leaves_no_file")
+def test_flusher_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that cannot be flushed fails the block, and every file is closed."""
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSPC, "disk full")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="disk full"):
+        write_files(tmp_path, [b"x"], [b"y"], [b"z"])
+
+
+@pytest.mark.usefixtures("leaves_no_file", "fsyncs")
+def test_flusher_failure_inside(tmp_path: Path) -> None:
+    """What fails in the block comes out of it, and every file is closed."""
+
+    def broken() -> Iterator[bytes]:
+        yield b"x"
+        raise BoomError
+
+    with pytest.raises(BoomError):
+        write_files(tmp_path, [b"x"], broken())
+
+
+@pytest.mark.usefixtures("leaves_no_file")
+def test_flusher_interrupt_waits_for_the_thread(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    has_threads: bool,  # noqa: FBT001 - a fixture
+) -> None:
+    """Ctrl-C while the last file is flushed goes through, and not before the file is closed."""
+    if not has_threads:
+        pytest.skip("there is no other thread")
+    done: list[bool] = []
+
+    def interrupted(_: int) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        main_waits.wait(30)
+        done.append(True)
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        main_waits.set()
+        signal.default_int_handler(number, frame)
+
+    main_waits = threading.Event()
+    signal.signal(signal.SIGINT, handler)
+    monkeypatch.setattr(os, "fsync", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write_files(tmp_path, [b"x"])
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert done

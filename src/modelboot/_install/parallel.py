@@ -19,12 +19,13 @@ from installer.records import Hash, RecordEntry
 from installer.sources import WheelFile
 from installer.utils import construct_record_file, make_file_executable
 
-from modelboot._files import CHUNK_BYTES, flushed
+from modelboot._files import CHUNK_BYTES, Flusher
 from modelboot._install.archive import InvalidWheel
 from modelboot._threads import read_ahead, run_at_once
 
 if TYPE_CHECKING:
     from installer.utils import Scheme
+    from typing_extensions import Self
 
     from modelboot._threads import Job
 
@@ -43,8 +44,8 @@ class Member(io.RawIOBase):
     @contextmanager
     def chunks(self) -> Iterator[Iterator[bytes]]:
         """Inflate it, a large one ahead of whoever takes the chunks."""
-        with self._archive.open(self._info) as stream:
-            chunks = iter(partial(stream.read, CHUNK_BYTES), b"")
+        with cast("zipfile.ZipExtFile", self._archive.open(self._info)) as stream:
+            chunks = iter(partial(stream.read1, CHUNK_BYTES), b"")
             with read_ahead(chunks) if self.size_bytes >= LARGE_BYTES else nullcontext(chunks) as taken:
                 yield taken
 
@@ -63,8 +64,8 @@ class ParallelSource(WheelFile):
 class ParallelDestination(WheelDestination):
     """A folder that receives a wheel, two files at a time; each is compared with RECORD and flushed to disk.
 
-    Whatever scheme the wheel names is this folder: nothing can reach the environment. installer leaves the comparison
-    to its caller in every version.
+    It is a context manager: when its block ends, all is on disk. Whatever scheme the wheel names is this folder:
+    nothing can reach the environment. installer leaves the comparison to its caller in every version.
     """
 
     def __init__(self, directory: Path, hashes: Mapping[str, str]) -> None:
@@ -76,7 +77,15 @@ class ParallelDestination(WheelDestination):
         """
         self._directory, self._hashes = directory, hashes
         self._writing: list[tuple[int, Job]] = []
+        self._flusher = Flusher()
         directory.mkdir()
+
+    def __enter__(self) -> Self:
+        self._flusher.__enter__()
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *more: object) -> None:
+        self._flusher.__exit__(error, *more)
 
     def write_file(
         self,
@@ -90,11 +99,11 @@ class ParallelDestination(WheelDestination):
         file = self._directory / name
         file.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(stream, Member):
-            job = partial(_write_member, stream, file, self._hashes[name], is_executable)
+            job = partial(self._write_member, stream, file, self._hashes[name], is_executable)
             self._writing.append((stream.size_bytes, job))
             return RecordEntry(name, Hash.parse(self._hashes[name]), stream.size_bytes)
         content = stream.read()
-        return RecordEntry(name, Hash("sha256", _write([content], file)), len(content))
+        return RecordEntry(name, Hash("sha256", self._write([content], file)), len(content))
 
     def write_script(self, name: str, *_: object, **__: object) -> RecordEntry:
         """Refuse: the check of the archive lets no script through."""
@@ -108,16 +117,31 @@ class ParallelDestination(WheelDestination):
         with construct_record_file([*records], lambda _: None) as stream:
             self.write_file(scheme, record_file_path, stream, is_executable=False)
 
+    def _write_member(
+        self,
+        member: Member,
+        file: Path,
+        expected: str,
+        is_executable: bool,  # noqa: FBT001 - as above
+        stop: threading.Event,
+    ) -> None:
+        with member.chunks() as chunks:
+            digest = self._write(_until(stop, chunks), file)
+        if stop.is_set():
+            return
+        if f"sha256={digest}" != expected.rstrip("="):
+            raise InvalidWheel([f"{member.path} does not match its hash in RECORD"])
+        if is_executable:
+            make_file_executable(file)
 
-def _write_member(member: Member, file: Path, expected: str, is_executable: bool, stop: threading.Event) -> None:  # noqa: FBT001
-    with member.chunks() as chunks:
-        digest = _write(_until(stop, chunks), file)
-    if stop.is_set():
-        return
-    if f"sha256={digest}" != expected.rstrip("="):
-        raise InvalidWheel([f"{member.path} does not match its hash in RECORD"])
-    if is_executable:
-        make_file_executable(file)
+    def _write(self, chunks: Iterable[bytes], file: Path) -> str:
+        """Write a file, and return its SHA-256 as RECORD spells it."""
+        digest = hashlib.sha256()
+        with self._flusher.create(file) as write:
+            for chunk in chunks:
+                digest.update(chunk)
+                write(chunk)
+        return base64.urlsafe_b64encode(digest.digest()).decode("ascii").rstrip("=")
 
 
 def _until(stop: threading.Event, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -125,13 +149,3 @@ def _until(stop: threading.Event, chunks: Iterable[bytes]) -> Iterator[bytes]:
         if stop.is_set():
             return
         yield chunk
-
-
-def _write(chunks: Iterable[bytes], file: Path) -> str:
-    """Write and flush a file, and return its SHA-256 as RECORD spells it."""
-    digest = hashlib.sha256()
-    with file.open("xb") as out, flushed(out) as write:
-        for chunk in chunks:
-            digest.update(chunk)
-            write(chunk)
-    return base64.urlsafe_b64encode(digest.digest()).decode("ascii").rstrip("=")

@@ -49,8 +49,8 @@ def _run_installer(wheel: Path, pin: ModelPin, directory: Path, contents: WheelC
     with zipfile.ZipFile(wheel) as archive:
         # installer reads name and version off the file's name, which may be anything.
         archive.filename = f"{contents.dist_info.removesuffix('.dist-info')}-py3-none-any.whl"
-        destination = ParallelDestination(directory, contents.hashes)
-        installer.install(ParallelSource(archive), destination, installer_metadata(pin))
+        with ParallelDestination(directory, contents.hashes) as destination:
+            installer.install(ParallelSource(archive), destination, installer_metadata(pin))
 
 
 def installer_metadata(pin: ModelPin) -> dict[str, bytes]:
