@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import re
-import secrets
 import shutil
 import stat
 import time
@@ -49,7 +47,7 @@ def staged(work: Path, name: str) -> Iterator[Path]:
     Raises:
         OSError: It cannot be made: permissions, disk space.
     """
-    staging = work / f"{name}.{_host()}.{secrets.token_hex(4)}{SUFFIX}"
+    staging = work / f"{name}.{_host()}.{os.urandom(4).hex()}{SUFFIX}"
     lock: list[int] = []
     try:
         _make(staging, lock)
@@ -242,5 +240,7 @@ def _host() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")
     except OSError:
+        import platform
+
         boot = platform.node()
     return hashlib.sha256(boot.encode()).hexdigest()[:8]

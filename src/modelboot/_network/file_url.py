@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
-from urllib.request import url2pathname
 
 from modelboot._files import read_chunks
 from modelboot._network.response import RequestError, Response
@@ -33,7 +32,11 @@ def path_of(url: str) -> Path:
     path = urlsplit(url).path
     if "%00" in path or "\0" in path:
         raise OSError(errno.EINVAL, "a file name has no null byte")
-    return Path(url2pathname(path) if sys.platform == "win32" else os.fsdecode(unquote_to_bytes(path)))
+    if sys.platform == "win32":
+        from urllib.request import url2pathname
+
+        return Path(url2pathname(path))
+    return Path(os.fsdecode(unquote_to_bytes(path)))
 
 
 @contextmanager

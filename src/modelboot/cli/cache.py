@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from modelboot._catalog import catalog
 from modelboot._settings import read_settings
-from modelboot._sources.cache import KeptWheel, WheelCache
-from modelboot._sources.fetch import cache_folder
 from modelboot.cli.output import Facts, print_result, table
+
+if TYPE_CHECKING:
+    from modelboot._sources.cache import KeptWheel
 
 
 def cache(options: argparse.Namespace) -> None:
     """List the wheels that are kept, or remove them."""
+    from modelboot._sources.cache import WheelCache
+    from modelboot._sources.fetch import cache_folder
+
     folder = cache_folder(read_settings())
     kept = WheelCache(folder) if folder else None
     wheels = [*(kept.prune() if options.prune else kept.kept())] if kept else []

@@ -1,14 +1,12 @@
-"""How the command line treats people: options before or after the command, guesses at mistyped ones, Ctrl-C."""
+"""Options that stand in for settings, and what is left after Ctrl-C."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
 
 from modelboot._catalog import resolve
 from modelboot._install.target import WORK, targets_to_install_into
@@ -17,37 +15,6 @@ from modelboot.errors import ModelbootError
 
 _AS_SETTINGS = {"offline": "MODELBOOT_OFFLINE", "target": "MODELBOOT_TARGET"}
 """Options that say for one run what a variable says for all, and that variable."""
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that guesses which command was meant."""
-
-    commands: tuple[str, ...] = ()
-
-    def error(self, message: str) -> NoReturn:
-        """End with status 2 and one line that says what was meant."""
-        wrong = re.search(r"COMMAND: invalid choice: '(.*?)'", message)
-        if wrong is not None:
-            import difflib
-
-            near = difflib.get_close_matches(wrong[1], self.commands, n=2)
-            guess = f"; did you mean {' or '.join(near)}?" if near else f", only {', '.join(self.commands)}"
-            message = f"invalid choice: {wrong[1]!r} is no command{guess}"
-        super().error(message)
-
-
-def add_common_options(parser: argparse.ArgumentParser, *, is_command: bool) -> None:
-    """Add the options that may stand before or after the command: one not given there overrides none given before."""
-    options = (
-        ("--json", "print the result as JSON"),
-        ("--debug", "log everything and show tracebacks"),
-        ("--offline", "never use the network"),
-    )
-    for name, meaning in options:
-        default = argparse.SUPPRESS if is_command else False
-        parser.add_argument(name, action="store_true", default=default, help=meaning)
-    default_target = argparse.SUPPRESS if is_command else None
-    parser.add_argument("--target", metavar="DIR", default=default_target, help="install here and nowhere else")
 
 
 def variables_given(options: argparse.Namespace) -> dict[str, str]:
