@@ -13,9 +13,9 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from modelboot._pin import ModelPin
 from modelboot._reference import is_reference, parse_reference, read_pins
@@ -27,8 +27,7 @@ DEFAULT_MODEL = "en_core_web_sm"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogEntry:
+class CatalogEntry(NamedTuple):
     """An official pipeline release: its pin and the facts that only the catalog knows."""
 
     pin: ModelPin

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(NamedTuple):
     """The point in time by which everything a call does on the network, and every wait for others, must end.
 
     It lies on the monotonic clock; `total_s` is how far away it was when it was set.
@@ -30,8 +29,7 @@ class Deadline:
         return f"deadline of {self.total_s:g} s passed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """How long one call may take on the network."""
 
     timeout_s: float

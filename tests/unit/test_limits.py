@@ -46,5 +46,5 @@ def test_deadline_total(clock: Clock) -> None:
 def test_deadline_is_frozen(clock: Clock) -> None:
     """Nobody on the way can put it off."""
     deadline = Deadline.after(30.0)
-    with pytest.raises(AttributeError, match="cannot assign to field 'ends_at_s'"):
+    with pytest.raises(AttributeError, match="can't set attribute"):
         deadline.ends_at_s = clock.now_s + 60  # type: ignore[misc]  # what the test is about

@@ -12,8 +12,8 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from modelboot._pin import ModelPin
 from modelboot._versions import same_name, same_version
@@ -33,8 +33,7 @@ COMPRESSIONS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 SIGNATURES = frozenset({"RECORD.jws", "RECORD.p7s"})
 
 
-@dataclass(frozen=True, slots=True)
-class WheelContents:
+class WheelContents(NamedTuple):
     """What a wheel that passed the policy holds."""
 
     dist_info: str

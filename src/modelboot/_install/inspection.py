@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from modelboot._install.installed import Installed, all_in, files_below, split_name
 from modelboot._install.stage import all_of
@@ -16,8 +15,7 @@ from modelboot._pin import ModelPin
 from modelboot._versions import is_newer_version, same_name, same_version
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(NamedTuple):
     """What a target holds of a model at one moment."""
 
     state: Literal["absent", "intact", "foreign", "replaceable"]
@@ -85,7 +83,7 @@ def may_replace(target: Target, pin: ModelPin) -> bool:
 
 
 def _named(target: Target, pin: ModelPin) -> list[Installed]:
-    named = (replace(other, name=pin.name) for other in all_in(target) if same_name(other.name, pin.name))
+    named = (other._replace(name=pin.name) for other in all_in(target) if same_name(other.name, pin.name))
     return [other for other in named if os.path.lexists(other.dist_info)]  # else another process has just moved it
 
 

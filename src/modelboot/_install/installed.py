@@ -12,16 +12,15 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from modelboot._files import NOTHING_THERE, read_regular_file, sha256_of
 from modelboot._install.target import INSTALLER, Target
 from modelboot._versions import same_name
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
+class Installed(NamedTuple):
     """One model that has a dist-info in a target, intact or not. Its properties read the disk."""
 
     name: str
@@ -182,7 +181,7 @@ def split_name(dist_info: str) -> tuple[str, str]:
 def _as_recorded(installed: Installed) -> Installed:
     """Name a model as its package in RECORD, which may have capitals where the dist-info has none."""
     tops = sorted({path.partition("/")[0] for path in installed.recorded})
-    return replace(installed, name=next((top for top in tops if same_name(top, installed.name)), installed.name))
+    return installed._replace(name=next((top for top in tops if same_name(top, installed.name)), installed.name))
 
 
 def list_installed(targets: Iterable[Target]) -> list[Installed]:

@@ -15,8 +15,8 @@ import sys
 import sysconfig
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from modelboot._install.lock import occupied, share_with_group
 from modelboot._pin import ModelPin
@@ -34,8 +34,7 @@ Rename = tuple[Path, Path]
 """Source and destination."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A folder that many packages share; a model in it is a package and a dist-info."""
 
     label: str
@@ -83,7 +82,6 @@ class Target:
         return [(unpacked / name, self.folder / name) for name in names]
 
 
-@dataclass(frozen=True, slots=True)
 class Store(Target):
     """A folder of the store, which is one wheel's own: it comes and goes as a whole."""
 

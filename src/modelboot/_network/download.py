@@ -7,6 +7,7 @@ import logging
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from modelboot._limits import Deadline, Limits
 from modelboot._network.file_url import is_file_url, open_file
@@ -24,8 +25,7 @@ ZIP_MAGIC = b"PK"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Download:
+class Download(NamedTuple):
     """A file that is wanted: by its hash, wherever it comes from."""
 
     label: str

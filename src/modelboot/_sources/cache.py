@@ -11,9 +11,8 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from modelboot._files import rename
 from modelboot._limits import Limits
@@ -30,8 +29,7 @@ UNFINISHED_STALE_S = 3600.0
 """An unfinished copy that old is of a process that died."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeptWheel:
+class KeptWheel(NamedTuple):
     """A wheel in the cache, by its name: its bytes are checked when it is used."""
 
     sha256: str
@@ -39,8 +37,7 @@ class KeptWheel:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class WheelCache:
+class WheelCache(NamedTuple):
     """Wheels kept for reuse, in a folder of modelboot's own (MODELBOOT_CACHE=0 keeps none)."""
 
     folder: Path

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from modelboot._limits import Limits
 from modelboot._network.download import Download
@@ -25,8 +24,7 @@ OFFLINE = "MODELBOOT_OFFLINE=1"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchedWheel:
+class FetchedWheel(NamedTuple):
     """A verified wheel and where it came from."""
 
     path: Path

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from modelboot._limits import Limits
 from modelboot._network.download import Download
@@ -14,8 +13,7 @@ from modelboot._settings import TrustEnv
 from modelboot._sources.source import Probe, download_from
 
 
-@dataclass(frozen=True, slots=True)
-class PackageIndex:
+class PackageIndex(NamedTuple):
     """The package index pip is set up with. How it is run is imported only when it is asked, as the last source."""
 
     disabled_by: str
@@ -38,7 +36,7 @@ class PackageIndex:
             wheel = pip_download(pin, wanted, wanted.path.with_name("index"))
         finally:
             wanted.progress.close()
-        return download_from(self, wheel.as_uri(), pin, replace(wanted, progress=SILENT), TrustEnv())
+        return download_from(self, wheel.as_uri(), pin, wanted._replace(progress=SILENT), TrustEnv())
 
     def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:
         """Let pip ask the index for the versions it has; what only a hash would tell is left to an install."""

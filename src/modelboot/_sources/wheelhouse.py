@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from modelboot._limits import Deadline, Limits
 from modelboot._network.download import Download, download
@@ -18,8 +17,7 @@ from modelboot._sources.source import Probe, failure, request_of, warn_of_other_
 from modelboot.errors import Attempt, DownloadError
 
 
-@dataclass(frozen=True, slots=True)
-class Wheelhouse:
+class Wheelhouse(NamedTuple):
     """Folders of wheels (MODELBOOT_WHEELHOUSE)."""
 
     folders: tuple[Path, ...]

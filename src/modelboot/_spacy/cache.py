@@ -46,8 +46,7 @@ class CacheInfo(NamedTuple):
     currsize: int
 
 
-@dataclass(frozen=True, slots=True)
-class CacheKey:
+class CacheKey(NamedTuple):
     """One model with one choice of components; all spellings of a call have the same key."""
 
     model: ModelPin | Path | str

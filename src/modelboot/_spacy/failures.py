@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelboot.errors import DownloadError, InstallError, LoadError, ModelbootError
 
@@ -28,8 +28,7 @@ class FirstFailure(Exception):  # noqa: N818 - a cause to be shown, raised by no
         return f"\n{self.text}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
+class _Failure(NamedTuple):
     """A failure that is raised again for a while, without another try."""
 
     error: ModelbootError
