@@ -169,6 +169,21 @@ class Bench:
             rows.append({"processes": count, "requests": max(requests), **medians})
         return rows
 
+    def promises(self) -> list[dict[str, Any]]:
+        """Take what each promise costs an install of the small wheel and of the large one."""
+        rows = []
+        with served(self.out / "wheels") as (origin, _):
+            for wheel in (self.wheels[0], self.wheels[-1]):
+                command = [PYTHON, str(HERE / "promises.py"), wheel.reference(origin), str(self.target)]
+                done = subprocess.run(
+                    [*command, str(self.rounds)], env={**os.environ, **QUIET}, check=True, stdout=subprocess.PIPE
+                )
+                rows += [
+                    {"wheel": wheel.name, "promise": promise, "ms": round(ms, 2)}
+                    for promise, ms in json.loads(done.stdout).items()
+                ]
+        return rows
+
 
 def _all_at_once(count: int, command: Sequence[str], env: dict[str, str]) -> float:
     started_s = time.perf_counter()
@@ -200,7 +215,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Run suites, and write what they found."""
-    suites = ("install", "start", "warm", "herd")
+    suites = ("install", "start", "warm", "herd", "promises")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(suites)} (all)")
     parser.add_argument("--rounds", type=int, default=9, help="how often each is run (9)")
