@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from modelboot._environment import install_command
 from modelboot._pin import ModelPin
 from modelboot._reference import is_reference, parse_reference, read_pins
 from modelboot._versions import accepts_version, is_older_than_range, meets, required_name, same_name, version_key
@@ -173,7 +174,7 @@ def _fitting(releases: tuple[CatalogEntry, ...], spacy_version: str) -> ModelPin
     usable = [entry for entry in releases if not is_older_than_range(entry.spacy_range, spacy_version)]
     if not usable:
         oldest = releases[0]
-        raise IncompatibleError(model=str(oldest.pin), unmet=((f"spacy{oldest.spacy_range}", spacy_version),))
+        raise _incompatible(oldest.pin, (f"spacy{oldest.spacy_range}", spacy_version))
     newest = usable[-1]
     _log.warning("%s was made for spaCy %s; %s is installed", newest.pin, newest.spacy_range, spacy_version)
     return newest.pin
@@ -183,7 +184,7 @@ def _installed_spacy(entry: CatalogEntry) -> str:
     """Read spaCy's version from its metadata: importing spaCy would cost a second."""
     version = installed_version("spacy")
     if version is None:
-        raise IncompatibleError(model=str(entry.pin), unmet=((f"spacy{entry.spacy_range}", None),))
+        raise _incompatible(entry.pin, (f"spacy{entry.spacy_range}", None))
     return version
 
 
@@ -198,7 +199,11 @@ def check_requirements(pin: ModelPin) -> None:
     """
     unmet = [problem for problem in map(unmet_requirement, pin.requires) if problem is not None]
     if unmet:
-        raise IncompatibleError(model=str(pin), unmet=tuple(unmet))
+        raise _incompatible(pin, *unmet)
+
+
+def _incompatible(pin: ModelPin, *unmet: tuple[str, str | None]) -> IncompatibleError:
+    return IncompatibleError(model=str(pin), unmet=unmet, command=install_command())
 
 
 def installed_version(name: str) -> str | None:

@@ -277,6 +277,8 @@ class IncompatibleError(ModelbootError):
     """Name and version of the pipeline."""
     unmet: tuple[tuple[str, str | None], ...]
     """Each requirement that is not met, with the installed version or None."""
+    command: str = "pip install"
+    """What installs packages in this environment."""
 
     @property
     def message(self) -> str:
@@ -289,8 +291,8 @@ class IncompatibleError(ModelbootError):
 
     @property
     def hint(self) -> str:
-        """The pip command that installs what is missing."""
-        return f"pip install {' '.join(repr(requirement) for requirement, _ in self.unmet)}"
+        """The command that installs what is missing."""
+        return f"run `{self.command} {' '.join(repr(requirement) for requirement, _ in self.unmet)}`"
 
 
 @dataclass(kw_only=True, eq=False)

@@ -105,12 +105,14 @@ CASES = {
     "incompatible-missing": Case(
         IncompatibleError(model="ja_core_news_sm 3.8.0", unmet=(("sudachipy>=0.5.2", None),)),
         "ja_core_news_sm 3.8.0 needs sudachipy>=0.5.2 (not installed)",
-        "pip install 'sudachipy>=0.5.2'",
+        "run `pip install 'sudachipy>=0.5.2'`",
     ),
     "incompatible-several": Case(
-        IncompatibleError(model="ja_core_news_sm 3.8.0", unmet=(("a>=2", "1.0"), ("b", None))),
+        IncompatibleError(
+            model="ja_core_news_sm 3.8.0", unmet=(("a>=2", "1.0"), ("b", None)), command="uv pip install"
+        ),
         "ja_core_news_sm 3.8.0 needs a>=2 (1.0 is installed); b (not installed)",
-        "pip install 'a>=2' 'b'",
+        "run `uv pip install 'a>=2' 'b'`",
     ),
     "offline": Case(
         OfflineError(name="xx", version="1.0", url="https://host/x.whl"),

@@ -21,10 +21,10 @@ from modelboot._install import lock, stage
 from modelboot._install.importable import append_to_sys_path
 from modelboot._install.inspection import inspect, may_replace
 from modelboot._install.installed import Installed
+from modelboot._install.prepare import prepared_target
 from modelboot._install.publish import CannotReplaceError, publish, take_orphans
 from modelboot._install.target import (
     Target,
-    prepared_target,
     purelib,
     targets_to_install_into,
     targets_to_search,

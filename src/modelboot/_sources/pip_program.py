@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from modelboot._environment import is_uv_environment
 from modelboot._limits import Deadline
-from modelboot._sources.uv import is_uv_environment
 from modelboot._versions import is_newer_version, same_version, version_key
 
 POLL_S = 0.1

@@ -1,4 +1,4 @@
-"""What uv has to say: whether it made this environment, and the package indexes it is set up with."""
+"""The package indexes that uv is set up with."""
 
 from __future__ import annotations
 
@@ -13,15 +13,6 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 CAN_READ_TOML = sys.version_info >= (3, 11)
 _TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
-
-
-def is_uv_environment() -> bool:
-    """Tell whether uv made the running environment: `uv sync` then removes what the project does not name."""
-    try:
-        lines = Path(sys.prefix, "pyvenv.cfg").read_text("utf-8", errors="replace").splitlines()
-    except OSError:
-        return False
-    return any(line.partition("=")[0].strip() == "uv" for line in lines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from modelboot._catalog import installed_version
+from modelboot._environment import is_uv_environment
 from modelboot._install.inspection import inspect
-from modelboot._install.target import RESERVED, Target, is_writable, targets_to_install_into, targets_to_search
+from modelboot._install.prepare import RESERVED, is_writable
+from modelboot._install.target import Target, targets_to_install_into, targets_to_search
 from modelboot._limits import Deadline, Limits
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, origins
 from modelboot._sources.fetch import each_once, make_sources
 from modelboot._sources.pip_program import PipError, find_pip
 from modelboot._sources.source import Probe
-from modelboot._sources.uv import is_uv_environment
 from modelboot.cli.output import aligned
 
 if sys.platform != "win32":

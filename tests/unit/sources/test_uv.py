@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelboot._sources.uv import UvIndexes, is_uv_environment, unread_files, uv_indexes
+from modelboot._sources.uv import UvIndexes, unread_files, uv_indexes
 
 MAIN, MORE, OLD = (f"https://example.org/{name}/simple" for name in ("main", "more", "old"))
 NEEDS_TOML = pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no reader of TOML")
@@ -101,16 +101,3 @@ def test_uv_indexes_of_a_named_file(nowhere: dict[str, str], tmp_path: Path) -> 
     named = write(tmp_path / "named", f'index-url = "{MAIN}"')
     assert uv_indexes({**nowhere, "UV_CONFIG_FILE": str(named)}) == UvIndexes(MAIN)
     assert uv_indexes({**nowhere, "UV_NO_CONFIG": "1"}) == UvIndexes()
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("home = /usr/bin\nuv = 0.13.9\n", True), ("home = /usr/bin\n", False), (None, False)]
-)
-def test_is_uv_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, *, expected: bool
-) -> None:
-    """An environment that uv made says so itself."""
-    if text is not None:
-        (tmp_path / "pyvenv.cfg").write_text(text, "utf-8")
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    assert is_uv_environment() is expected

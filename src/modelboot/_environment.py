@@ -1,0 +1,35 @@
+"""What kind of environment this Python runs in: made by uv, or kept by the operating system."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+_OFF = ("", "0", "false", "no", "off")
+"""What pip's switch is when it is off."""
+
+
+def is_uv_environment() -> bool:
+    """Tell whether uv made the running environment: `uv sync` then removes what the project does not name."""
+    try:
+        lines = Path(sys.prefix, "pyvenv.cfg").read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(line.partition("=")[0].strip() == "uv" for line in lines)
+
+
+def is_externally_managed() -> bool:
+    """Tell whether only the operating system's packages may be put beside this Python, as pip and uv read it (PEP 668).
+
+    Like pip's own switch, PIP_BREAK_SYSTEM_PACKAGES lifts that; a virtual environment is its owner's.
+    """
+    if sys.prefix != sys.base_prefix or os.environ.get("PIP_BREAK_SYSTEM_PACKAGES", "0") not in _OFF:
+        return False
+    return os.path.isfile(os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED"))
+
+
+def install_command() -> str:
+    """Return the command that installs packages here: environments of uv have no pip."""
+    return "uv pip install" if is_uv_environment() else "pip install"
