@@ -85,7 +85,7 @@ def cannot_find(name: str) -> str:
 
 
 SourceName = Literal["cache", "wheelhouse", "release", "mirror", "index"]
-Kind = Literal["bytes", "certificate", "missing", "page", "short", "other"]
+Kind = Literal["bytes", "certificate", "login", "missing", "page", "short", "other"]
 """What an attempt failed on, as far as it decides what to do next."""
 
 
@@ -266,7 +266,7 @@ class UnknownModelError(ModelbootError, OSError):
         """Near names or versions first, then the ways out."""
         guesses = [f"{self.name}=={version}" for version in reversed(self.known_versions)] or [*self.near]
         ask = f"did you mean {' or '.join(guesses)}? " if guesses else ""
-        return f"{ask}`modelboot list --available` shows all names; any other wheel needs a ModelPin"
+        return f"{ask}`modelboot list --available` shows all names; `modelboot pin` pins any other wheel"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -376,6 +376,7 @@ _DOWNLOAD_HINTS: dict[Kind, str] = {
         "a login page, proxy or mirror answered instead of the release: sign in to the network, set HTTPS_PROXY, or "
         "fix MODELBOOT_BASE_URL"
     ),
+    "login": "check the login or the token that was given; `modelboot doctor` shows which settings are in force",
     "certificate": "set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to the PEM file of the CA your network uses",
     "short": (
         "the connection is interrupted: run it again, raise MODELBOOT_RETRIES, or set MODELBOOT_BASE_URL to a "

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from modelboot.cli import main
-from support.server import ModelServer
+from support.server import ModelServer, Reply
 from support.sources import publish
 from support.wheels import BuiltWheel, altered
 
@@ -37,6 +37,35 @@ def test_other_bytes_of_two_sources_are_told_once_each(
     lines, _ = _told(["install", f"en_tiny_sm @ {wrong.as_uri()}#sha256={tiny.sha256}"], capsys)
     told = [line for line in lines if "got sha256" in line]
     assert [line.split("(")[0] for line in told] == ["  wheelhouse ", "  release "]
+
+
+def test_reasons_of_several_sources_are_told_once(
+    tiny: BuiltWheel, tmp_path: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Why each source failed stands below the error and nowhere else, whoever was asked after it."""
+    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(tmp_path / "absent"))
+    monkeypatch.setenv("MODELBOOT_RETRIES", "0")
+    server.serve("/wheel.whl", Reply(404))
+    lines, _ = _told(["install", f"en_tiny_sm @ {server.url}/wheel.whl#sha256={tiny.sha256}"], capsys)
+    for reason in ("no such folder", "HTTP 404"):
+        assert [line.split("(")[0] for line in lines if reason in line] in (["  wheelhouse "], ["  release "])
+
+
+def test_reason_is_told_where_another_source_serves(
+    tiny: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """A wheelhouse that does not have the wheel is told although the release had it."""
+    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(tmp_path / "absent"))
+    assert main(["install", f"en_tiny_sm @ {tiny.url}#sha256={tiny.sha256}"]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "no such folder" in line]
+    assert [line.partition(":")[0] for line in told] == ["info"]
+
+
+def test_hint_of_a_refused_login(tiny: BuiltWheel, server: ModelServer, capsys: Capture) -> None:
+    """What a server refuses to this user is not cured by a look at the network."""
+    server.serve("/wheel.whl", Reply(403))
+    _, hint = _told(["install", f"en_tiny_sm @ {server.url}/wheel.whl#sha256={tiny.sha256}"], capsys)
+    assert hint.startswith("check the login or the token that was given")
 
 
 def test_other_bytes_are_warned_of_once_when_another_source_serves(

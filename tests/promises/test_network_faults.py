@@ -131,6 +131,7 @@ DIRECT = {
     "403": Case(
         answers(Reply(403)),
         r"HTTP 403 Forbidden: give user:password in MODELBOOT_BASE_URL or \.netrc, or a token in MODELBOOT_TOKEN",
+        kind="login",
     ),
     "410": Case(answers(Reply(410)), "HTTP 410 Gone", kind="missing"),
     "501": Case(answers(Reply(501)), "HTTP 501 Not Implemented"),

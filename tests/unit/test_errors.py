@@ -81,7 +81,7 @@ def test_hint_fits_the_sources(attempts: tuple[Attempt, ...], hint: str) -> None
     assert DownloadError(name="xx", version="1.0", sha256=SHA, attempts=attempts).hint == hint
 
 
-MISSING_HINT = "`modelboot list --available` shows all names; any other wheel needs a ModelPin"
+MISSING_HINT = "`modelboot list --available` shows all names; `modelboot pin` pins any other wheel"
 CASES = {
     "root": Case(ModelbootError(), "modelboot failed", "run the command again with --debug and report what it prints"),
     "settings": Case(
@@ -312,6 +312,7 @@ DOWNLOAD_HINTS = {
         "a login page, proxy or mirror answered instead of the release: sign in to the network, set HTTPS_PROXY, or "
         "fix MODELBOOT_BASE_URL"
     ),
+    "login": "check the login or the token that was given; `modelboot doctor` shows which settings are in force",
     "certificate": "set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to the PEM file of the CA your network uses",
     "short": (
         "the connection is interrupted: run it again, raise MODELBOOT_RETRIES, or set MODELBOOT_BASE_URL to a "
@@ -331,6 +332,7 @@ DOWNLOAD_HINTS = {
         ([], "other"),
         (["other", "short", "other"], "short"),
         (["short", "certificate"], "certificate"),
+        (["other", "login"], "login"),
         (["certificate", "short", "page", "other"], "page"),
     ],
     ids="-".join,

@@ -25,6 +25,8 @@ CHUNK_BYTES = 1 << 16
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/json", "application/problem+json")
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses that may be another in a moment; every other 4xx and 5xx is final."""
+_KINDS: dict[int, Kind] = {401: "login", 403: "login", 404: "missing", 407: "login", 410: "missing"}
+"""What a status says about what to do next."""
 MAX_DIGITS = 20
 """Numbers of more digits are nonsense, and Python refuses to read those of thousands."""
 PROXY_LOGIN_HINT = ": give user:password in HTTPS_PROXY"
@@ -121,7 +123,7 @@ def error_for_status(response: urllib3.BaseHTTPResponse, url: str, *, is_resumin
     return RequestError(
         reason,
         url,
-        kind="missing" if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE} else "other",
+        kind=_KINDS.get(status, "other"),
         retryable=status in RETRYABLE_STATUSES or cannot_resume,
         discard_partial=cannot_resume,
         retry_after_s=_retry_after_s(response.headers.get("Retry-After", "").strip()),

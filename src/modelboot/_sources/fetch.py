@@ -97,19 +97,18 @@ def fetch_wheel(
         progress=progress,
     )
     attempts: list[Attempt] = []
-    asked = [source for source in each_once(sources, pin) if not source.disabled(pin)]
-    for source in asked:
+    for source in each_once(sources, pin):
+        if source.disabled(pin):
+            continue
         progress.ask(str(pin), printable(f"{source.name} ({source.location(pin)})"))
         try:
             downloaded_bytes = source.fetch(pin, wanted)
         except DownloadError as error:
             attempts += error.attempts
-            if source is not asked[-1]:  # what the last one says is the error's to tell
-                _log_failures(pin, error.attempts)
             continue
         finally:
             progress.close()
-        warn_of_other_bytes(pin, attempts)
+        _log_failures(pin, attempts)
         served = cast("Literal['cache', 'wheelhouse', 'release', 'index']", source.name.replace("mirror", "release"))
         if downloaded_bytes:
             _keep(wanted, sources)
@@ -125,10 +124,11 @@ def _keep(wanted: Download, sources: Sequence[Source]) -> None:
 
 
 def _log_failures(pin: ModelPin, attempts: Sequence[Attempt]) -> None:
-    """Say why the next source is asked, before the wait for it. Of other bytes a warning or the error will tell."""
+    """Say what failed before a source served. Where none does, the error tells, and nothing is said twice."""
     for attempt in attempts:
         if not attempt.got_sha256:
             _log.info("%s: %s", pin, attempt)
+    warn_of_other_bytes(pin, attempts)
 
 
 def _not_found(pin: ModelPin, sources: Sequence[Source], attempts: tuple[Attempt, ...]) -> DownloadError | OfflineError:
