@@ -1,4 +1,4 @@
-"""One HTTP request at a time: connections, redirects, limits for DNS and connecting, and what failed in words.
+"""One HTTP request at a time: connection pools, redirects, and what failed in words.
 
 The only module that imports urllib3.
 """
@@ -8,10 +8,8 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -20,6 +18,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from modelboot._limits import Limits
+from modelboot._network.connections import Connections
 from modelboot._network.response import (
     PROXY_LOGIN_HINT,
     RequestError,
@@ -42,19 +41,10 @@ _HEADERS = {"Accept": "application/octet-stream", "Accept-Encoding": "identity",
 CUT_SHORT = (http.client.IncompleteRead, urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength)
 INVALID_HOST = (urllib3.exceptions.LocationValueError, http.client.InvalidURL)
 """What urllib3 2 and 1 raise on a host that cannot exist."""
-DNS_TIMEOUT_S = 6.0
-"""Longest wait for a DNS server: resolvers ask a second time after 5 s, and other sources are waiting."""
-CONNECT_TIMEOUT_S = 8.0
-"""Longest wait for a connection, over all addresses of a host: other sources are waiting."""
-RETRY_WITHIN_S = 1.0
-"""A DNS server or a host that took longer to fail is not asked again: other sources are waiting."""
-
-Address = tuple[int, int, int, str, tuple[Any, ...]]
-"""What `socket.getaddrinfo` returns for one address."""
 
 
 class HttpClient:
-    """Requests under one deadline: when it passes, a timer shuts every connection down, whatever it is waiting for."""
+    """Requests under one deadline, which ends whatever they are waiting for."""
 
     def __init__(self, limits: Limits, trust_env: TrustEnv) -> None:
         """Open nothing yet.
@@ -65,30 +55,16 @@ class HttpClient:
         """
         self._limits, self._trust_env = limits, trust_env
         self._pools: dict[tuple[str | None, bool], urllib3.PoolManager] = {}
-        self._sockets: list[socket.socket] = []
-        self._is_shut_down = False
-        self._timer = threading.Timer(limits.deadline.remaining_s, self.shutdown)
-        self._timer.name, self._timer.daemon = "modelboot-deadline", True
+        self.connections = Connections(limits)
 
     def __enter__(self) -> Self:
-        try:
-            _start(self._timer)
-        except BaseException:  # Ctrl-C while it is being started
-            self._timer.cancel()
-            raise
+        self.connections.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
+        self.connections.__exit__()
         for pool in self._pools.values():
             pool.clear()
-        self._close_sockets()
-
-    def shutdown(self) -> None:
-        """End every connection, now and to come: whoever reads from one gets an error."""
-        self._is_shut_down = True
-        for connection in self._sockets:
-            _shutdown(connection)
 
     @contextmanager
     def stream(
@@ -116,7 +92,7 @@ class HttpClient:
                 yield parse_response(response, final_url, start)
             finally:
                 response.close()
-                self._close_sockets()
+                self.connections.close()
 
     def _follow_redirects(
         self, first_url: str, headers: dict[str, str], sha256: str | None
@@ -194,16 +170,16 @@ class HttpClient:
         return pool
 
     def _pool_classes(self, *, is_proxy: bool) -> dict[str, type[urllib3.HTTPConnectionPool]]:
-        """Make urllib3 connect through `_connect`: below TLS, so that a handshake can be cut short, too."""
-        client, prefix = self, "proxy: " if is_proxy else ""
+        """Make urllib3 connect through `Connections`: below TLS, so that a handshake can be cut short, too."""
+        connections, prefix = self.connections, "proxy: " if is_proxy else ""
 
         class Plain(HTTPConnection):
             def _new_conn(self) -> socket.socket:
-                return client._connect(self.host, self.port, prefix)
+                return connections.connect(self.host, self.port, prefix)
 
         class Tls(HTTPSConnection):
             def _new_conn(self) -> socket.socket:
-                return client._connect(self.host, self.port, prefix)
+                return connections.connect(self.host, self.port, prefix)
 
         class PlainPool(urllib3.HTTPConnectionPool):
             ConnectionCls = Plain
@@ -212,42 +188,6 @@ class HttpClient:
             ConnectionCls = Tls
 
         return {"http": PlainPool, "https": TlsPool}
-
-    def _connect(self, host: str, port: int, prefix: str) -> socket.socket:
-        """Connect to the first address of a host that answers; each has its share of the time there is for all."""
-        limits, failure = self._limits, OSError()
-        addresses = resolve(host, port, min(limits.timeout_s, limits.deadline.remaining_s))
-        timeout_s = min(limits.timeout_s, CONNECT_TIMEOUT_S, limits.deadline.remaining_s)
-        started_s = time.monotonic()
-        for left, (family, kind, protocol, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            connection = socket.socket(family, kind, protocol)
-            try:
-                connection.settimeout(max(0.001, (started_s + timeout_s - time.monotonic()) / left))
-                connection.connect(address)
-                connection.settimeout(limits.timeout_s)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._note(connection)
-            except BaseException as error:
-                connection.close()
-                if not isinstance(error, OSError):
-                    raise
-                failure = error
-            else:
-                return connection
-        if isinstance(failure, TimeoutError):
-            raise RequestError(f"{prefix}no connection within {timeout_s:g} s", "", unreachable=True) from failure
-        reason, retryable = f"{prefix}{failure.strerror or failure}", time.monotonic() - started_s < RETRY_WITHIN_S
-        raise RequestError(reason, "", retryable=retryable, unreachable=True) from failure
-
-    def _note(self, connection: socket.socket) -> None:
-        """Keep a descriptor of our own, on which `shutdown` may act while a TLS layer uses the other one."""
-        self._sockets.append(connection.dup())
-        if self._is_shut_down:
-            _shutdown(connection)
-
-    def _close_sockets(self) -> None:
-        while self._sockets:
-            self._sockets.pop().close()
 
     @contextmanager
     def _translating_errors(self, url: str) -> Iterator[None]:
@@ -263,58 +203,6 @@ class HttpClient:
                 raise RequestError("is no address", url) from None  # the cause quotes the query
             _make_printable(error)
             raise _describe(error, url, self._limits.timeout_s) from error
-
-
-def resolve(host: str, port: int, timeout_s: float) -> list[Address]:
-    """Resolve a host in a thread of its own: nothing else limits the wait for a DNS server that does not answer.
-
-    Args:
-        host: Its name or address.
-        port: The port to connect to.
-        timeout_s: Seconds to wait, at most `DNS_TIMEOUT_S` of them.
-
-    Returns:
-        Its addresses, in the order in which they are to be tried; at least one.
-
-    Raises:
-        RequestError: It has none, or there was no answer in time.
-    """
-    timeout_s = min(timeout_s, DNS_TIMEOUT_S)
-    found: list[Address] = []
-    failed: list[OSError | UnicodeError] = []
-
-    def ask() -> None:
-        try:
-            found.extend(socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as error:  # a label beyond 63 characters is a UnicodeError
-            failed.append(error)
-
-    started_s = time.monotonic()
-    thread = threading.Thread(target=ask, name=f"modelboot-resolve-{host}", daemon=True)
-    _start(thread)
-    thread.join(timeout_s)
-    if thread.is_alive():
-        raise RequestError(f"no answer from the DNS server for {host} within {timeout_s:g} s", "", unreachable=True)
-    if failed:
-        error = failed[0]
-        words = error.strerror if isinstance(error, OSError) else "no host can have that name"
-        is_temporary = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
-        retryable = is_temporary and time.monotonic() - started_s < RETRY_WITHIN_S
-        raise RequestError(f"{host}: {words}", "", retryable=retryable, unreachable=True) from error
-    return found
-
-
-def _start(thread: threading.Thread) -> None:
-    """Start a thread; where the system allows no more of them, that is why a request failed."""
-    try:
-        thread.start()
-    except RuntimeError as error:
-        raise RequestError(f"{error}: too many processes or threads", "") from error
-
-
-def _shutdown(connection: socket.socket) -> None:
-    with suppress(OSError):  # it is closed already
-        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _describe(error: BaseException, url: str, timeout_s: float) -> RequestError:

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 import urllib3
 
-from modelboot._network import client as network_client
+from modelboot._network import connections
 from modelboot._network import response as network_response
 from modelboot._network.client import HttpClient
 from modelboot._network.response import RequestError
@@ -85,7 +85,7 @@ def test_client_shut_down_after_redirect(server: ModelServer, other_server: Mode
     server.serve("/x.whl", Reply(302, {"Location": f"{other_server.url}/y.whl"}))
     other_server.serve("/y.whl", Reply(body=BODY, stall="body"))
     with client_of(settings) as client, suppress(RequestError), client.stream(f"{server.url}/x.whl") as response:
-        threading.Timer(0, client.shutdown).start()
+        threading.Timer(0, client.connections.shutdown).start()
         assert len(b"".join(response.chunks)) < len(BODY)
 
 
@@ -96,7 +96,7 @@ def test_client_shut_down_while_reading(server: ModelServer, settings: Settings)
     with client_of(settings) as client, suppress(RequestError), client.stream(f"{server.url}/x.whl") as response:
         for chunk in response.chunks:
             came.append(chunk)
-            client.shutdown()
+            client.connections.shutdown()
     assert came
 
 
@@ -104,7 +104,7 @@ def test_client_shut_down_before(server: ModelServer, settings: Settings) -> Non
     """A connection that comes about after the cut is cut at once, so nothing is asked for."""
     server.serve("/x.whl", Reply(body=BODY))
     with client_of(settings) as client:
-        client.shutdown()
+        client.connections.shutdown()
         with pytest.raises(RequestError, match=r"."), client.stream(f"{server.url}/x.whl"):
             pytest.fail("a connection that was cut has answered")
     assert not server.requests
@@ -521,7 +521,7 @@ def test_stream_unknown_host_again(
         clock.now_s += took_s
         raise socket.gaierror(number, "no")
 
-    monkeypatch.setattr(network_client, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    monkeypatch.setattr(connections, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
     monkeypatch.setattr(socket, "getaddrinfo", fails)
     refused = refusal("http://release.invalid/x.whl", settings)
     assert (refused.retryable, refused.unreachable) == (again, True)
@@ -533,7 +533,7 @@ def test_stream_name_server_without_answer(
 ) -> None:
     """A name server that says nothing is given up, also before a long time-out, so that other sources get a turn."""
     answered = threading.Event()
-    monkeypatch.setattr(network_client, "DNS_TIMEOUT_S", 0.4)
+    monkeypatch.setattr(connections, "DNS_TIMEOUT_S", 0.4)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [*[answered.wait(30)][1:]])
     refused = refusal("http://release.invalid/x.whl", replace(settings, timeout_s=timeout_s))
     answered.set()
