@@ -71,45 +71,45 @@ def locked(path: Path, model: str, deadline: Deadline) -> Iterator[LockState]:
     Raises:
         InstallError: Another process still holds it at the deadline.
     """
+    waited_since = None
     try:
-        descriptor = try_lock(path)
+        while (descriptor := try_lock(path)) is None:
+            waited_since = waited_since or time.time()
+            _wait(path, model, deadline)
+    except InstallError:  # an OSError, too
+        raise
     except OSError as error:
         _log.debug("no lock for %s, going on without: %s", model, error)
         yield LockState(is_locked=False, waited_since=None)
         return
-    if descriptor is None:
-        with _waited_for(path, model, deadline) as state:
-            yield state
-    else:
-        share_with_group(path)
-        try:
-            yield LockState(is_locked=True, waited_since=None)
-        finally:
-            unlock(descriptor)
+    share_with_group(path)
+    try:
+        yield LockState(is_locked=True, waited_since=waited_since)
+    finally:
+        unlock(descriptor)
 
 
-@contextmanager
-def _waited_for(path: Path, model: str, deadline: Deadline) -> Iterator[LockState]:
-    """Wait for a lock that another process holds, and hold it.
+def _wait(path: Path, model: str, deadline: Deadline) -> None:
+    """Wait until another process lets go of a lock.
 
     filelock waits, but is asked only where locks are known to work: before version 4 it follows a symlink and empties
-    what it leads to, and takes "no locks here" for "held by another". Both lock the file in the same way.
+    what it leads to, and takes "no locks here" for "held by another". Both lock the file in the same way. What it has
+    it lets go of at once: a child that is forked meanwhile would keep it.
+
+    Raises:
+        InstallError: Another process still holds it at the deadline.
     """
     from filelock import FileLock, Timeout
 
-    lock, started = FileLock(path), time.time()
-    while not lock.is_locked:
+    while True:
         try:
-            lock.acquire(timeout=min(LOG_EVERY_S, deadline.remaining_s))
+            with FileLock(path).acquire(timeout=min(LOG_EVERY_S, deadline.remaining_s)):
+                return
         except Timeout:
             if deadline.remaining_s == 0:
                 reason = f"another process has been installing it for {deadline.total_s:g} s"
                 raise InstallError(model=model, path=str(path), fault="busy", reason=reason) from None
             _log.info("waiting for another process that is installing %s (%s)", model, path)
-    try:
-        yield LockState(is_locked=True, waited_since=started)
-    finally:
-        lock.release()
 
 
 def try_lock(path: Path) -> int | None:

@@ -37,6 +37,23 @@ with lock.locked(Path(sys.argv[1]), str(pin), Deadline.after(60)) as state:
     if len(sys.argv) == 2:
         sys.stdin.read()
 """
+# Waits for the lock, and has a child that was forked while it held it; both live until their input ends.
+FORKING = """
+import logging, os, sys
+from pathlib import Path
+from modelboot._install import lock
+from modelboot._limits import Deadline
+lock.LOG_EVERY_S = 0.05
+logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(funcName)s")
+with lock.locked(Path(sys.argv[1]), "en_acme_sm 1.2.0", Deadline.after(60)) as state:
+    begun, say = os.pipe()
+    if os.fork():
+        os.read(begun, 1)
+        print("held" if state.waited_since else "did not wait", flush=True)
+    else:
+        os.write(say, b"x")
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -133,6 +150,21 @@ def test_locked_after_the_first_is_killed(monkeypatch: pytest.MonkeyPatch, path:
             assert (state.is_locked, is_free(path)) == (True, False)
     assert is_free(path)
     assert waiting.messages[0] == f"waiting for another process that is installing en_acme_sm 1.2.0 ({path})"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+def test_locked_after_a_wait_is_no_forked_child_s(path: Path) -> None:
+    """A child forked by a process that had to wait for the lock does not keep it when that process is killed."""
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-u", "-c", FORKING, str(path)]
+    with holder(path) as first, subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as second:
+        assert second.stdout is not None
+        assert "wait" in second.stdout.readline()
+        first.kill()
+        assert "held\n" in iter(second.stdout.readline, "")
+        second.kill()
+        second.wait()
+        assert is_free(path)
 
 
 def test_busy_at_the_deadline(monkeypatch: pytest.MonkeyPatch, path: Path, caplog: pytest.LogCaptureFixture) -> None:
