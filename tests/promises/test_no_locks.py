@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
@@ -25,6 +24,8 @@ from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, small_wh
 
 if TYPE_CHECKING:
     from support.server import ModelServer
+
+fcntl = pytest.importorskip("fcntl", reason="needs locks of files as POSIX has them")
 
 HOLD = """
 import sys, modelboot

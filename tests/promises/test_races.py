@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import threading
@@ -20,6 +19,8 @@ from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, small_wh
 
 if TYPE_CHECKING:
     from support.server import ModelServer
+
+fcntl = pytest.importorskip("fcntl", reason="needs locks of files as POSIX has them")
 
 PATIENCE_S = 60.0
 """After so many seconds a racer counts as hung."""

@@ -8,7 +8,6 @@ programs import it themselves, as those of a user do.
 from __future__ import annotations
 
 import errno
-import fcntl
 import functools
 import importlib.metadata
 import json
@@ -23,6 +22,9 @@ from typing import Any, NoReturn
 
 from modelboot import ModelbootError, ModelPin, ensure_model, get_nlp
 from support.children import TIMEOUT_S, WEDGED, as_user, environment, forked
+
+if sys.platform != "win32":
+    import fcntl
 
 Answer = dict[str, Any]
 """What one racer returns: facts of its model, or "error" and "message"; which libraries it used in any case."""

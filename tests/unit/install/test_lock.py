@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import subprocess
@@ -21,6 +20,8 @@ from modelboot import InstallError, ModelPin
 from modelboot._install import lock
 from modelboot._limits import Deadline
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
+
+fcntl = pytest.importorskip("fcntl", reason="needs locks of files as POSIX has them")
 
 PIN = ModelPin("en_acme_sm", "1.2.0", "0" * 64)
 ENOUGH_S = 60.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import subprocess
@@ -16,6 +15,8 @@ import pytest
 
 from modelboot._install.stage import concurrent, remove_stale, resumable_parts, staged, stale
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
+
+fcntl = pytest.importorskip("fcntl", reason="needs locks of files as POSIX has them")
 
 # Makes a stage, says which, and lives until its input ends.
 OWNER = """

@@ -8,7 +8,6 @@ import errno
 import hashlib
 import json
 import os
-import resource
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -20,6 +19,8 @@ from modelboot import ModelPin
 from modelboot._install.unpack import unpack
 from modelboot.errors import InstallError
 from support.wheels import DIST_INFO, NAME, VERSION, BuiltWheel, Tampering, small_members, small_wheel
+
+resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
 
 PIN = ModelPin(NAME, VERSION, "0" * 64)
 OWN = {"INSTALLER", "REQUESTED", "direct_url.json"}
