@@ -1,4 +1,4 @@
-"""What commands print: results as text or JSON on stdout, tables as wide as a terminal shows them, log on stderr."""
+"""What commands print: results as text or JSON on stdout, laid out for the width of a terminal, log on stderr."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import io
 import json
 import logging
 import os
+import shutil
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import TextIO, TypeVar
 
 from modelboot.errors import printable
 
@@ -55,20 +56,78 @@ def download_size(downloaded_bytes: int) -> str:
     return f", {downloaded_bytes / 1e6:.1f} MB" if downloaded_bytes else ""
 
 
+_RIGHT_ALIGNED = {"size"}
+"""Heads of columns of numbers."""
+
+
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align columns under their heads, leaving out those that are empty in every row."""
+    """Align columns under their heads, leaving out those that are empty in every row; see `fitted`."""
     kept = [index for index in range(len(heads)) if any(row[index] for row in rows)]
-    return aligned([[row[index] for index in kept] for row in (heads, *rows)])
+    right = {at for at, index in enumerate(kept) if heads[index] in _RIGHT_ALIGNED}
+    return fitted([[row[index] for index in kept] for row in (heads, *rows)], right=right)
 
 
-def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Align the columns of some lines, two spaces between them."""
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
-    return ["  ".join(map(_padded, line, widths)).rstrip() for line in lines]
+def fitted(lines: Sequence[Sequence[str]], *, right: Container[int] = ()) -> list[str]:
+    """Align the columns of some lines; on a terminal that is too narrow for them the last one goes below, indented.
+
+    A terminal would break a path or a hash in the middle instead.
+    """
+    whole, width = aligned(lines, right=right), terminal_width()
+    if width is None or all(_width(line) <= width for line in whole) or len(lines[0]) == 1:
+        return whole
+    firsts = aligned([line[:-1] for line in lines], right=right)
+    return [f"{first}\n  {line[-1]}" for first, line in zip(firsts, lines, strict=True)]
 
 
-def _padded(text: str, width: int) -> str:
-    return text + " " * (width - _width(text))
+def aligned(lines: Sequence[Sequence[str]], *, right: Container[int] = ()) -> list[str]:
+    """Align the columns of some lines, two spaces between them; those in `right` at their right edge."""
+    columns = [
+        [_padded(text, max(map(_width, column)), at_right=index in right) for text in column]
+        for index, column in enumerate(zip(*lines, strict=True))
+    ]
+    return ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
+
+
+_FAR_LEFT = 4
+"""Columns."""
+
+
+def filled(start: str, pieces: Sequence[str], width: int, *, indent: int | None = None) -> list[str]:
+    """Fill lines with pieces, none of which is broken.
+
+    Args:
+        start: What the first line begins with.
+        pieces: The text in parts, each with the spaces that follow it.
+        width: Columns a line may have.
+        indent: Columns before each line but the first. None aligns them with the first piece; where one (a path, a URL)
+            is too wide for that, all begin below the start, further to the left.
+    """
+    lines = [start]
+    if indent is None:
+        indent = _width(start)
+        if any(indent + _width(piece.rstrip()) > width for piece in pieces):
+            indent = min(indent, _FAR_LEFT)
+            lines = [start, " " * indent]
+    for piece in pieces:
+        if _width(lines[-1]) + _width(piece.rstrip()) > width and lines[-1].strip():
+            lines.append(" " * indent)
+        lines[-1] += piece
+    return [line.rstrip() for line in lines]
+
+
+def words(text: str) -> list[str]:
+    """Part a text into words, as pieces to fill lines with."""
+    return [f"{word} " for word in text.split()]
+
+
+def terminal_width(stream: TextIO | None = None) -> int | None:
+    """Return how many columns a terminal has, stdout by default; None where the stream is none: it breaks no lines."""
+    return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() else None
+
+
+def _padded(text: str, width: int, *, at_right: bool) -> str:
+    padding = " " * (width - _width(text))
+    return f"{padding}{text}" if at_right else f"{text}{padding}"
 
 
 def _width(text: str) -> int:
@@ -93,19 +152,26 @@ def tolerate_stdout() -> None:
 def log_to_stderr(level: int) -> None:
     """Show the log of modelboot from a level on."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_LowerCase("%(levelname)s: %(message)s"))
+    handler.setFormatter(_LogLine())
     logger = logging.getLogger("modelboot")
     logger.handlers = [handler]
     logger.setLevel(level)
 
 
-class _LowerCase(logging.Formatter):
-    """Write levels as the error lines are written: "warning:", not "WARNING:"."""
+class _LogLine(logging.Formatter):
+    """Write lines as the error lines are written: "warning: …"; on a terminal they break between words."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""
-        level, _, message = super().format(record).partition(":")
-        return printable_lines(f"{level.lower()}:{message}")
+        start, text = f"{record.levelname.lower()}: ", super().format(record)
+        width = terminal_width(sys.stderr)
+        if width is None:
+            return printable_lines(f"{start}{text}")
+        # A progress bar may stand on this line. A dumb terminal knows no "clear line", and spaces do it, too.
+        cleared = f"\r{' ' * (width - 1)}\r"
+        first, *rest = text.split("\n")
+        lines = filled(start, words(printable(first)), width, indent=2)
+        return cleared + "\n".join([*lines, *map(printable, rest)])
 
 
 def one_line(text: str) -> str:

@@ -78,13 +78,13 @@ def test_catalog_text() -> None:
         CatalogEntry(ModelPin("en_tiny_trf", "3.7.10", SHA256, size_mb=436), ">=3.7.0", "GNU GPL 3.0"),
     ]
     assert commands.catalog_text(entries, has_hashes=False).splitlines() == [
-        "name         version  spaCy           size    license",
-        "en_tiny_sm   1.0.0    >=3.8.0,<3.9.0  12 MB   MIT",
+        "name         version  spaCy             size  license",
+        "en_tiny_sm   1.0.0    >=3.8.0,<3.9.0   12 MB  MIT",
         "en_tiny_trf  3.7.10   >=3.7.0         436 MB  GNU GPL 3.0",
     ]
     assert commands.catalog_text(entries, has_hashes=True).splitlines() == [
-        "name         version  spaCy           size    license      sha256",
-        f"en_tiny_sm   1.0.0    >=3.8.0,<3.9.0  12 MB   MIT          {SHA256}",
+        "name         version  spaCy             size  license      sha256",
+        f"en_tiny_sm   1.0.0    >=3.8.0,<3.9.0   12 MB  MIT          {SHA256}",
         f"en_tiny_trf  3.7.10   >=3.7.0         436 MB  GNU GPL 3.0  {SHA256}",
     ]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from modelboot.cli.output import print_each, print_result, table
+from modelboot.cli.output import filled, fitted, log_to_stderr, print_each, print_result, table, words
 
 
 @pytest.mark.parametrize(
@@ -89,3 +90,62 @@ def test_print_result_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
     """What a terminal would obey is shown instead, whoever named the file; text of any script stays as it is."""
     print_result(as_json=False, text="a\x1b[2Jb\x9bc\rd\udc80\nनी あ ä", facts=None)
     assert capsys.readouterr().out == "a\\x1b[2Jb\\x9bc d\\udc80\nनी あ ä\n"
+
+
+def test_table_of_numbers() -> None:
+    """Sizes stand at the right, so that the larger one is seen at once."""
+    assert table(("name", "size", "sha256"), [("a", "9 MB", "x"), ("b", "10 MB", "y")]) == [
+        "name   size  sha256",
+        "a      9 MB  x",
+        "b     10 MB  y",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines"),
+    [
+        (None, ["one    /a/long/path", "three  /b"]),
+        (19, ["one    /a/long/path", "three  /b"]),
+        (18, ["one\n  /a/long/path", "three\n  /b"]),
+    ],
+    ids=["file", "wide terminal", "narrow terminal"],
+)
+def test_fitted_to_a_terminal(columns: int | None, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a terminal would break a line, its last column goes below; in a file each line stays one."""
+    _terminal(monkeypatch, columns)
+    assert fitted([("one", "/a/long/path"), ("three", "/b")]) == lines
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (30, ["head  some words /a/long/path"]),
+        (20, ["head  some words", "      /a/long/path"]),
+        (16, ["head", "    some words", "    /a/long/path"]),
+        (9, ["head", "    some", "    words", "    /a/long/path"]),
+    ],
+)
+def test_filled(width: int, lines: list[str]) -> None:
+    """Lines break between pieces alone, and go on where the first of them began, or further to the left."""
+    assert filled("head  ", words("some words /a/long/path"), width) == lines
+
+
+def test_log_line_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line of the log takes the place of a bar that stands there, and breaks between words."""
+    _terminal(monkeypatch, 20)
+    logger = logging.getLogger("modelboot")
+    handlers, level = logger.handlers, logger.level
+    try:
+        log_to_stderr(logging.INFO)
+        logger.info("%s", "a b\x1b[2J c /a/long/path d")
+    finally:
+        logger.handlers = handlers
+        logger.setLevel(level)
+    assert capsys.readouterr().err == f"\r{' ' * 19}\rinfo: a b\\x1b[2J c\n  /a/long/path d\n"
+
+
+def _terminal(monkeypatch: pytest.MonkeyPatch, columns: int | None) -> None:
+    """Let stdout and stderr be a terminal of so many columns, or a file."""
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: columns is not None)
+    monkeypatch.setenv("COLUMNS", str(columns or ""))
