@@ -70,7 +70,7 @@ def test_doctor_text_whole(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("NO_PROXY", "localhost")
     monkeypatch.setattr(_doctor, "find_versions", lambda: [Probe(subject="pip", value="26.3", ok=True, found="here")])
     (store,) = [
-        place.value for place in _doctor.diagnose(resolve(NAME), read_settings()).places if place.subject == "store"
+        target.value for target in _doctor.diagnose(resolve(NAME), read_settings()).targets if target.subject == "store"
     ]
     assert main(DOCTOR) == 0
     assert capsys.readouterr() == (
@@ -89,24 +89,24 @@ settings
   MODELBOOT_CACHE         environment  0
   MODELBOOT_TARGET        default      none
   MODELBOOT_HOME          environment  {tmp_path / "home"}
-  MODELBOOT_TIMEOUT       default      30
-  MODELBOOT_DEADLINE      default      1800
+  MODELBOOT_TIMEOUT       default      30 s
+  MODELBOOT_DEADLINE      default      1800 s
   MODELBOOT_RETRIES       default      4
   MODELBOOT_PROGRESS      environment  0
   NO_PROXY                environment  localhost
   NETRC                   environment  /dev/null
 
-places, in the order they are tried
-  ok  environment       {target}
-                        writable, locks work
-  ok  store             {store}
-                        writable, locks work
+targets, in the order they are tried
+  ok  environment  {target}
+                   writable, locks work
+  ok  store        {store}
+                   writable, locks work
 
 sources, in the order they are asked
-  --  release           https://github.com/…/{FILE}
-                        not asked: MODELBOOT_OFFLINE=1
-  --  index             pip download
-                        not asked: MODELBOOT_OFFLINE=1
+  --  release  https://github.com/.../{FILE}
+               not asked: MODELBOOT_OFFLINE=1
+  --  index    pip download
+               not asked: MODELBOOT_OFFLINE=1
 
 {NAME} 1.0.0 cannot be fetched now: no source has it
 """,
@@ -119,8 +119,8 @@ def test_doctor_mirror_answers(capsys: Capture) -> None:
     """A mirror that has the wheel is of use; the time it took stands behind it, and what an install would do below."""
     assert main(DOCTOR) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert any(re.fullmatch(rf"  ok  mirror            http://127.*{FILE}", line) for line in lines)
-    assert any(re.fullmatch(r" {24}has the wheel \(0\.\d\d s\)", line) for line in lines)
+    assert any(re.fullmatch(rf"  ok  mirror  http://127.*{FILE}", line) for line in lines)
+    assert any(re.fullmatch(r" {14}has the wheel \(0\.\d\d s\)", line) for line in lines)
     assert lines[-1] == f"{NAME} 1.0.0 would be fetched from mirror and installed into: MODELBOOT_TARGET"
 
 
@@ -320,9 +320,7 @@ def test_doctor_settings(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_p
     assert (findings["SSL_CERT_FILE"]["ok"], findings["SSL_CERT_FILE"]["found"]) == (False, "no such file")
     assert findings["SSL_CERT_DIR"]["ok"] is True
     assert main(DOCTOR) == 0
-    assert (
-        f"  SSL_CERT_FILE           environment  {tmp_path / 'none.pem'}  (no such file)\n" in capsys.readouterr().out
-    )
+    assert f"  SSL_CERT_FILE           environment  {tmp_path / 'none.pem'} (no such file)\n" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("_offline")
@@ -330,9 +328,9 @@ def test_doctor_json(capsys: Capture) -> None:
     """The JSON has the documented keys, the URL whole, and what was not asked as null."""
     assert main([*DOCTOR, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert set(facts) == {"model", "settings", "places", "sources", "versions", "installed", "advice"}
+    assert set(facts) == {"model", "settings", "targets", "sources", "versions", "installed", "advice"}
     assert facts["model"] == f"{NAME} 1.0.0"
-    assert {frozenset(item) for key in ("settings", "places", "sources", "versions") for item in facts[key]} == {
+    assert {frozenset(item) for key in ("settings", "targets", "sources", "versions") for item in facts[key]} == {
         frozenset(FINDING)
     }
     assert facts["sources"][0]["value"].startswith("https://github.com/explosion/spacy-models/releases/download/")
@@ -340,8 +338,8 @@ def test_doctor_json(capsys: Capture) -> None:
 
 
 @pytest.mark.usefixtures("_offline")
-def test_doctor_places_as_another_user() -> None:
-    """A user without permissions is told which places can be written; a home that may not be entered is no crash."""
+def test_doctor_targets_as_another_user() -> None:
+    """A user without permissions is told which targets can be written; a home that may not be entered is no crash."""
     skip_unless_other_user()
     with public_folder() as folder:
         closed, own = folder / "closed", folder / "own"
@@ -350,7 +348,7 @@ def test_doctor_places_as_another_user() -> None:
         own.chmod(0o777)
         for home in (closed / "home", own):
             facts = json.loads(run_as_other_user(AS_OTHER, folder, home, closed))
-            target, store = facts["places"]
+            target, store = facts["targets"]
             wheelhouse = facts["sources"][0]
             assert (target["value"], target["ok"]) == (str(folder), False)
             assert target["found"] == "not writable, locks work"
@@ -374,12 +372,14 @@ main(["doctor", "--json"])
 
 
 @pytest.mark.usefixtures("_offline")
-def test_doctor_no_place() -> None:
+def test_doctor_no_target() -> None:
     """Where nothing can be written the last line says so."""
     skip_unless_other_user()
     with public_folder() as folder:
         answer = run_as_other_user(AS_OTHER.replace(', "--json"', ""), folder, folder / "home", folder)
-    assert re.search(r"^en_core_web_sm \S+ cannot be installed here: no place can be written$", answer.splitlines()[-1])
+    assert re.search(
+        r"^en_core_web_sm \S+ cannot be installed here: no target can be written$", answer.splitlines()[-1]
+    )
 
 
 def test_doctor_changes_nothing(
@@ -475,15 +475,56 @@ def test_doctor_text_is_narrow() -> None:
         through="http://proxy.example.org:3128",
         seconds=0.123,
     )
-    place = Probe(subject="store", value="/store", ok=True, found="writable, locks work")
-    text = _doctor.DoctorReport(model=f"{NAME} 1.0.0", settings=(), places=(place,), sources=(finding,)).text()
+    target = Probe(subject="store", value="/store", ok=True, found="writable, locks work")
+    text = _doctor.DoctorReport(model=f"{NAME} 1.0.0", settings=(), targets=(target,), sources=(finding,)).text()
     assert max(map(len, text.splitlines())) <= 100
-    assert f"  no  mirror            https://mirror.example.org:8443/…/{FILE}\n" in text
+    assert f"  no  mirror  https://mirror.example.org:8443/.../{FILE}\n" in text
     words = " ".join(text.split())
     assert f"{finding.found} (through http://proxy.example.org:3128, 0.12 s)" in words
 
 
-def test_doctor_tellsfind_versions(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_doctor_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No path or URL is broken: values that are lists go on below themselves, and a wide one begins there."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    settings = (
+        _setting("MODELBOOT_WHEELHOUSE", os.pathsep.join(["/wheels/first", "/wheels/second", "/wheels/third"])),
+        _setting("MODELBOOT_HOME", "/home/Ann Example/with a folder/of a long name"),
+        _setting("MODELBOOT_TIMEOUT", "30"),
+    )
+    wheel = Probe(subject="cache", value=f"/c/{'0123456789abcdef' * 4}.whl", ok=True, found="keeps this wheel")
+    folder = "/home/Ann Example/venv/lib/python3.13/site-packages"
+    target = Probe(subject="environment", value=folder, ok=True, found="writable, locks work")
+    report = _doctor.DoctorReport(model=f"{NAME} 1.0.0", settings=settings, targets=(target,), sources=(wheel,))
+    assert report.text().split("\n\n")[1:] == [
+        f"""\
+settings
+  MODELBOOT_WHEELHOUSE  environment  /wheels/first{os.pathsep}
+                                     /wheels/second{os.pathsep}
+                                     /wheels/third
+  MODELBOOT_HOME        environment
+    /home/Ann Example/with a folder/of a long name
+  MODELBOOT_TIMEOUT     environment  30 s""",
+        f"""\
+targets, in the order they are tried
+  ok  environment
+      {folder}
+      writable, locks work""",
+        """\
+sources, in the order they are asked
+  ok  cache  /c/0123456789ab....whl
+             keeps this wheel""",
+        f"""\
+{NAME} 1.0.0 would be fetched from cache and installed
+into: environment""",
+    ]
+
+
+def _setting(variable: str, value: str) -> Probe:
+    return Probe(subject=variable, value=value, ok=True, origin="environment")
+
+
+def test_doctor_tells_versions(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Which programs take part, where pip was found, and what helps where there is none."""
     assert {item.subject for item in _doctor.find_versions()} == {"modelboot", "Python", "spaCy", "pip", "uv"}
     monkeypatch.setattr(sys, "executable", "")
@@ -500,8 +541,8 @@ def test_doctor_tells_what_is_installed(capsys: Capture, wheel: BuiltWheel, targ
     ensure_model(wheel.pin_at(None))
     assert main(DOCTOR) == 0
     out = capsys.readouterr().out
-    assert re.search(rf"\n{NAME} 1\.0\.0 is installed\n  ok  \S+ +{target / NAME}\n", out)
-    assert out.endswith(f"{NAME} 1.0.0 is installed in: MODELBOOT_TARGET\n")
+    assert re.search(rf"\n{NAME} 1\.0\.0 is installed\n  ok  \S+ +{target}\n +intact\n", out)
+    assert out.endswith(f"nothing to do: {NAME} 1.0.0 is installed in: MODELBOOT_TARGET\n")
 
 
 def test_doctor_names_the_host_behind_a_redirect(mirror: ModelServer, capsys: Capture) -> None:

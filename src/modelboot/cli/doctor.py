@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import sys
-import textwrap
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,7 +26,7 @@ from modelboot._settings import Settings, origins
 from modelboot._sources.fetch import each_once, make_sources
 from modelboot._sources.pip_program import PipError, find_pip
 from modelboot._sources.source import Probe
-from modelboot.cli.output import aligned
+from modelboot.cli.output import aligned, filled, terminal_width, words
 
 if sys.platform != "win32":
     import fcntl
@@ -42,9 +42,9 @@ class DoctorReport:
     """Everything the doctor found."""
 
     model: str
-    """Name and version of the model that places and sources were tried for."""
+    """Name and version of the model that targets and sources were tried for."""
     settings: tuple[Probe, ...]
-    places: tuple[Probe, ...]
+    targets: tuple[Probe, ...]
     sources: tuple[Probe, ...]
     versions: tuple[Probe, ...] = ()
     """The programs that take part."""
@@ -54,9 +54,9 @@ class DoctorReport:
     """What to know about this kind of environment; empty for most."""
 
     @property
-    def place(self) -> Probe | None:
-        """Where an install would go: the first place of use."""
-        return next((place for place in self.places if place.ok), None)
+    def target(self) -> Probe | None:
+        """Where an install would go: the first target of use."""
+        return next((target for target in self.targets if target.ok), None)
 
     @property
     def answering(self) -> tuple[Probe, ...]:
@@ -64,61 +64,100 @@ class DoctorReport:
         return tuple(source for source in self.sources if source.ok)
 
     def text(self) -> str:
-        """Return what `doctor` says: a block each for settings, places and sources, and what comes of it."""
-        settings = [
-            (item.subject, item.origin, f"{item.value}{item.found and f'  ({item.found})'}") for item in self.settings
-        ]
-        versions = [(item.subject, item.value, item.found) for item in self.versions]
-        lines = ["versions", *(f"  {line}" for line in aligned(versions)), ""]
-        lines += ["settings", *(f"  {line}" for line in aligned(settings)), ""]
+        """Return what `doctor` says: a block each for settings, targets and sources, and what comes of it."""
+        lines = ["versions", *_rows([_version(each) for each in self.versions]), ""]
+        lines += ["settings", *_rows([_setting(each) for each in self.settings]), ""]
         if self.installed:
             lines += [f"{self.model} is installed", *_probe_lines(self.installed), ""]
-        lines += ["places, in the order they are tried", *_probe_lines(self.places), ""]
+        lines += ["targets, in the order they are tried", *_probe_lines(self.targets), ""]
         lines += ["sources, in the order they are asked", *_probe_lines(self.sources), ""]
         if self.advice:
-            lines += [*textwrap.wrap(self.advice, _TEXT_WIDTH, break_on_hyphens=False), ""]
-        return "\n".join([*lines, *textwrap.wrap(self._verdict(), _TEXT_WIDTH)])
+            lines += [*filled("", words(self.advice), _text_width()), ""]
+        return "\n".join([*lines, *filled("", words(self._verdict()), _text_width())])
 
     def _verdict(self) -> str:
         if self.installed:
-            return f"{self.model} is installed in: {self.installed[0].subject}"
-        if self.place is None:
-            return f"{self.model} cannot be installed here: no place can be written"
+            return f"nothing to do: {self.model} is installed in: {self.installed[0].subject}"
+        if self.target is None:
+            return f"{self.model} cannot be installed here: no target can be written"
         if not self.answering:
             return f"{self.model} cannot be fetched now: no source has it"
-        names = " and ".join(dict.fromkeys(source.subject for source in self.answering))
-        return f"{self.model} would be fetched from {names} and installed into: {self.place.subject}"
+        names = " or ".join(dict.fromkeys(source.subject for source in self.answering))
+        return f"{self.model} would be fetched from {names} and installed into: {self.target.subject}"
 
 
 _MARKS = {True: "ok", False: "no", None: "--"}
-_TEXT_WIDTH = 100
-_INDENT = " " * 24
-_MAX_URL = 60
-"""Characters: of a longer URL the host and the file are shown; the JSON has all of it."""
+_MAX_TEXT_WIDTH = 100
+"""Columns of sentences: longer lines are hard to read."""
+_IN_SECONDS = ("MODELBOOT_TIMEOUT", "MODELBOOT_DEADLINE")
+_SEPARATORS = {"MODELBOOT_BASE_URL": " ", "MODELBOOT_WHEELHOUSE": os.pathsep, "NO_PROXY": ",", "no_proxy": ","}
+"""What parts the items of a variable that may have several: a line may end behind it, but nowhere else."""
 
 
-def _probe_lines(probes: Iterable[Probe]) -> Iterator[str]:
-    """Yield two lines or more for each: what and where, and below it what was found, which may be a long sentence."""
+def _text_width() -> int:
+    return min(terminal_width() or _MAX_TEXT_WIDTH, _MAX_TEXT_WIDTH)
+
+
+def _value_width() -> int:
+    """Return the width to fit paths and URLs into: none for a file, where they are searched for and copied from."""
+    return terminal_width() or sys.maxsize
+
+
+def _setting(probe: Probe) -> tuple[str, str, Sequence[str]]:
+    """Return the variable, where its value comes from, and the value in pieces that are not to be broken."""
+    separator = _SEPARATORS.get(probe.subject, "")
+    value = f"{probe.value} s" if probe.subject in _IN_SECONDS else probe.value
+    items = re.findall(rf"[^{separator}]+{separator}?", value) if separator else [value]
+    return probe.subject, probe.origin, [*items, *_in_brackets(probe.found)]
+
+
+def _version(probe: Probe) -> tuple[str, str, Sequence[str]]:
+    """Return a program, its version, and where it is, which is one piece even with spaces in it, or what is wrong."""
+    return probe.subject, probe.value, [probe.found] if probe.ok else words(probe.found)
+
+
+def _in_brackets(text: str) -> list[str]:
+    return [f" ({text})"] if text else []
+
+
+def _rows(rows: Sequence[tuple[str, str, Sequence[str]]]) -> Iterator[str]:
+    """Yield lines of three aligned columns; the last one goes on below itself, where a terminal is too narrow."""
+    # Anything that is visible: aligned() cuts trailing spaces, which make the last column begin where it does.
+    starts = aligned([(first, second, "|") for first, second, _ in rows])
+    for start, (_, _, pieces) in zip(starts, rows, strict=True):
+        yield from filled(f"  {start[:-1]}", pieces, _value_width())
+
+
+def _probe_lines(probes: Sequence[Probe]) -> Iterator[str]:
+    """Yield two lines or more for each: what and where, and below it what was found, which may be a long sentence.
+
+    Where a path or URL is too wide to stand beside what it is, it stands below that, in the whole block.
+    """
+    beside = _BELOW + 2 + max((len(probe.subject) for probe in probes), default=0)
+    is_beside = all(beside + len(_shortened(probe.value, _text_width() - beside)) <= _value_width() for probe in probes)
+    column = beside if is_beside else _BELOW
     for probe in probes:
-        yield f"  {_MARKS[probe.ok]}  {probe.subject:<16}  {_shortened(probe.value)}"
+        start = f"  {_MARKS[probe.ok]}  {probe.subject}"
+        value = _shortened(probe.value, _text_width() - column)
+        yield from [f"{start:<{column}}{value}"] if is_beside else [start, " " * column + value]
         through = [f"through {probe.through}"] if probe.through else []
         took = [f"{probe.seconds:.2f} s"] if probe.seconds is not None else []
-        how = ", ".join([*through, *took])
-        yield from textwrap.wrap(
-            f"{probe.found}{how and f' ({how})'}",
-            _TEXT_WIDTH,
-            initial_indent=_INDENT,
-            subsequent_indent=_INDENT,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        found = "".join([probe.found, *_in_brackets(", ".join([*through, *took]))])
+        yield from filled(" " * column, words(found), _text_width(), indent=column)
 
 
-def _shortened(value: str) -> str:
+_BELOW = 6
+"""Columns before what a line of a block is about, behind its mark."""
+
+
+def _shortened(value: str, width: int) -> str:
+    """Leave out of a long URL what stands between host and file, and most of a hash; the JSON has all of it."""
+    if len(value) <= width:
+        return value
     parts = urlsplit(value)
-    if parts.scheme in {"http", "https"} and len(value) > _MAX_URL:
-        return f"{parts.scheme}://{parts.netloc}/…/{parts.path.rpartition('/')[2]}"
-    return value
+    if parts.scheme in {"http", "https"}:
+        return f"{parts.scheme}://{parts.netloc}/.../{parts.path.rpartition('/')[2]}"
+    return re.sub(r"([0-9a-f]{12})[0-9a-f]{52}", r"\1...", value)
 
 
 def diagnose(pin: ModelPin, settings: Settings, *, from_command_line: Collection[str] = ()) -> DoctorReport:
@@ -138,7 +177,7 @@ def diagnose(pin: ModelPin, settings: Settings, *, from_command_line: Collection
         installed=tuple(_installed(pin, settings)),
         advice=_UV_SYNC if is_uv_environment() else "",
         settings=tuple(_settings(settings, from_command_line)),
-        places=tuple(_place(target) for target in targets_to_install_into(pin, settings)),
+        targets=tuple(_target(target) for target in targets_to_install_into(pin, settings)),
         sources=tuple(_sources(pin, settings)),
     )
 
@@ -162,14 +201,14 @@ def find_versions() -> Iterator[Probe]:
     else:
         yield Probe(subject="pip", value=pip.version or "unknown", ok=True, found=pip.where)
     uv = shutil.which("uv")
-    yield Probe(subject="uv", value=installed_version("uv") or ("there" if uv else "none"), ok=True, found=uv or "")
+    yield Probe(subject="uv", value=installed_version("uv") or ("unknown" if uv else "none"), ok=True, found=uv or "")
 
 
 def _installed(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
     for target in targets_to_search(pin, settings):
         installed = inspect(target, pin).installed
         if installed is not None:
-            yield Probe(subject=target.label, value=str(installed.package), ok=True, found="complete")
+            yield Probe(subject=target.label, value=str(installed.folder), ok=True, found=installed.state)
 
 
 def _settings(settings: Settings, from_command_line: Collection[str]) -> Iterator[Probe]:
@@ -180,7 +219,7 @@ def _settings(settings: Settings, from_command_line: Collection[str]) -> Iterato
         yield Probe(subject=variable, value=value, ok=not missing, found=found, origin=by)
 
 
-def _place(target: Target) -> Probe:
+def _target(target: Target) -> Probe:
     if target.is_reserved:
         return Probe(subject=target.label, value=str(target.folder), ok=False, found=RESERVED)
     writable = is_writable(target)
