@@ -179,9 +179,11 @@ def test_cache_command(  # noqa: PLR0913, PLR0917 - fixtures
     facts = {"model": f"{NAME} 1.0.0", "size_bytes": wheel.size_bytes, "sha256": wheel.sha256, "path": str(kept)}
     assert json.loads(capsys.readouterr().out) == [facts]
     assert main(["cache"]) == 0
-    assert f"{NAME} 1.0.0  0.0 MB  {wheel.sha256[:12]}\nkept: 1, 0.0 MB" in capsys.readouterr().out
+    assert (
+        f"{NAME} 1.0.0  0.0 MB  {wheel.sha256[:12]}\n\n1 wheel kept, 0.0 MB  {kept.parent}\n" in capsys.readouterr().out
+    )
     assert main(["cache", "--prune"]) == 0
-    assert "removed: 1, 0.0 MB" in capsys.readouterr().out
+    assert f"1 wheel removed, 0.0 MB  {kept.parent}\n" in capsys.readouterr().out
     assert not kept.parent.exists()
     assert main(["cache", "--prune", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
