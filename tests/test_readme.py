@@ -178,7 +178,7 @@ def test_readme_report_has_the_programs_lines(
     capsys: pytest.CaptureFixture[str],
     real_wheel: BuiltWheel,
 ) -> None:
-    """The report it shows of `check` is the program's but for versions, places, seconds and the source."""
+    """The report it shows of `check` is the program's but for versions, folders, seconds and the source."""
     ((shown),) = _texts("# modelboot", "text")
     monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(real_wheel.path.parent))
     monkeypatch.setenv("MODELBOOT_INDEX", "0")
@@ -193,7 +193,7 @@ def test_readme_report_has_the_programs_lines(
 
 def _without_particulars(report: str) -> str:
     """Blank out what differs between machines."""
-    report = re.sub(r"^(  (?:spaCy|source|place) +).*$", r"\1", report, flags=re.MULTILINE)
+    report = re.sub(r"^(  (?:spaCy|source|folder) +).*$", r"\1", report, flags=re.MULTILINE)
     return re.sub(r"\d+\.\d\d\b", "0", report)
 
 

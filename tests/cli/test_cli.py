@@ -28,7 +28,7 @@ from support.wheels import BuiltWheel, altered, build_wheel
 MODEL = {"name", "version", "sha256", "verified", "source", "path", "downloaded_bytes", "seconds"}
 TRIAL = MODEL | {"spacy", "phases", "pipeline", "sentence", "tokens"}
 TOKEN = {"text", "pos", "tag", "dep", "entity"}
-ITEM = {"name", "version", "installer", "folder", "sha256", "damage", "whole"}
+ITEM = {"name", "version", "state", "intact", "issues", "installer", "folder", "sha256"}
 PIN = {"name", "version", "sha256", "url", "requires", "size_mb"}
 ENTRY = PIN | {"spacy", "license"}
 CHILD_S = 60
@@ -57,7 +57,7 @@ def test_install_prints_a_line(capsys: Capture, target: Path) -> None:
     assert main(["install"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("en_core_web_sm 3.8.0  release, ")
-    assert out.endswith(f" s  {target / 'en_core_web_sm'}\n")
+    assert out.endswith(f" s  {target}\n")
     assert out.count("\n") == 1
     assert re.fullmatch(
         r"info: \S+ 3.8.0: asking mirror \(file:.*\)\ninfo: downloading en_core_web_sm 3.8.0 \(0.0 MB\)\n", err
@@ -72,7 +72,7 @@ def test_install_again(capsys: Capture, target: Path) -> None:
     capsys.readouterr()
     assert main(["install"]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("en_core_web_sm 3.8.0  present, ")
+    assert out.startswith("en_core_web_sm 3.8.0  present  ")
     assert (out.count("\n"), err) == (1, "")
     assert snapshot(target, without=(), strict=True) == before
 
@@ -106,13 +106,13 @@ def test_install_json(capsys: Capture, target: Path, wheel: BuiltWheel) -> None:
 
 @pytest.mark.usefixtures("file_mirror")
 def test_check_prints_a_report(capsys: Capture, target: Path, wheel: BuiltWheel) -> None:
-    """The report names pipeline, source, hash, place, phases, sentence and tokens."""
+    """The report names pipeline, source, hash, folder, phases, sentence and tokens."""
     assert main(["check"]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[:2] == ["en_core_web_sm 3.8.0", "  pipeline  sentencizer"]
     assert lines[3].startswith("  source    release")
-    assert lines[4:6] == [f"  sha256    {wheel.sha256}", f"  place     {target / 'en_core_web_sm'}"]
+    assert lines[4:6] == [f"  sha256    {wheel.sha256}", f"  folder    {target}"]
     assert lines[6].startswith("  seconds   find 0.")
     assert lines[7:12] == ["", "  Who is the president of France?", "", "  token", "  Who"]
     assert re.fullmatch(
@@ -135,7 +135,7 @@ def test_list_nothing(capsys: Capture) -> None:
     """With nothing installed, the list says what to do."""
     assert main(["list"]) == 0
     assert capsys.readouterr() == (
-        "no pipelines are installed; `modelboot list --available` shows which there are\n",
+        "no models are installed; `modelboot list --available` shows which there are\n",
         "",
     )
 
@@ -146,8 +146,9 @@ def test_list_damaged(capsys: Capture, target: Path, tiny_pin: ModelPin) -> None
     (target / "en_tiny_sm" / "meta.json").unlink()
     assert main(["list"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"name        version  state                            installer  {'folder'}",
-        f"en_tiny_sm  1.0.0    en_tiny_sm/meta.json is missing  modelboot  {target}",
+        "name        version  state       installer  folder",
+        f"en_tiny_sm  1.0.0    not intact  modelboot  {target}",
+        "  en_tiny_sm/meta.json is missing",
     ]
 
 
@@ -159,7 +160,7 @@ def test_list_json(capsys: Capture, target: Path, tiny_pin: ModelPin) -> None:
     main(["list", "--json"])
     (item,) = json.loads(capsys.readouterr().out)
     assert set(item) == ITEM
-    assert (item["name"], item["whole"], item["folder"]) == ("en_tiny_sm", True, str(target))
+    assert (item["state"], item["intact"], item["folder"]) == ("intact", True, str(target))
 
 
 def test_list_available(capsys: Capture) -> None:
@@ -199,7 +200,22 @@ def test_list_available_of_a_pattern(capsys: Capture, pattern: str, names: set[s
     assert main(["list", "--available", pattern]) == 0
     out = capsys.readouterr().out
     assert {row.split()[0] for row in out.splitlines()[1:]} == names
-    assert names or out.startswith("no release of that name suits the installed spaCy")
+    assert names or out.startswith("the catalog has none for the installed spaCy; --all shows ")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--available", "--all", "nobody"], "the catalog has no model of that name\n"),
+        (["nobody"], "no installed model has a name like that\n"),
+    ],
+    ids=["of every spaCy", "installed"],
+)
+def test_list_of_a_pattern_without_a_match(options: list[str], told: str, capsys: Capture, tiny_pin: ModelPin) -> None:
+    """What cannot help is not offered, and that nothing is installed is not said where something is."""
+    ensure_model(tiny_pin)
+    assert main(["list", *options]) == 0
+    assert capsys.readouterr().out == told
 
 
 def test_list_available_json(capsys: Capture) -> None:

@@ -87,7 +87,7 @@ def test_verify_names_each_file_that_is_not_as_installed(
     out, err = capsys.readouterr()
     assert out.startswith(f"{NAME} {VERSION}  ")
     assert f"\n  {issue}" in out
-    assert err.startswith(f"error: not as it was installed: {NAME} {VERSION}\nhint: ")
+    assert err.startswith(f"error: not intact: {NAME} {VERSION}\nhint: ")
     assert snapshot(target) == before
 
 
@@ -98,7 +98,7 @@ def test_verify_names_all_issues_at_once(target: Path, capsys: pytest.CaptureFix
         damage(target)
     assert main(["verify"]) == 1
     title, *issues = capsys.readouterr().out.splitlines()
-    assert title == f"{NAME} {VERSION}  3 issues  {target}"
+    assert title == f"{NAME} {VERSION}  not intact  {target}"
     assert sorted(issues) == sorted(f"  {ISSUES[kind][1]}" for kind in ("altered", "missing", "extra"))
 
 
@@ -107,8 +107,8 @@ def test_verify_counts_a_file_once(target: Path, capsys: pytest.CaptureFixture[s
     """A file of another size, which has other bytes, too, is one issue."""
     longer(target)
     assert main(["verify"]) == 1
-    title, *issues = capsys.readouterr().out.splitlines()
-    assert (title.split("  ")[1], len(issues)) == ("1 issue", 1)
+    _, *issues = capsys.readouterr().out.splitlines()
+    assert len(issues) == 1
 
 
 @pytest.mark.usefixtures("pin")
@@ -118,8 +118,19 @@ def test_verify_json_is_for_programs(target: Path, capsys: pytest.CaptureFixture
     assert main(["verify", "--json", NAME]) == 1
     (facts,) = json.loads(capsys.readouterr().out)
     assert facts["issues"] == [f"{DATA}/vocab/strings.json is missing"]
-    assert (facts["name"], facts["version"], facts["whole"]) == (NAME, VERSION, False)
+    assert (facts["name"], facts["state"], facts["intact"]) == (NAME, "not intact", False)
     assert (facts["installer"], facts["folder"]) == ("modelboot", str(target))
+
+
+@pytest.mark.parametrize(("damage", "is_first"), [(extra, True), (missing, False)], ids=["extra", "missing"])
+@pytest.mark.usefixtures("pin")
+def test_verify_says_what_to_do_with_own_files(
+    damage: Callable[[Path], None], target: Path, capsys: pytest.CaptureFixture[str], *, is_first: bool
+) -> None:
+    """Where a file is not modelboot's, `uninstall` removes nothing: the hint has that file moved away first."""
+    damage(target)
+    main(["verify"])
+    assert ("hint: move files of your own away first; `modelboot uninstall" in capsys.readouterr().err) is is_first
 
 
 def test_verify_without_a_name_checks_all_that_is_installed(
@@ -134,8 +145,8 @@ def test_verify_without_a_name_checks_all_that_is_installed(
     (_store(tmp_path) / NAME / "meta.json").unlink()
     assert main(["verify"]) == 1
     out, err = capsys.readouterr()
-    assert f"{pin}  intact  {target}" in out
-    assert f"error: not as it was installed: {NAME} {OLDER}\n" in err
+    assert f"{pin}  intact      {target}\n" in out
+    assert f"error: not intact: {NAME} {OLDER}\n" in err
 
 
 def _store(tmp_path: Path) -> Path:
@@ -156,7 +167,7 @@ def test_verify_of_a_name_and_version(name: str, status: int, capsys: pytest.Cap
 def test_verify_with_nothing_installed_succeeds(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing installed is nothing wrong."""
     assert main(["verify"]) == 0
-    assert capsys.readouterr().out.startswith("no pipelines are installed")
+    assert capsys.readouterr().out.startswith("no models are installed")
 
 
 def test_verify_of_a_file_that_may_not_be_read_is_no_alteration() -> None:
@@ -200,7 +211,7 @@ def test_uninstall_json_is_for_programs(target: Path, capsys: pytest.CaptureFixt
     assert main(["uninstall", "--json", f"{NAME}=={VERSION}"]) == 0
     (facts,) = json.loads(capsys.readouterr().out)
     assert (facts["name"], facts["version"], facts["folder"]) == (NAME, VERSION, str(target))
-    assert (facts["installer"], facts["whole"], len(facts["sha256"])) == ("modelboot", True, 64)
+    assert (facts["installer"], facts["intact"], len(facts["sha256"])) == ("modelboot", True, 64)
     assert not (target / NAME).exists()
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from textwrap import indent
 
 from modelboot._catalog import resolve
 from modelboot._install.ensure import InstalledModel, ensure_model
 from modelboot._pin import ModelPin
 from modelboot._settings import read_settings
 from modelboot._spacy.cache import get_nlp
-from modelboot.cli.output import Facts, download_size, table
+from modelboot.cli.output import Facts, download_size, filled, table, terminal_width, words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,18 +49,20 @@ class CheckReport:
             for each in self.tokens
         ]
         read = table(("token", "pos", "tag", "dep", "entity"), rows)
-        facts = [f"  {name:<9} {value}" for name, value in self._lines().items()]
-        return "\n".join([str(self.installed), *facts, "", f"  {self.sentence}", "", *(f"  {line}" for line in read)])
+        width = terminal_width() or sys.maxsize
+        facts = [line for name, value in self._lines().items() for line in filled(f"  {name:<9} ", value, width)]
+        return "\n".join([str(self.installed), *facts, "", f"  {self.sentence}", "", indent("\n".join(read), "  ")])
 
-    def _lines(self) -> dict[str, str]:
+    def _lines(self) -> dict[str, Sequence[str]]:
+        """Name each fact, in pieces that a terminal is not to break."""
         model = self.installed
         return {
-            "pipeline": ", ".join(self.pipeline),
-            "spaCy": self.spacy,
-            "source": f"{model.source}{download_size(model.downloaded_bytes)}",
-            "sha256": model.sha256 if model.verified else f"{model.sha256} (hash not recorded at the install)",
-            "place": str(model.path.parent),
-            "seconds": ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in self.phases),
+            "pipeline": _listed(self.pipeline),
+            "spaCy": [self.spacy],
+            "source": [f"{model.source}{download_size(model.downloaded_bytes)}"],
+            "sha256": [f"{model.sha256} ", *([] if model.verified else words("(hash not recorded at the install)"))],
+            "folder": [str(model.path.parents[1])],
+            "seconds": _listed([f"{phase} {seconds:.2f}" for phase, seconds in self.phases]),
         }
 
     def facts(self) -> Facts:
@@ -66,6 +71,11 @@ class CheckReport:
         facts = {**asdict(self), "seconds": round(sum(phases.values()), 4), "phases": phases}
         del facts["installed"]
         return facts
+
+
+def _listed(items: Sequence[str]) -> list[str]:
+    """Put a comma behind each item but the last."""
+    return [*(f"{item}, " for item in items[:-1]), *items[-1:]]
 
 
 def check_model(model: str | ModelPin) -> CheckReport:

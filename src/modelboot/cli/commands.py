@@ -18,7 +18,7 @@ from modelboot._reference import is_reference, parse_reference, read_pins
 from modelboot._settings import directory, read_settings
 from modelboot._versions import accepts_version, same_version
 from modelboot.cli.manners import variables_given
-from modelboot.cli.output import Facts, download_size, print_each, print_result, table
+from modelboot.cli.output import Facts, download_size, fitted, print_each, print_result, table
 from modelboot.cli.pin import pin_facts
 
 if TYPE_CHECKING:
@@ -43,8 +43,10 @@ def install(options: argparse.Namespace) -> None:
 
 
 def model_line(model: InstalledModel) -> str:
-    """Return the line that `install` prints for one model."""
-    return f"{model}  {model.source}{download_size(model.downloaded_bytes)}, {model.seconds:.2f} s  {model.path.parent}"
+    """Return the line that `install` prints for one model: what was there already took no time worth telling."""
+    took = "" if model.source == "present" else f", {model.seconds:.2f} s"
+    how = f"{model.source}{download_size(model.downloaded_bytes)}{took}"
+    return "\n".join(fitted([(str(model), how, str(model.path.parents[1]))]))
 
 
 def model_facts(model: InstalledModel) -> Facts:
@@ -65,7 +67,8 @@ def fetch(options: argparse.Namespace) -> None:
 
 def wheel_line(wheel: ProvisionedWheel) -> str:
     """Return the line that `fetch` prints for one wheel."""
-    return f"{wheel}  {wheel.source}{download_size(wheel.downloaded_bytes)}  {wheel.path}"
+    how = f"{wheel.source}{download_size(wheel.downloaded_bytes)}"
+    return "\n".join(fitted([(str(wheel), how, str(wheel.path))]))
 
 
 def check(options: argparse.Namespace) -> None:
@@ -88,15 +91,18 @@ def list_models(options: argparse.Namespace) -> None:
         releases = [entry for entry in releases if matches(entry.pin.name, options.pattern)]
         facts = [entry_facts(entry) for entry in releases]
         text = catalog_text(releases, has_hashes=options.hashes)
-        print_result(as_json=options.json, text=text if releases else _NO_RELEASE, facts=facts)
+        if not releases:
+            text = "the catalog has no model of that name" if options.all else _NO_RELEASE
+        print_result(as_json=options.json, text=text, facts=facts)
     else:
-        models = list_installed(targets_in_use(read_settings()))
-        models = [model for model in models if matches(model.name, options.pattern)]
-        facts = [installed_facts(model) for model in models]
-        print_result(as_json=options.json, text=installed_text(models), facts=facts)
+        everything = list_installed(targets_in_use(read_settings()))
+        models = [model for model in everything if matches(model.name, options.pattern)]
+        facts = [installed_facts(model, quick_issues(model)) for model in models]
+        text = installed_text(models) if models or not everything else "no installed model has a name like that"
+        print_result(as_json=options.json, text=text, facts=facts)
 
 
-_NO_RELEASE = "no release of that name suits the installed spaCy; --all shows those for every spaCy"
+_NO_RELEASE = "the catalog has none for the installed spaCy; --all shows those for every spaCy"
 
 
 def suits_installed_spacy(entry: CatalogEntry) -> bool:
@@ -130,41 +136,63 @@ def entry_facts(entry: CatalogEntry) -> Facts:
     return {**pin_facts(entry.pin), "spacy": entry.spacy_range, "license": entry.license}
 
 
-def installed_text(models: Iterable[Installed]) -> str:
-    """Return what is installed as a table."""
+def installed_text(models: Sequence[Installed]) -> str:
+    """Return what is installed as a table, with what is wrong below those that are not intact."""
+    if not models:
+        return "no models are installed; `modelboot list --available` shows which there are"
+    issues = [quick_issues(model) for model in models]
     rows = [
-        (model.name, model.version, model.state, model.installer or "unknown", str(model.folder)) for model in models
+        (model.name, model.version, state_of(model, found), model.installer or "unknown", str(model.folder))
+        for model, found in zip(models, issues, strict=True)
     ]
-    if not rows:
-        return "no pipelines are installed; `modelboot list --available` shows which there are"
-    return "\n".join(table(("name", "version", "state", "installer", "folder"), rows))
+    head, *lines = table(("name", "version", "state", "installer", "folder"), rows)
+    return "\n".join([head, *with_issues(lines, issues)])
 
 
-def installed_facts(model: Installed) -> Facts:
-    """Return the JSON of `list` for one installed pipeline."""
+def quick_issues(model: Installed) -> list[str]:
+    """Name the first thing that is wrong with a model, as far as its files' names and sizes tell."""
     problem = model.first_problem
+    return [] if problem is None else [problem]
+
+
+def state_of(model: Installed, issues: Sequence[str]) -> str:
+    """Return what `list` and `verify` say about a model, in a few words."""
+    return "not intact" if issues else model.state
+
+
+def with_issues(lines: Sequence[str], issues: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of some models, each with its issues below it."""
+    for line, found in zip(lines, issues, strict=True):
+        yield line
+        yield from (f"  {issue}" for issue in found)
+
+
+def installed_facts(model: Installed, issues: Sequence[str]) -> Facts:
+    """Return the JSON of `list` and `verify` for one installed model."""
     return {
         "name": model.name,
         "version": model.version,
+        "state": state_of(model, issues),
+        "intact": not issues,
+        "issues": issues,
         "installer": model.installer,
         "folder": model.folder,
         "sha256": model.sha256,
-        "damage": problem,
-        "whole": problem is None,
     }
 
 
 def verify(options: argparse.Namespace) -> None:
     """Re-check the hash of every installed file; fail when one is not as it was installed."""
     models = _named(options.models) or list_installed(targets_in_use(read_settings()))
-    issues = {model: issues_of(model) for model in models}
-    text = "\n".join(line for model in models for line in verified_lines(model, issues[model])) or installed_text([])
-    facts = [{**installed_facts(model), "issues": issues[model]} for model in models]
-    print_result(as_json=options.json, text=text, facts=facts)
-    damaged = [str(model) for model in models if issues[model]]
-    if damaged:
+    issues = [issues_of(model) for model in models]
+    facts = [installed_facts(*each) for each in zip(models, issues, strict=True)]
+    print_result(as_json=options.json, text=verified_text(models, issues), facts=facts)
+    broken = [str(model) for model, found in zip(models, issues, strict=True) if found]
+    if broken:
         hint = "`modelboot uninstall MODEL` and then `modelboot install MODEL` put the pinned files back"
-        raise CommandError(f"not as it was installed: {', '.join(damaged)}", hint)
+        if any(model.unexpected_files() for model in models):
+            hint = f"move files of your own away first; {hint}"
+        raise CommandError(f"not intact: {', '.join(broken)}", hint)
 
 
 def issues_of(model: Installed) -> list[str]:
@@ -183,10 +211,14 @@ def issues_of(model: Installed) -> list[str]:
     return issues
 
 
-def verified_lines(model: Installed, issues: Sequence[str]) -> list[str]:
-    """Return the lines that `verify` prints for one pipeline: one, and one more for each issue."""
-    state = model.state if not issues else f"{len(issues)} {'issue' if len(issues) == 1 else 'issues'}"
-    return [f"{model}  {state}  {model.folder}", *(f"  {issue}" for issue in issues)]
+def verified_text(models: Sequence[Installed], issues: Sequence[Sequence[str]]) -> str:
+    """Return what `verify` prints: a line for each model, with its issues below it."""
+    if not models:
+        return installed_text([])
+    rows = [
+        (str(model), state_of(model, found), str(model.folder)) for model, found in zip(models, issues, strict=True)
+    ]
+    return "\n".join(with_issues(fitted(rows), issues))
 
 
 def uninstall(options: argparse.Namespace) -> None:
@@ -200,14 +232,14 @@ def _removed(models: Iterable[Installed], deadline_s: float) -> Iterator[Facts]:
     from modelboot._install.publish import uninstall
 
     for model in models:
-        facts = installed_facts(model)
+        facts = installed_facts(model, quick_issues(model))
         uninstall(model, Deadline.after(deadline_s))
         yield facts
 
 
 def removed_line(facts: Facts) -> str:
     """Return the line that `uninstall` prints for one model."""
-    return f"{facts['name']} {facts['version']}  removed  {facts['folder']}"
+    return "\n".join(fitted([(f"{facts['name']} {facts['version']}", "removed", str(facts["folder"]))]))
 
 
 def _named(models: Sequence[str]) -> list[Installed]:
@@ -225,12 +257,15 @@ def _installed(model: str) -> list[Installed]:
     everything = list_installed(targets_in_use(read_settings()))
     named = [item for item in everything if item.name == name and same_version(item.version, version or item.version)]
     if not named:
-        raise CommandError(f"{model} is not installed", "`modelboot list` shows what is, and where it was looked for")
+        raise CommandError(
+            f"{model} is not installed",
+            "`modelboot list` shows what is, `modelboot doctor` where it is looked for",
+        )
     return named
 
 
 def doctor(options: argparse.Namespace) -> None:
-    """Show settings, places, locks and which sources answer."""
+    """Show settings, targets, locks and which sources answer."""
     from modelboot.cli.doctor import diagnose
 
     settings = read_settings()

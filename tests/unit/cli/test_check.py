@@ -46,7 +46,7 @@ fr_tiny_sm 1.2.0
   spaCy     3.8.1
   source    release, 16.3 MB
   sha256    0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
-  place     /env/fr_tiny_sm
+  folder    /env
   seconds   find 0.00, lock 0.00, fetch 1.00, unpack 0.20, publish 0.03, load 0.50, parse 0.01
 
   Apple cherche

@@ -47,8 +47,8 @@ PRESENT = InstalledModel(
 @pytest.mark.parametrize(
     ("model", "line"),
     [
-        (FETCHED, "fr_tiny_sm 1.2.0  release, 16.3 MB, 1.23 s  /env/fr_tiny_sm"),
-        (PRESENT, "en_tiny_sm 1.0.0  present, 0.00 s  /env/en_tiny_sm"),
+        (FETCHED, "fr_tiny_sm 1.2.0  release, 16.3 MB, 1.23 s  /env"),
+        (PRESENT, "en_tiny_sm 1.0.0  present  /env"),
     ],
     ids=["fetched", "present"],
 )
@@ -106,37 +106,40 @@ def test_entry_facts() -> None:
 
 
 def test_installed_text(tmp_path: Path) -> None:
-    """What is installed is a table, with what is wrong in the place of "intact"."""
+    """What is installed is a table, with what is wrong below the model that has it."""
     items = [
         _installed(tmp_path, "en_tiny_sm", installer="modelboot"),
         _installed(tmp_path, "fr_tiny_sm", installer="", is_damaged=True),
     ]
     assert commands.installed_text(items).splitlines() == [
-        "name        version  state                            installer  folder",
-        f"en_tiny_sm  1.0.0    intact                           modelboot  {tmp_path}",
-        f"fr_tiny_sm  1.0.0    fr_tiny_sm/meta.json is missing  unknown    {tmp_path}",
+        "name        version  state       installer  folder",
+        f"en_tiny_sm  1.0.0    intact      modelboot  {tmp_path}",
+        f"fr_tiny_sm  1.0.0    not intact  unknown    {tmp_path}",
+        "  fr_tiny_sm/meta.json is missing",
     ]
 
 
 def test_installed_text_nothing() -> None:
     """Where nothing is installed, the next step is named."""
     assert commands.installed_text([]) == (
-        "no pipelines are installed; `modelboot list --available` shows which there are"
+        "no models are installed; `modelboot list --available` shows which there are"
     )
 
 
-@pytest.mark.parametrize("damage", [None, "en_tiny_sm/meta.json is missing"], ids=["intact", "damaged"])
-def test_installed_facts(tmp_path: Path, damage: str | None) -> None:
-    """The JSON of `list` says whether it is intact, and if not, why."""
-    facts = commands.installed_facts(_installed(tmp_path, "en_tiny_sm", installer="pip", is_damaged=damage is not None))
+@pytest.mark.parametrize("issues", [[], ["en_tiny_sm/meta.json is missing"]], ids=["intact", "damaged"])
+def test_installed_facts(tmp_path: Path, issues: list[str]) -> None:
+    """The JSON of `list` has the state that its text has, whether that is intact, and if not, why."""
+    model = _installed(tmp_path, "en_tiny_sm", installer="pip", is_damaged=bool(issues))
+    facts = commands.installed_facts(model, commands.quick_issues(model))
     assert json.loads(to_json(facts)) == {
         "name": "en_tiny_sm",
         "version": "1.0.0",
+        "state": "not intact" if issues else "intact",
+        "intact": not issues,
+        "issues": issues,
         "installer": "pip",
         "folder": str(tmp_path),
         "sha256": SHA256,
-        "damage": damage,
-        "whole": damage is None,
     }
 
 
