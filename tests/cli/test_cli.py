@@ -463,6 +463,14 @@ def test_stdout_absent() -> None:
     assert (child.returncode, child.stderr) == (0, b"")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell that closes stdout")
+def test_version_without_stdout() -> None:
+    """Where stdout is closed the version goes to stderr, as argparse has it."""
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "modelboot", "--version"]
+    child = subprocess.run(command, stderr=subprocess.PIPE, timeout=CHILD_S, check=False)
+    assert (child.returncode, child.stderr.decode()) == (0, f"modelboot {__version__}\n")
+
+
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
 def test_stdout_ascii(tiny_pin: ModelPin, tmp_path: Path, options: Sequence[str]) -> None:
     """Where stdout speaks ASCII alone the text loses its accents and the JSON loses nothing."""

@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 from modelboot._catalog import DEFAULT_MODEL
@@ -152,5 +153,6 @@ class _ShowVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         import modelboot
 
-        sys.stdout.write(f"modelboot {modelboot.__version__}\n")
+        with suppress(AttributeError, OSError):  # stdout and stderr are closed, or the disk is full: so does argparse
+            (sys.stdout or sys.stderr).write(f"modelboot {modelboot.__version__}\n")
         parser.exit()
