@@ -6,12 +6,11 @@ import errno
 import hashlib
 import os
 import stat
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO
 
 from modelboot._threads import Worker
@@ -82,13 +81,21 @@ class Flusher:
     def __init__(self) -> None:
         """Start nothing yet."""
         self._waiting: SimpleQueue[tuple[BinaryIO, bool] | None] = SimpleQueue()
-        self._open = threading.Semaphore(_MOST_OPEN)
-        self._failures: list[OSError] = []
+        # No semaphore: Ctrl-C inside its Python code can leave its lock held, and every thread waiting for it.
+        self._slots: SimpleQueue[None] = SimpleQueue()
+        for _ in range(_MOST_OPEN):
+            self._slots.put(None)
+        self._files: list[BinaryIO] = []
+        self._failures: list[Exception] = []
         self._is_dropped = False
         self._thread = Worker(self._run, "flush")
 
     def __enter__(self) -> Self:
-        self._has_thread = self._thread.start()
+        try:
+            self._has_thread = self._thread.start()
+        except BaseException:  # Ctrl-C, which may find the thread running
+            self._end()
+            raise
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
@@ -122,11 +129,12 @@ class Flusher:
         """
         if self._failures:
             raise self._failures[0]
-        self._open.acquire()
+        self._slots.get()
         try:
             file = path.open("xb")
+            self._files.append(file)
         except BaseException:
-            self._open.release()
+            self._slots.put(None)
             raise
         unflushed_bytes = 0
 
@@ -145,27 +153,37 @@ class Flusher:
             self._flush(file, is_complete=True)
 
     def _flush(self, file: BinaryIO, *, is_complete: bool) -> None:
-        self._waiting.put((file, is_complete))
-        if not self._has_thread:
-            self._waiting.put(None)
-            self._run()
+        if self._has_thread:
+            self._waiting.put((file, is_complete))
+        else:
+            self._flush_now(file, is_complete=is_complete)
 
     def _end(self) -> None:
+        """End the thread; what it has left, as one that got no time to begin leaves everything, is done here."""
         self._waiting.put(None)
         self._thread.join()
+        with suppress(Empty):
+            while True:
+                if (item := self._waiting.get_nowait()) is not None:
+                    self._flush_now(item[0], is_complete=item[1])
+        for file in self._files:  # Ctrl-C has come before it was handed over
+            with suppress(OSError):
+                file.close()
 
     def _run(self) -> None:
         while (item := self._waiting.get()) is not None:
-            file, is_complete = item
-            try:
-                with file if is_complete else nullcontext():
-                    if not self._is_dropped:
-                        _fsync(file.fileno())
-            except OSError as error:  # the system tells of it once
-                self._failures.append(error)
-            finally:
-                if is_complete:
-                    self._open.release()
+            self._flush_now(item[0], is_complete=item[1])
+
+    def _flush_now(self, file: BinaryIO, *, is_complete: bool) -> None:
+        try:
+            with file if is_complete else nullcontext():
+                if not self._is_dropped:
+                    _fsync(file.fileno())
+        except Exception as error:  # noqa: BLE001 - raised by the caller's thread; the system tells of it once
+            self._failures.append(error)
+        finally:
+            if is_complete:
+                self._slots.put(None)
 
 
 def rename(source: str | Path, destination: str | Path, *, replacing: bool = False) -> None:

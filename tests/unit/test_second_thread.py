@@ -6,7 +6,9 @@ import errno
 import hashlib
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -15,7 +17,7 @@ import pytest
 
 from modelboot import _files
 from modelboot._files import Flusher
-from modelboot._threads import AHEAD, BackgroundHash, read_ahead, run_at_once
+from modelboot._threads import AHEAD, BackgroundHash, Worker, read_ahead, run_at_once
 
 CHUNKS = [bytes([number]) * 1000 for number in range(50)]
 
@@ -243,3 +245,111 @@ def test_flusher_interrupt_waits_for_the_thread(
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     assert done
+
+
+@pytest.mark.usefixtures("leaves_no_file")
+def test_flusher_thread_begins_too_late(tmp_path: Path, fsyncs: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that is started, but gets no time before the block ends, leaves no file that is not on disk."""
+
+    def begin_late(worker: Worker) -> None:
+        while not worker.has_ended:
+            time.sleep(0.01)
+        begin(worker)
+
+    begin = Worker._run  # noqa: SLF001 - where it would begin
+    monkeypatch.setattr(Worker, "_run", begin_late)
+    write_files(tmp_path, [b"x"], [b"yy"])
+    assert sorted(fsyncs) == [1, 2]
+
+
+@pytest.mark.usefixtures("leaves_no_file")
+def test_flusher_other_failure_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the thread cannot go on after is raised in the caller, too, and it goes on closing files."""
+
+    def fail(_: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(MemoryError):
+        write_files(tmp_path, [b"x"])
+
+
+@pytest.mark.usefixtures("leaves_no_file")
+def test_flusher_interrupt_while_the_caller_flushes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    has_threads: bool,  # noqa: FBT001 - a fixture
+) -> None:
+    """Ctrl-C in the middle of a large file, where no thread flushes it, leaves it closed while the error is handled."""
+    if has_threads:
+        pytest.skip("it reaches no other thread")
+    monkeypatch.setattr(_files, "FLUSH_BYTES", 1)
+    monkeypatch.setattr(os, "fsync", lambda _: signal.raise_signal(signal.SIGINT))
+    before = {*os.listdir("/dev/fd")}
+    try:
+        write_files(tmp_path, [b"x"])
+    except KeyboardInterrupt:
+        assert {*os.listdir("/dev/fd")} == before
+    else:
+        pytest.fail("not interrupted")
+
+
+def test_flusher_interrupt_while_the_thread_starts(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    has_threads: bool,  # noqa: FBT001 - a fixture
+) -> None:
+    """Ctrl-C that comes before the caller knows of the thread ends the thread."""
+    if not has_threads:
+        pytest.skip("there is no other thread")
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        began.wait(30)
+        raise KeyboardInterrupt
+
+    def begin(flusher: Flusher) -> None:
+        began.set()
+        run(flusher)
+
+    began = threading.Event()
+    start, run = threading.Thread.start, Flusher._run  # noqa: SLF001 - what the thread does
+    monkeypatch.setattr(Flusher, "_run", begin)
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_files(tmp_path, [b"x"])
+
+
+def test_flusher_interrupt_inside_a_lock(tmp_path: Path) -> None:
+    """Ctrl-C comes as the caller leaves a lock it shares with the thread, if there is any: none is left held."""
+
+    def interrupt(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is threading.Condition.__exit__.__code__:
+            raise KeyboardInterrupt
+
+    with Flusher() as flusher:
+        sys.settrace(interrupt)
+        try:
+            with flusher.create(tmp_path / "file") as write:
+                write(b"x")
+        except KeyboardInterrupt:
+            pytest.fail("a lock of Python code is shared with the thread, which may now wait for it forever")
+        finally:
+            sys.settrace(None)
+
+
+@pytest.mark.usefixtures("leaves_no_file")
+def test_flusher_interrupt_before_a_file_is_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C between the last byte and the hand-over leaves the file closed while the error is handled."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Flusher, "_flush", interrupted)
+    before = {*os.listdir("/dev/fd")}
+    try:
+        write_files(tmp_path, [b"x"])
+    except KeyboardInterrupt:
+        assert {*os.listdir("/dev/fd")} == before
+    else:
+        pytest.fail("not interrupted")

@@ -25,7 +25,6 @@ from modelboot._threads import read_ahead, run_at_once
 
 if TYPE_CHECKING:
     from installer.utils import Scheme
-    from typing_extensions import Self
 
     from modelboot._threads import Job
 
@@ -64,28 +63,21 @@ class ParallelSource(WheelFile):
 class ParallelDestination(WheelDestination):
     """A folder that receives a wheel, two files at a time; each is compared with RECORD and flushed to disk.
 
-    It is a context manager: when its block ends, all is on disk. Whatever scheme the wheel names is this folder:
-    nothing can reach the environment. installer leaves the comparison to its caller in every version.
+    All is on disk when the flusher's block ends. Whatever scheme the wheel names is this folder: nothing can reach the
+    environment. installer leaves the comparison to its caller in every version.
     """
 
-    def __init__(self, directory: Path, hashes: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, hashes: Mapping[str, str], flusher: Flusher) -> None:
         """Make the folder.
 
         Args:
             directory: The folder; it must not exist.
             hashes: What RECORD says of each member ("sha256=…"), by path.
+            flusher: Flushes and closes what is written.
         """
-        self._directory, self._hashes = directory, hashes
+        self._directory, self._hashes, self._flusher = directory, hashes, flusher
         self._writing: list[tuple[int, Job]] = []
-        self._flusher = Flusher()
         directory.mkdir()
-
-    def __enter__(self) -> Self:
-        self._flusher.__enter__()
-        return self
-
-    def __exit__(self, error: type[BaseException] | None, *more: object) -> None:
-        self._flusher.__exit__(error, *more)
 
     def write_file(
         self,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import installer
 
-from modelboot._files import fsync_folders
+from modelboot._files import Flusher, fsync_folders
 from modelboot._install.archive import UNREADABLE, InvalidWheel, WheelContents, validate
 from modelboot._install.parallel import ParallelDestination, ParallelSource
 from modelboot._install.target import INSTALLER
@@ -49,7 +49,8 @@ def _run_installer(wheel: Path, pin: ModelPin, directory: Path, contents: WheelC
     with zipfile.ZipFile(wheel) as archive:
         # installer reads name and version off the file's name, which may be anything.
         archive.filename = f"{contents.dist_info.removesuffix('.dist-info')}-py3-none-any.whl"
-        with ParallelDestination(directory, contents.hashes) as destination:
+        with Flusher() as flusher:
+            destination = ParallelDestination(directory, contents.hashes, flusher)
             installer.install(ParallelSource(archive), destination, installer_metadata(pin))
 
 
