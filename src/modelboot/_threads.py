@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, Full, Queue
+from typing import Literal
 
 AHEAD = 4
 """Most chunks that wait between two threads: more would cost memory and save no time."""
@@ -25,7 +26,8 @@ Job = Callable[[threading.Event], object]
 class Worker:
     """A thread that ends before whoever started it goes on, also when Ctrl-C comes while it is started or waited for.
 
-    `Thread.join` alone does not do: in Python before 3.13, once interrupted, it takes the thread for ended.
+    `Thread.join` alone does not do: in Python before 3.13, once interrupted, it takes the thread for ended. Nor does an
+    event: Ctrl-C inside its Python code can leave its lock held, and whoever waits again waits forever.
     """
 
     def __init__(self, call: Callable[[], object], name: str) -> None:
@@ -36,13 +38,15 @@ class Worker:
             name: Name of the thread, behind "modelboot-".
         """
         self._call = call
-        self._begin, self._has_ended = threading.Lock(), threading.Event()
+        self._claims: list[Literal["run", "join"]] = []  # the first one decides whether the call is made
+        self._until_end = threading.Lock()
+        self._until_end.acquire()
         self._thread = threading.Thread(target=self._run, name=f"modelboot-{name}", daemon=True)
 
     @property
     def has_ended(self) -> bool:
         """Whether the call is over."""
-        return self._has_ended.is_set()
+        return self._claims[:1] == ["join"] or not self._until_end.locked()
 
     def start(self) -> bool:
         """Start the thread; False where the system allows no more of them."""
@@ -54,19 +58,21 @@ class Worker:
 
     def join(self) -> None:
         """Wait for the end of the call. One that has not begun never will."""
-        if self._begin.acquire(blocking=False):
-            self._has_ended.set()
-        self._has_ended.wait()
+        self._claims.append("join")
+        if self._claims[0] == "run":
+            with self._until_end:
+                pass
         if self._thread.is_alive():  # for a moment
             self._thread.join()
 
     def _run(self) -> None:
-        if not self._begin.acquire(blocking=False):
+        self._claims.append("run")
+        if self._claims[0] != "run":
             return
         try:
             self._call()
         finally:
-            self._has_ended.set()
+            self._until_end.release()
 
 
 def run_at_once(jobs: Sequence[Job]) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -228,8 +229,10 @@ def test_flusher_interrupt_waits_for_the_thread(
     done: list[bool] = []
 
     def interrupted(_: int) -> None:
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        main_waits.wait(30)
+        for _ in range(30):  # a signal that comes just before the wait begins is seen with the next one
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            if main_waits.wait(1):
+                break
         done.append(True)
 
     def handler(number: int, frame: FrameType | None) -> None:
@@ -320,22 +323,36 @@ def test_flusher_interrupt_while_the_thread_starts(
         write_files(tmp_path, [b"x"])
 
 
-def test_flusher_interrupt_inside_a_lock(tmp_path: Path) -> None:
-    """Ctrl-C comes as the caller leaves a lock it shares with the thread, if there is any: none is left held."""
+@contextmanager
+def interrupted_inside_locks() -> Iterator[None]:
+    """Press Ctrl-C wherever the block leaves a lock that Python code wraps: it would stay held."""
 
     def interrupt(frame: FrameType, event: str, _: object) -> None:
         if event == "call" and frame.f_code is threading.Condition.__exit__.__code__:
             raise KeyboardInterrupt
 
-    with Flusher() as flusher:
-        sys.settrace(interrupt)
-        try:
-            with flusher.create(tmp_path / "file") as write:
-                write(b"x")
-        except KeyboardInterrupt:
-            pytest.fail("a lock of Python code is shared with the thread, which may now wait for it forever")
-        finally:
-            sys.settrace(None)
+    sys.settrace(interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        pytest.fail("such a lock is shared with the other thread, and one of them may now wait for it forever")
+    finally:
+        sys.settrace(None)
+
+
+def test_flusher_interrupt_inside_a_lock(tmp_path: Path) -> None:
+    """Ctrl-C while a file is created or handed over leaves no lock held."""
+    with Flusher() as flusher, interrupted_inside_locks(), flusher.create(tmp_path / "file") as write:
+        write(b"x")
+
+
+def test_worker_interrupt_inside_a_lock() -> None:
+    """Ctrl-C while a thread is waited for leaves no lock held, on which the second wait would hang."""
+    worker = Worker(lambda: time.sleep(0.05), "test")
+    worker.start()
+    with interrupted_inside_locks():
+        worker.join()
+    assert worker.has_ended
 
 
 @pytest.mark.usefixtures("leaves_no_file")
