@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO
 
-from modelboot._threads import Worker
+from modelboot._threads import Worker, slots
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -81,10 +81,7 @@ class Flusher:
     def __init__(self) -> None:
         """Start nothing yet."""
         self._waiting: SimpleQueue[tuple[BinaryIO, bool] | None] = SimpleQueue()
-        # No semaphore: Ctrl-C inside its Python code can leave its lock held, and every thread waiting for it.
-        self._slots: SimpleQueue[None] = SimpleQueue()
-        for _ in range(_MOST_OPEN):
-            self._slots.put(None)
+        self._slots = slots(_MOST_OPEN)
         self._files: list[BinaryIO] = []
         self._failures: list[Exception] = []
         self._is_dropped = False

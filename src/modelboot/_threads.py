@@ -11,14 +11,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from queue import Empty, Full, Queue
+from queue import SimpleQueue
 from typing import Literal
 
 AHEAD = 4
 """Most chunks that wait between two threads: more would cost memory and save no time."""
-LOOK_EVERY_S = 0.05
-"""How often a thread that waits to hand over a chunk looks whether anybody still wants it."""
-
 Job = Callable[[threading.Event], object]
 """Something to do, which ends early once the event is set."""
 
@@ -120,41 +117,48 @@ def read_ahead(chunks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
     Yields:
         The same chunks. What reading them raises is raised where they are taken.
     """
-    ready: Queue[bytes | BaseException | None] = Queue(AHEAD)
-    stop = threading.Event()
+    ready: SimpleQueue[bytes | BaseException | None] = SimpleQueue()
+    room, unwanted = slots(AHEAD), SimpleQueue[None]()
 
     def read() -> None:
         try:
             for chunk in chunks:
-                if not _put(ready, chunk, stop):
+                room.get()
+                if not unwanted.empty():
                     return
+                ready.put(chunk)
         except BaseException as error:  # noqa: BLE001 - raised where the chunks are taken
-            _put(ready, error, stop)
+            ready.put(error)
         else:
-            _put(ready, None, stop)
+            ready.put(None)
 
     reader = Worker(read, "reader")
     try:
-        yield _taken(ready) if reader.start() else chunks
+        yield _taken(ready, room) if reader.start() else chunks
     finally:
-        stop.set()
+        unwanted.put(None)
+        room.put(None)
         reader.join()
 
 
-def _put(queue: Queue[bytes | BaseException | None], item: bytes | BaseException | None, stop: threading.Event) -> bool:
-    """Hand over an item; return False when nobody wants it any more."""
-    while not stop.is_set():
-        with suppress(Full):
-            queue.put(item, timeout=LOOK_EVERY_S)
-            return True
-    return False
-
-
-def _taken(queue: Queue[bytes | BaseException | None]) -> Iterator[bytes]:
-    while isinstance(item := queue.get(), bytes):
+def _taken(ready: SimpleQueue[bytes | BaseException | None], room: SimpleQueue[None]) -> Iterator[bytes]:
+    while isinstance(item := ready.get(), bytes):
+        room.put(None)
         yield item
     if item is not None:
         raise item
+
+
+def slots(count: int) -> SimpleQueue[None]:
+    """Return a queue to take a slot from and to put it back into, for at most so many things at a time.
+
+    No semaphore and no bounded queue: Ctrl-C inside their Python code can leave a lock held, for which every thread
+    then waits. A SimpleQueue is written in C.
+    """
+    free: SimpleQueue[None] = SimpleQueue()
+    for _ in range(count):
+        free.put(None)
+    return free
 
 
 class BackgroundHash:
@@ -163,7 +167,9 @@ class BackgroundHash:
     def __init__(self) -> None:
         """Start with no bytes, and with no thread until there are some."""
         self._digest = hashlib.sha256()
-        self._chunks: Queue[bytes | None] = Queue(AHEAD)
+        self._chunks: SimpleQueue[bytes | SimpleQueue[None] | None] = SimpleQueue()
+        self._room = slots(AHEAD)
+        self._is_dropped = False
         self._thread = Worker(self._run, "hash")
         self._has_thread: bool | None = None
 
@@ -172,24 +178,30 @@ class BackgroundHash:
         if self._has_thread is None:
             self._has_thread = self._thread.start()
         if self._has_thread:
+            self._room.get()
             self._chunks.put(chunk)
         else:
             self._digest.update(chunk)
 
     def hexdigest(self) -> str:
         """Return the digest of what was added so far."""
-        self._chunks.join()
+        if self._has_thread:
+            done: SimpleQueue[None] = SimpleQueue()
+            self._chunks.put(done)
+            done.get()
         return self._digest.hexdigest()
 
     def close(self) -> None:
         """End the thread; what was added and is not hashed yet is dropped."""
-        with suppress(Empty):
-            while True:
-                self._chunks.get_nowait()
+        self._is_dropped = True
         self._chunks.put(None)
         self._thread.join()
 
     def _run(self) -> None:
         while (chunk := self._chunks.get()) is not None:
-            self._digest.update(chunk)
-            self._chunks.task_done()
+            if isinstance(chunk, bytes):
+                self._room.put(None)
+                if not self._is_dropped:
+                    self._digest.update(chunk)
+            else:
+                chunk.put(None)

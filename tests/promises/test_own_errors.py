@@ -11,7 +11,7 @@ import pytest
 import spacy
 
 from modelboot import InstallError, ModelbootError, ensure_model, load
-from modelboot._install import ensure, provision, publish
+from modelboot._install import ensure, lock, provision, publish
 from modelboot._install.installed import list_installed
 from modelboot._install.target import Target
 from modelboot._limits import Deadline
@@ -27,6 +27,7 @@ from support.wheels import BuiltWheel
 REVIEWED = {
     "modelboot._network.partial._translating_errors": "its with blocks are PartialFile's, on its own file alone",
     "modelboot._sources.digests._translating_errors": "its with blocks read one file",
+    "modelboot.cli.parser.__call__": "its with block writes one line to a standard stream",
     "modelboot._spacy.preload._import": "it imports spaCy ahead of the load, which does so again and then fails itself",
 }
 """What runs nothing of modelboot's although it might, and what fails again where it is heard."""
@@ -87,6 +88,17 @@ def _uninstall(site: Site, patch: pytest.MonkeyPatch) -> None:
     publish.uninstall(installed, Deadline.after(10))
 
 
+def _lock(site: Site, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(lock, "_wait", site.fail)
+    path = site.folder / "model.lock"
+    held = lock.try_lock(path)
+    try:
+        with lock.locked(path, str(site.pin), Deadline.after(10)):
+            pytest.fail("two hold one lock")
+    finally:
+        lock.unlock(held or 0)
+
+
 def _stream(site: Site, _: pytest.MonkeyPatch) -> None:
     site.server.serve("/x", Reply(body=b"x"))
     limits = site.settings.limits()
@@ -107,6 +119,7 @@ def _load(site: Site, patch: pytest.MonkeyPatch) -> None:
 
 SITES: dict[str, Callable[[Site, pytest.MonkeyPatch], None]] = {
     "modelboot._install.ensure.ensure": _ensure,
+    "modelboot._install.lock.locked": _lock,
     "modelboot._install.provision.provision": _provision,
     "modelboot._install.publish.uninstall": _uninstall,
     "modelboot._network.client._translating_errors": _stream,

@@ -174,9 +174,11 @@ class _LogLine(logging.Formatter):
         return cleared + "\n".join([*lines, *map(printable, rest)])
 
 
-def one_line(text: str) -> str:
-    """Fold a text of several lines into one that may be written to a terminal."""
-    return printable(" ".join(text.split()))
+def told(start: str, text: str) -> str:
+    """Fold a text into one line of stderr, whatever it holds; on a terminal the line breaks between words only."""
+    line = printable(" ".join(text.split()))
+    width = terminal_width(sys.stderr)
+    return start + line if width is None else "\n".join(filled(start, words(line), width, indent=4))
 
 
 def printable_lines(text: str) -> str:

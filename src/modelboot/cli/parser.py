@@ -140,7 +140,7 @@ COMMANDS = {
     "uninstall": Command(commands.uninstall, "remove models that modelboot installed", _uninstall_options),
     "fetch": Command(commands.fetch, "put verified wheels into a wheelhouse", _fetch_options),
     "cache": Command(cache, "list the wheels kept for reuse", _cache_options),
-    "doctor": Command(commands.doctor, "show settings, places, locks and which source has a model", _doctor_options),
+    "doctor": Command(commands.doctor, "show settings, targets, locks and which source has a model", _doctor_options),
     "pin": Command(pin, "print the line that pins a model", _pin_options),
     "env": Command(env, "print the shell line that lets other programs find the models", _env_options),
 }
@@ -153,6 +153,7 @@ class _ShowVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         import modelboot
 
-        with suppress(AttributeError, OSError):  # stdout and stderr are closed, or the disk is full: so does argparse
-            (sys.stdout or sys.stderr).write(f"modelboot {modelboot.__version__}\n")
+        text, stream = f"modelboot {modelboot.__version__}\n", sys.stdout or sys.stderr
+        with suppress(AttributeError, OSError):  # both are closed, or the disk is full: argparse does so, too
+            stream.write(text)
         parser.exit()

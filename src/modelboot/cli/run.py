@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from modelboot.cli.commands import CommandError
 from modelboot.cli.manners import as_settings, what_is_kept
-from modelboot.cli.output import log_to_stderr, one_line, printable_lines, tolerate_stdout
+from modelboot.cli.output import log_to_stderr, printable_lines, told, tolerate_stdout
 from modelboot.cli.parser import make_parser
 from modelboot.errors import ModelbootError
 
@@ -62,8 +62,8 @@ def _fail(message: str, *details: str, hint: str, debug: bool) -> int:
     """Print what failed, a line for each detail below it, and what to do next, and return the exit status."""
     if debug:
         sys.stderr.write(printable_lines(traceback.format_exc()))
-    below = "".join(f"  {one_line(detail)}\n" for detail in details)
-    sys.stderr.write(f"error: {one_line(message)}\n{below}hint: {one_line(hint)}\n")
+    for start, text in (("error: ", message), *(("  ", detail) for detail in details), ("hint: ", hint)):
+        sys.stderr.write(f"{told(start, text)}\n")
     return FAILED
 
 
