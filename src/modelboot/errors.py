@@ -258,7 +258,7 @@ class UnknownModelError(ModelbootError, OSError):
         if self.known_versions:
             reason = f"the catalog has no {self.name} {self.version}, only {', '.join(self.known_versions)}"
         else:
-            reason = f"the catalog has no pipeline named {self.name!r}"
+            reason = "the catalog has no pipeline of that name"
         return f"{cannot_find(self.name)}: {reason}"
 
     @property

@@ -91,7 +91,7 @@ def test_install_several_second_fails(capsys: Capture) -> None:
     assert main(["install", "en_tiny_sm", "en_none", "en_core_web_sm"]) == 1
     out, err = capsys.readouterr()
     assert [line.split("  ")[0] for line in out.splitlines()] == ["en_tiny_sm 1.0.0"]
-    assert "error: Can't find model 'en_none': the catalog has no pipeline named 'en_none'\n" in err
+    assert "error: Can't find model 'en_none': the catalog has no pipeline of that name\n" in err
 
 
 @pytest.mark.usefixtures("file_mirror")

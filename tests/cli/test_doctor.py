@@ -460,7 +460,7 @@ def test_doctor_unknown_model(capsys: Capture) -> None:
     """A model the catalog does not have is two lines, too."""
     assert main(["doctor", "en_none"]) == 1
     assert capsys.readouterr().err.startswith(
-        "error: Can't find model 'en_none': the catalog has no pipeline named 'en_none'\nhint: "
+        "error: Can't find model 'en_none': the catalog has no pipeline of that name\nhint: "
     )
 
 

@@ -63,7 +63,7 @@ def test_store_that_may_not_be_replaced_either(layers: tuple[Path, Path], wheel:
     data = ensure_model(wheel.pin, target=merged).path
     (data / "config.cfg").unlink()
     (data / "notes.txt").write_text("mine")
-    with pytest.raises(InstallError, match="not modelboot's to replace"):
+    with pytest.raises(InstallError, match="modelboot may not replace"):
         ensure_model(wheel.pin, target=merged)
     assert (data / "notes.txt").read_text() == "mine"
 

@@ -121,7 +121,7 @@ def test_foreign_files_without_a_store(
     before = snapshot(target)
     (tmp_path / "file").touch()
     monkeypatch.setenv("MODELBOOT_HOME", str(tmp_path / "file" / "home"))
-    with pytest.raises(InstallError, match="not modelboot's to replace"):
+    with pytest.raises(InstallError, match="modelboot may not replace"):
         ensure_model(wheel.pin)
     assert snapshot(target) == before
 

@@ -200,7 +200,7 @@ def test_resolve_something_else(model: Any) -> None:  # noqa: ANN401 - what no t
 )
 def test_resolve_unknown_name(model: str, nearest: str) -> None:
     """An unknown name is an error that offers at most three names that look alike, the nearest first."""
-    with pytest.raises(UnknownModelError, match="no pipeline named") as caught:
+    with pytest.raises(UnknownModelError, match="no pipeline of that name") as caught:
         resolve(model)
     unknown = caught.value
     assert (unknown.name, unknown.known_versions, unknown.near[0]) == (model.partition("==")[0], (), nearest)
@@ -210,7 +210,7 @@ def test_resolve_unknown_name(model: str, nearest: str) -> None:
 @pytest.mark.parametrize("model", ["", "==3.8.0", "qqqqqqqq"], ids=["empty", "no-name", "unlike-any"])
 def test_resolve_unknown_name_like_none(model: str) -> None:
     """Where no name looks alike none is offered."""
-    with pytest.raises(UnknownModelError, match="no pipeline named") as caught:
+    with pytest.raises(UnknownModelError, match="no pipeline of that name") as caught:
         resolve(model)
     assert caught.value.near == ()
 

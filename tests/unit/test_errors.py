@@ -90,11 +90,11 @@ CASES = {
         "fix MODELBOOT_RETRIES",
     ),
     "unknown-name": Case(
-        UnknownModelError(name="zz"), "Can't find model 'zz': the catalog has no pipeline named 'zz'", MISSING_HINT
+        UnknownModelError(name="zz"), "Can't find model 'zz': the catalog has no pipeline of that name", MISSING_HINT
     ),
     "unknown-name-with-near-ones": Case(
         UnknownModelError(name="en_core_web", near=("en_core_web_sm", "en_core_web_md")),
-        "Can't find model 'en_core_web': the catalog has no pipeline named 'en_core_web'",
+        "Can't find model 'en_core_web': the catalog has no pipeline of that name",
         f"did you mean en_core_web_sm or en_core_web_md? {MISSING_HINT}",
     ),
     "unknown-version": Case(

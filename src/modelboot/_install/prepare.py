@@ -84,7 +84,7 @@ def _choose(
     refused = []
     for target in targets:
         if target in foreign:
-            refused.append(f"{target} holds one that is not modelboot's to replace or to read")
+            refused.append(f"{target} has one that modelboot may not replace or read")
         elif (reason := _make(target, made)) is None:
             if refused:
                 _log.info("%s: %s; it goes to %s", pin, "; ".join(refused), target)

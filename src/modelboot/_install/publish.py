@@ -126,7 +126,7 @@ def _publish(unpacked: Path, backup: Path, target: Target, pin: ModelPin) -> Ins
     if inspection.existing and not may_replace(target, pin):
         if inspect(target, pin).existing != inspection.existing:
             raise FileNotFoundError(errno.ENOENT, "another process has changed it", str(target.folder))
-        raise CannotReplaceError("it holds one that is not modelboot's to replace")
+        raise CannotReplaceError("it has one that modelboot may not replace")
     out = target.renames_out(inspection.existing, backup)
     rename_all([*out, *target.renames_in(unpacked, (pin.name, dist_info.name))])
     try:

@@ -177,7 +177,7 @@ def test_prepared_target_none(tmp_path: Path) -> None:
     assert (refused.fault, refused.path, refused.model) == ("permissions", str(blocked.folder), str(PIN))
     assert refused.reason.split("; ") == [
         f"{blocked.folder} (user site): {user}",
-        f"{foreign.folder} (environment) holds one that is not modelboot's to replace or to read",
+        f"{foreign.folder} (environment) has one that modelboot may not replace or read",
     ]
     assert os.listdir(tmp_path) == ["file"]
 
