@@ -203,6 +203,7 @@ VARIABLES = (
         "MODELBOOT_BASE_URL", "mirrors", _mirrors, "an http, https or file URL, or several separated by spaces",
         "mirrors, separated by spaces and asked in turn: the root of a release tree (`ROOT/{name}-{version}/{file}`), "
         "or a URL with `{name}`, `{version}` or `{file}` in it; http, https or file, may carry `user:password@`",
+        none="the official release",
     ),
     Variable(
         "MODELBOOT_TOKEN", "token", _token, "a token: characters of ASCII without spaces",

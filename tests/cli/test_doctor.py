@@ -82,7 +82,7 @@ settings
   MODELBOOT_OFFLINE       environment  1
   MODELBOOT_PINS          default      none
   MODELBOOT_WHEELHOUSE    default      none
-  MODELBOOT_BASE_URL      default      none
+  MODELBOOT_BASE_URL      default      the official release
   MODELBOOT_TOKEN         default      none
   MODELBOOT_REQUIRE_HASH  default      0
   MODELBOOT_INDEX         environment  0
@@ -440,7 +440,7 @@ sys.exit(status)
     ("variable", "value", "hint"),
     [
         ("MODELBOOT_TIMEOUT", "soon", "fix or unset MODELBOOT_TIMEOUT (default 30)"),
-        ("MODELBOOT_BASE_URL", "mirror", "fix or unset MODELBOOT_BASE_URL (default none)"),
+        ("MODELBOOT_BASE_URL", "mirror", "fix or unset MODELBOOT_BASE_URL (default the official release)"),
     ],
 )
 def test_doctor_broken_settings(

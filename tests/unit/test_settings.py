@@ -266,7 +266,7 @@ def test_origins_of_defaults() -> None:
         "MODELBOOT_OFFLINE": ("0", "default"),
         "MODELBOOT_PINS": ("none", "default"),
         "MODELBOOT_WHEELHOUSE": ("none", "default"),
-        "MODELBOOT_BASE_URL": ("none", "default"),
+        "MODELBOOT_BASE_URL": ("the official release", "default"),
         "MODELBOOT_TOKEN": ("none", "default"),
         "MODELBOOT_REQUIRE_HASH": ("0", "default"),
         "MODELBOOT_INDEX": ("1", "default"),
