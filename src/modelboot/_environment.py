@@ -1,4 +1,4 @@
-"""What kind of environment this Python runs in: made by uv, or kept by the operating system."""
+"""What kind of environment this Python runs in: made by uv, or managed by the operating system (PEP 668)."""
 
 from __future__ import annotations
 

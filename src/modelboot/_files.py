@@ -22,7 +22,7 @@ CHUNK_BYTES = 1 << 18
 NOTHING_THERE = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
 )
-"""What a folder answers that is none, such as an odd entry of sys.path, or that this user may not read."""
+"""What the system answers where there is no folder to read: an odd entry of sys.path, one this user may not read."""
 FLUSH_BYTES = 1 << 25
 """A file that is being written is flushed whenever so much more of it has come."""
 _MOST_OPEN = 16
@@ -156,7 +156,7 @@ class Flusher:
             self._flush_now(file, is_complete=is_complete)
 
     def _end(self) -> None:
-        """End the thread; what it has left, as one that got no time to begin leaves everything, is done here."""
+        """End the thread, and flush here what it did not: all files, if it never began."""
         self._waiting.put(None)
         self._thread.join()
         with suppress(Empty):

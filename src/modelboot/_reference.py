@@ -55,11 +55,12 @@ def version_in(url: str, name: str) -> str | None:
     return parts[1] if has_version else None
 
 
-def read_pins(path: Path) -> tuple[ModelPin, ...]:
+def read_pins(path: Path, *, variable: str = "MODELBOOT_PINS") -> tuple[ModelPin, ...]:
     """Read a pins file.
 
     Args:
         path: The file: one direct reference a line; comments, which start with "#", and blank lines are skipped.
+        variable: What names it, for messages: a variable or an option.
 
     Returns:
         The pins, in order.
@@ -71,7 +72,7 @@ def read_pins(path: Path) -> tuple[ModelPin, ...]:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsError(variable="MODELBOOT_PINS", value=str(path), accepted=f"a pins file: {reason}") from error
+        raise SettingsError(variable=variable, value=str(path), accepted=f"a pins file: {reason}") from error
     numbered = ((number, re.sub(r"(^|\s)#.*", "", line).strip()) for number, line in enumerate(lines, 1))
     return tuple(_parse_line(text, path, number) for number, text in numbered if text)
 

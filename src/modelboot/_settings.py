@@ -217,7 +217,7 @@ VARIABLES = (
     Variable("MODELBOOT_CACHE", "cache", _switch, "0 or 1", "0: keep no downloaded wheels for other environments"),
     Variable(
         "MODELBOOT_TARGET", "target", directory, _DIRECTORY,
-        "install here and nowhere else (but in the store where another program has put a version here)",
+        "install only here; where another program has put a version of the model here, into the store",
     ),
     Variable("MODELBOOT_HOME", "home", directory, _DIRECTORY, "modelboot's own store"),
     Variable(

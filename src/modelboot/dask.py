@@ -47,7 +47,8 @@ class InstallModels(WorkerPlugin):
             DownloadError: No source has a wheel. HashMismatchError, OfflineError: as for `ensure_model`.
             UnknownModelError: The catalog has no such model.
         """
-        self.pins = tuple(resolve(model) for model in models)
+        pins = read_settings().pins
+        self.pins = tuple(resolve(model, pins=pins) for model in models)
         self.name = f"modelboot: {', '.join(map(str, self.pins))}"
         self.installed: tuple[InstalledModel, ...] = ()
         self._wheels = tuple(_wheel(pin) for pin in self.pins)

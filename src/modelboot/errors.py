@@ -195,8 +195,8 @@ class ModelbootError(Exception):
         if self.remembered_s is None:
             return ""
         return (
-            f" (remembered, and not tried again for another {self.remembered_s:.0f} s unless the model is installed "
-            "meanwhile, the settings change, or get_nlp.cache_clear() is called)"
+            f" (it failed a moment ago and is not tried again for {self.remembered_s:.0f} s; installing the model, "
+            "changing a setting or get_nlp.cache_clear() ends that)"
         )
 
     def _render_traceback_(self) -> list[str]:
@@ -318,7 +318,7 @@ class OfflineError(ModelbootError, OSError):
 
     @property
     def hint(self) -> str:
-        """What the places searched know to help, then the command that gets the wheel where there is a network."""
+        """First the hints of the places searched, then the command that gets the wheel where there is a network."""
         fetch = (
             f"where there is a network run `modelboot fetch {self.name}=={self.version} --dest wheelhouse`, then bring "
             "that folder here and set MODELBOOT_WHEELHOUSE to it"
@@ -349,7 +349,7 @@ class DownloadError(ModelbootError, OSError):
 
     @property
     def hint(self) -> str:
-        """What the sources know to help, then what to do about the clearest of the failures."""
+        """First the hints of the sources, then what to do about the clearest of the failures."""
         hints = [attempt.hint or _missing_hint(attempt) for attempt in self.attempts]
         kinds = {attempt.kind for attempt, hint in zip(self.attempts, hints, strict=True) if hint is None}
         clearest = [hint for kind, hint in _DOWNLOAD_HINTS.items() if kind in kinds][:1]

@@ -135,7 +135,7 @@ def test_list_nothing(capsys: Capture) -> None:
     """With nothing installed, the list says what to do."""
     assert main(["list"]) == 0
     assert capsys.readouterr() == (
-        "no models are installed; `modelboot list --available` shows which there are\n",
+        "no models are installed; `modelboot list --available` shows the models you can install\n",
         "",
     )
 
@@ -526,3 +526,17 @@ def _raise_while_parsing(monkeypatch: pytest.MonkeyPatch, error: BaseException) 
         raise error
 
     monkeypatch.setattr(Language, "__call__", parse)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is always full")
+def test_output_that_cannot_be_written(tiny: BuiltWheel, target: Path) -> None:
+    """A full disk behind stdout is told, and not that nothing was changed: the model is installed."""
+    line = [sys.executable, "-m", "modelboot", "install", f"{tiny.name} @ {tiny.path.as_uri()}#sha256={tiny.sha256}"]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == [
+        "error: No space left on device",
+        "hint: fix the cause named above and run it again",
+    ]
+    assert (target / tiny.name).is_dir()

@@ -98,7 +98,11 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize("command", [["install", NAME], ["fetch", NAME, "--dest", "dest"]], ids=["install", "fetch"])
+@pytest.mark.parametrize(
+    "command",
+    [["install", NAME], ["fetch", NAME, "--dest", "dest"], ["install", "-r", "pins.txt"]],
+    ids=["install", "fetch", "pins file"],
+)
 def test_interrupt_says_what_is_kept(
     command: Sequence[str], server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +112,8 @@ def test_interrupt_says_what_is_kept(
     stalled = Reply(headers={"ETag": '"a"'}, body=wheel.content, ranged=True, cut_after_bytes=sent_bytes, stall="body")
     server.serve(f"/{wheel.release_path}", stalled, Reply(headers={"ETag": '"a"'}, body=wheel.content, ranged=True))
     monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
+    pinned = f"{NAME} @ {server.url}/{wheel.release_path}#sha256={wheel.sha256}"
+    (tmp_path / "pins.txt").write_text(pinned, "utf-8")
     line = [sys.executable, "-c", CHILD, json.dumps(catalog_rows(wheel)), *command]
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment({})) as child:
         try:

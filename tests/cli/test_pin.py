@@ -103,3 +103,13 @@ def test_direct_reference_on_the_command_line(
         modelboot.ensure_model(tiny.pin)
     assert main([command[0], f"en-tiny-sm @ {tiny.url}#sha256={tiny.sha256}", *command[1:]]) == 0
     assert "en_tiny_sm" in capsys.readouterr().out
+
+
+def test_pins_file_that_is_not_there(tmp_path: Path, capsys: Capture) -> None:
+    """What `-r` names is told as what `-r` names, and not as a variable that nobody has set."""
+    assert main(["install", "-r", str(tmp_path / "absent.txt")]) == 1
+    error, hint = capsys.readouterr().err.splitlines()
+    assert (
+        error == f"error: --requirement={str(tmp_path / 'absent.txt')!r} is not a pins file: No such file or directory"
+    )
+    assert hint == "hint: fix --requirement"

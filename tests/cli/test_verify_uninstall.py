@@ -206,6 +206,14 @@ def test_uninstall_removes_all_that_was_installed(
 
 
 @pytest.mark.usefixtures("pin")
+def test_uninstall_takes_the_spellings_that_install_takes(target: Path) -> None:
+    """A name with hyphens, as on a package index, means the model with underscores."""
+    assert main(["verify", NAME.replace("_", "-")]) == 0
+    assert main(["uninstall", NAME.replace("_", "-")]) == 0
+    assert not (target / NAME).exists()
+
+
+@pytest.mark.usefixtures("pin")
 def test_uninstall_json_is_for_programs(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--json: what was removed, as it was before, and from where."""
     assert main(["uninstall", "--json", f"{NAME}=={VERSION}"]) == 0

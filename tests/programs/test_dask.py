@@ -147,3 +147,12 @@ def test_readme_section(real_wheel: BuiltWheel, tmp_path: Path, monkeypatch: pyt
     )
     end = "    import json\n    print(json.dumps(found))\n    client.close(); cluster.close()\n"
     assert run(f"def main():\n{start}{body}{end}", tmp_path) == [["Paris"], ["Lyon"]]
+
+
+def test_plugin_reads_the_pins_file(tiny: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name in the file of MODELBOOT_PINS means that pin, as everywhere."""
+    from modelboot.dask import InstallModels
+
+    (tmp_path / "pins.txt").write_text(f"{tiny.name} @ {tiny.path.as_uri()}#sha256={tiny.sha256}\n", "utf-8")
+    monkeypatch.setenv("MODELBOOT_PINS", str(tmp_path / "pins.txt"))
+    assert [pin.sha256 for pin in InstallModels(tiny.name).pins] == [tiny.sha256]

@@ -11,7 +11,7 @@ import pytest
 import spacy
 
 from modelboot import InstallError, ModelbootError, ensure_model, load
-from modelboot._install import ensure, lock, provision, publish
+from modelboot._install import ensure, lock, provision, uninstall
 from modelboot._install.installed import list_installed
 from modelboot._install.target import Target
 from modelboot._limits import Deadline
@@ -19,14 +19,14 @@ from modelboot._network.client import HttpClient
 from modelboot._network.file_url import open_file
 from modelboot._settings import Settings
 from modelboot.cli import main
-from modelboot.cli.manners import what_is_kept
+from modelboot.cli.interrupted import what_is_kept
 from support.handlers import Guarded, Package
 from support.server import ModelServer, Reply
 from support.wheels import BuiltWheel
 
 REVIEWED = {
     "modelboot._network.partial._translating_errors": "its with blocks are PartialFile's, on its own file alone",
-    "modelboot._sources.digests._translating_errors": "its with blocks read one file",
+    "modelboot._sources.wheelhouse_hashes._translating_errors": "its with blocks read one file",
     "modelboot.cli.parser.__call__": "its with block writes one line to a standard stream",
     "modelboot._spacy.preload._import": "it imports spaCy ahead of the load, which does so again and then fails itself",
 }
@@ -84,8 +84,8 @@ def _provision(site: Site, patch: pytest.MonkeyPatch) -> None:
 def _uninstall(site: Site, patch: pytest.MonkeyPatch) -> None:
     ensure_model(site.pin, target=site.folder / "there")
     (installed,) = list_installed([Target("there", site.folder / "there")])
-    patch.setattr(publish, "_move_out", site.fail)
-    publish.uninstall(installed, Deadline.after(10))
+    patch.setattr(uninstall, "_move_out", site.fail)
+    uninstall.uninstall(installed, Deadline.after(10))
 
 
 def _lock(site: Site, patch: pytest.MonkeyPatch) -> None:
@@ -121,12 +121,12 @@ SITES: dict[str, Callable[[Site, pytest.MonkeyPatch], None]] = {
     "modelboot._install.ensure.ensure": _ensure,
     "modelboot._install.lock.locked": _lock,
     "modelboot._install.provision.provision": _provision,
-    "modelboot._install.publish.uninstall": _uninstall,
+    "modelboot._install.uninstall.uninstall": _uninstall,
     "modelboot._network.client._translating_errors": _stream,
     "modelboot._network.file_url.open_file": _file,
     "modelboot._spacy.load._load_pin": _load,
 }
-REVIEWED_BY_HAND = {"modelboot.cli.run._run", "modelboot.cli.manners.what_is_kept"}
+REVIEWED_BY_HAND = {"modelboot.cli.run._run", "modelboot.cli.interrupted.what_is_kept"}
 """They end in what is printed, and are tried in the last two tests."""
 
 

@@ -131,7 +131,7 @@ def ensure(
         pin: What to install.
         settings: The settings in force.
         replacing: A model that looks intact but has modified files: it does not count as installed, and is replaced
-            if it is modelboot's own; else the store stands in.
+            if it is modelboot's own; else the pinned model is installed into the store.
         progress: Shows the download; as the settings say when None.
 
     Returns:
@@ -184,14 +184,14 @@ def _install(
     limits = settings.limits()
     with (
         _prepared(pin, settings, replacing) as target,
-        lock.locked(target.work / f"{pin.name}.lock", str(pin), limits.deadline) as state,
+        lock.locked(target.lock_file(pin.name), str(pin), limits.deadline) as state,
     ):
         timings.mark("lock")
         installed = _find(pin, targets_to_search(pin, settings), replacing)
         if installed is not None:
             return timings.report(pin, installed, "present"), installed
         # urllib3 opens a socket when it is imported, to see whether there is IPv6: not in a warm start.
-        from modelboot._install.failure import forget_failures, raise_failure, save_failure
+        from modelboot._install.failure_for_waiters import forget_failures, raise_failure, save_failure
         from modelboot._sources.fetch import fetch_wheel, make_sources
 
         sources = make_sources(settings)

@@ -1,8 +1,8 @@
 """Locks: the one of a model, so that no two processes do the same work, and those that show who is at work.
 
-Nothing rests on the lock of a model: publishing by rename is what is right without it, so where no lock can be had the
-work goes on. A lock that a process holds until it ends tells better than its process id that it is alive: to other
-containers and hosts, too.
+The model's lock (`Target.lock_file`) only saves work that would be done twice. Publishing by rename is safe without it,
+so where no lock can be had the install goes on. A lock that is held until its process ends shows that the process is
+alive, also to other containers and hosts, for which a process id says nothing.
 """
 
 from __future__ import annotations
@@ -92,9 +92,9 @@ def locked(path: Path, model: str, deadline: Deadline) -> Iterator[LockState]:
 def _wait(path: Path, model: str, deadline: Deadline) -> None:
     """Wait until another process lets go of a lock.
 
-    filelock waits, but is asked only where locks are known to work: before version 4 it follows a symlink and empties
-    what it leads to, and takes "no locks here" for "held by another". Both lock the file in the same way. What it has
-    it lets go of at once: a child that is forked meanwhile would keep it.
+    filelock is used only to wait, after our own attempt has shown that locks work here: before version 4 it follows a
+    symlink and empties what it leads to, and takes "no locks here" for "held by another". Both use the same lock of the
+    system. The lock that filelock gets is released at once: a child that is forked meanwhile would keep it.
 
     Raises:
         InstallError: Another process still holds it at the deadline.

@@ -52,7 +52,7 @@ def prepared_target(
     is_occupied = False
     try:
         target = _choose(pin, targets, foreign, made, has_home=has_home)
-        lock = target.work / f"{pin.name}.lock"
+        lock = target.lock_file(pin.name)
         if not lock.exists():
             made.append(lock)  # the block is about to make it
         with occupied(target.work) as is_alone:
@@ -70,7 +70,8 @@ def prepared_target(
 
 def _leave(target: Target, pin: ModelPin, made: list[Path], *, is_alone: bool) -> None:
     """Remove what this call made; if others wait for its lock, the last of them does so, if they all fail."""
-    lock, failure, left = (target.work / f"{pin.name}.{kind}" for kind in ("lock", "failure", "left"))
+    lock = target.lock_file(pin.name)
+    failure, left = (target.work / f"{pin.name}.{kind}" for kind in ("failure", "left"))
     if is_alone:
         _remove([*made, *([target.work, lock, left] if left.exists() else []), failure])
     elif lock in made:

@@ -1,8 +1,8 @@
 """Staging directories: private folders in which one install is prepared, and removal of stale ones.
 
 A staging directory lies in `.modelboot/` on the target's own file system, so that everything leaves it by rename. Its
-process holds a lock in it until the end: a staging directory whose lock can be taken is stale, whatever process,
-container or host it belonged to.
+process holds a lock in it until the end. One of this host (all of its containers) whose lock is free is stale. One of
+another host, or where locks do not work, is stale once nobody has changed it for ten minutes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOCK = "lock"
 MIN_RESUMABLE_BYTES = 1 << 20
 """A smaller part of a wheel is not worth keeping: it is fetched again."""
 UNKNOWN_STALE_S = 600.0
-"""Where locks do not tell (none here, or of another host), one that nobody has changed for so many seconds is stale."""
+"""Where a free lock proves nothing, a staging directory that nobody has changed for so many seconds is stale."""
 _ATTEMPTS = 1000
 _REMOVE_ATTEMPTS = 50
 
@@ -84,7 +84,7 @@ def _make(staging: Path, lock: list[int]) -> None:
 
 
 def _remove(staging: Path, lock: list[int], keep: tuple[Path, ...] = ()) -> None:
-    """Remove a staging directory, or all of it but some files; Ctrl-C in the middle of that is heard afterwards."""
+    """Remove a staging directory, or all of it but some files; Ctrl-C in the middle is raised once that is done."""
     try:
         _clear(staging, keep)
     except BaseException:

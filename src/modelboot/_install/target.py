@@ -50,6 +50,10 @@ class Target(NamedTuple):
         """Where locks and stages lie, on the same file system."""
         return self.folder / WORK
 
+    def lock_file(self, name: str) -> Path:
+        """Return the lock file of one model."""
+        return self.work / f"{name}.lock"
+
     @property
     def renamed_in(self) -> Path:
         """Folder whose entries change when a model comes or goes: it has to be flushed afterwards."""

@@ -1,4 +1,7 @@
-"""A verified wheel -> complete package in the staging directory: checked, unpacked, compared with RECORD, flushed."""
+"""A verified wheel -> complete package in the staging directory: checked, unpacked, compared with RECORD, flushed.
+
+Free disk space is checked here, and INSTALLER, REQUESTED and direct_url.json are written.
+"""
 
 from __future__ import annotations
 

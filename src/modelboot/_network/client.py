@@ -119,9 +119,10 @@ class HttpClient:
         return response, url
 
     def _send(self, url: str, first_url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
-        """Send one request. Identity encoding: the hash is over the file as it lies on the server.
+        """Send one request.
 
-        Hosts of private releases answer with a description of the file unless the file itself is what they must accept.
+        No compression is asked for: the hash is that of the file as the server stores it. Some hosts of private
+        releases send JSON about the file unless `Accept` asks for application/octet-stream.
         """
         headers = {**_HEADERS, **headers}
         authorization = authorization_for(url, first_url, self._trust_env)

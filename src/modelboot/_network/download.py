@@ -1,4 +1,7 @@
-"""A URL -> a verified file. It runs in the caller's thread: Ctrl-C goes through, and what was received stays."""
+"""A URL -> a verified file: here the hash of a download is compared with the pin's.
+
+It runs in the caller's thread: Ctrl-C goes through, and what was received stays.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a response: Content-Range, Content-Encoding, validators, status -> what is sent, another URL, or an error.
+"""Reading a response: which status is worth a retry, Content-Range, validators, the SHA-256 that a server names.
 
 Reads headers only. `Response` and `RequestError` are shared by all transfers, over HTTP or from a file.
 """

@@ -1,4 +1,4 @@
-"""Which failures are retried, and after how long. Decides only; the download waits."""
+"""How often a failure is retried, and after how long; `RequestError.retryable` says whether. The download waits."""
 
 from __future__ import annotations
 

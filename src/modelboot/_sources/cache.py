@@ -20,8 +20,8 @@ from modelboot._network.download import Download, download
 from modelboot._network.response import RequestError
 from modelboot._pin import ModelPin
 from modelboot._settings import TrustEnv
-from modelboot._sources.digests import hash_by
 from modelboot._sources.source import Probe, request_of
+from modelboot._sources.wheelhouse_hashes import hash_by
 
 UNFINISHED = ".part"
 """How the name of a copy ends that is not complete."""

@@ -1,4 +1,4 @@
-"""Every command, and beside it the text and the JSON it prints; `check` and `doctor` have modules of their own."""
+"""Most commands, each with the text and the JSON it prints; `pin`, `cache` and `env` have modules of their own."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from modelboot._install.ensure import InstalledModel, ensure_model
 from modelboot._install.installed import Installed, list_installed
 from modelboot._install.target import targets_in_use
 from modelboot._limits import Deadline
+from modelboot._pin import ModelPin
 from modelboot._reference import is_reference, parse_reference, read_pins
 from modelboot._settings import directory, read_settings
-from modelboot._versions import accepts_version, same_version
-from modelboot.cli.manners import variables_given
+from modelboot._versions import accepts_version, same_name, same_version
 from modelboot.cli.output import Facts, download_size, fitted, print_each, print_result, table
+from modelboot.cli.overrides import variables_given
 from modelboot.cli.pin import pin_facts
 
 if TYPE_CHECKING:
@@ -37,9 +38,14 @@ class CommandError(Exception):
 
 def install(options: argparse.Namespace) -> None:
     """Install models that are missing."""
-    listed = read_pins(Path(options.requirement)) if options.requirement else ()
-    models = (ensure_model(model) for model in [*options.models, *listed] or [DEFAULT_MODEL])
+    models = (ensure_model(model) for model in models_to_install(options))
     print_each(models, as_json=options.json, line=model_line, facts=model_facts)
+
+
+def models_to_install(options: argparse.Namespace) -> list[str | ModelPin]:
+    """Return the models that `install` is asked for: named, in a pins file, or the default one."""
+    listed = read_pins(Path(options.requirement), variable="--requirement") if options.requirement else ()
+    return [*options.models, *listed] or [DEFAULT_MODEL]
 
 
 def model_line(model: InstalledModel) -> str:
@@ -139,7 +145,7 @@ def entry_facts(entry: CatalogEntry) -> Facts:
 def installed_text(models: Sequence[Installed]) -> str:
     """Return what is installed as a table, with what is wrong below those that are not intact."""
     if not models:
-        return "no models are installed; `modelboot list --available` shows which there are"
+        return "no models are installed; `modelboot list --available` shows the models you can install"
     issues = [quick_issues(model) for model in models]
     rows = [
         (model.name, model.version, state_of(model, found), model.installer or "unknown", str(model.folder))
@@ -229,7 +235,7 @@ def uninstall(options: argparse.Namespace) -> None:
 
 def _removed(models: Iterable[Installed], deadline_s: float) -> Iterator[Facts]:
     """Remove one model after another, and yield the facts of what it was."""
-    from modelboot._install.publish import uninstall
+    from modelboot._install.uninstall import uninstall
 
     for model in models:
         facts = installed_facts(model, quick_issues(model))
@@ -255,11 +261,15 @@ def _installed(model: str) -> list[Installed]:
     else:
         name, _, version = (part.strip() for part in model.partition("=="))
     everything = list_installed(targets_in_use(read_settings()))
-    named = [item for item in everything if item.name == name and same_version(item.version, version or item.version)]
+    named = [
+        item
+        for item in everything
+        if same_name(item.name, name) and same_version(item.version, version or item.version)
+    ]
     if not named:
         raise CommandError(
             f"{model} is not installed",
-            "`modelboot list` shows what is, `modelboot doctor` where it is looked for",
+            "`modelboot list` shows the installed models, `modelboot doctor` the folders that are searched",
         )
     return named
 

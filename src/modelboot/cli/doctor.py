@@ -91,7 +91,7 @@ _MAX_TEXT_WIDTH = 100
 """Columns of sentences: longer lines are hard to read."""
 _IN_SECONDS = ("MODELBOOT_TIMEOUT", "MODELBOOT_DEADLINE")
 _SEPARATORS = {"MODELBOOT_BASE_URL": " ", "MODELBOOT_WHEELHOUSE": os.pathsep, "NO_PROXY": ",", "no_proxy": ","}
-"""What parts the items of a variable that may have several: a line may end behind it, but nowhere else."""
+"""Separator of the items of a variable that may have several: a line may break after it and nowhere else."""
 
 
 def _text_width() -> int:
@@ -147,7 +147,7 @@ def _probe_lines(probes: Sequence[Probe]) -> Iterator[str]:
 
 
 _BELOW = 6
-"""Columns before what a line of a block is about, behind its mark."""
+"""Column where the subject of a line begins, after the mark."""
 
 
 def _shortened(value: str, width: int) -> str:
@@ -183,8 +183,9 @@ def diagnose(pin: ModelPin, settings: Settings, *, from_command_line: Collection
 
 
 _UV_SYNC = (
-    "uv made this environment: `uv sync` removes models, which no project names; `uv run` and `uv sync --inexact` keep "
-    "them. The next call brings a removed one back from the cache, or set MODELBOOT_TARGET to a folder outside."
+    "uv made this environment: `uv sync` removes models, as the project does not list them; `uv run` and "
+    "`uv sync --inexact` keep them. The next call installs a removed one again, from the cache. To avoid that, set "
+    "MODELBOOT_TARGET to a folder outside of the environment."
 )
 
 

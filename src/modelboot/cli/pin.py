@@ -16,7 +16,7 @@ from modelboot.errors import without_secrets
 
 def pin(options: argparse.Namespace) -> None:
     """Print the line that pins a model, or a wheel at a URL or in a file, which is read for that."""
-    from modelboot._install.describe import is_place, pin_of
+    from modelboot._install.pin_from_wheel import is_place, pin_of
 
     settings, place = read_settings(), options.model
     wanted = pin_of(place, settings) if is_place(place) else resolve(place, pins=settings.pins)

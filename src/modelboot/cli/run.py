@@ -13,8 +13,9 @@ import traceback
 from collections.abc import Sequence
 
 from modelboot.cli.commands import CommandError
-from modelboot.cli.manners import as_settings, what_is_kept
+from modelboot.cli.interrupted import what_is_kept
 from modelboot.cli.output import log_to_stderr, printable_lines, told, tolerate_stdout
+from modelboot.cli.overrides import as_settings
 from modelboot.cli.parser import make_parser
 from modelboot.errors import ModelbootError
 
@@ -50,9 +51,7 @@ def _run(options: argparse.Namespace) -> int:
     except BrokenPipeError:  # `modelboot list --available | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a file that may not be read, a disk that cannot be
-        return _fail(
-            _refused(error), hint="nothing was changed; fix the cause named above and run it again", debug=options.debug
-        )
+        return _fail(_refused(error), hint="fix the cause named above and run it again", debug=options.debug)
     except Exception as error:  # noqa: BLE001 - a bug; a user gets two lines of it, too
         return _fail(f"{type(error).__name__}: {error}", hint=ModelbootError().hint, debug=options.debug)
     return DONE

@@ -122,7 +122,7 @@ def test_installed_text(tmp_path: Path) -> None:
 def test_installed_text_nothing() -> None:
     """Where nothing is installed, the next step is named."""
     assert commands.installed_text([]) == (
-        "no models are installed; `modelboot list --available` shows which there are"
+        "no models are installed; `modelboot list --available` shows the models you can install"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a process that waited for another learns from it: why the download failed, instead of waiting for that again."""
+"""Why a download failed, saved for the processes that wait for it: they fail at once instead of trying the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Digests of wheels in wheelhouses: a file is read once per process, however many threads and calls ask for it."""
+"""SHA-256 of files in wheelhouses: each is read once per process, however many threads and calls ask for it."""
 
 from __future__ import annotations
 
