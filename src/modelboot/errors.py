@@ -358,7 +358,7 @@ class DownloadError(ModelbootError, OSError):
 
 def _missing_hint(attempt: Attempt) -> str | None:
     """Return what helps where a source answered that it does not have the wheel; None for all other failures."""
-    return _MISSING_HINTS[attempt.source] if attempt.kind == "missing" else None
+    return _MISSING_HINTS.get(attempt.source, "") if attempt.kind == "missing" else None
 
 
 _MISSING_HINTS: dict[SourceName, str] = {

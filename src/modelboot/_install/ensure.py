@@ -159,7 +159,7 @@ def _find(pin: ModelPin, targets: Iterable[Target], replacing: Installed | None)
         searched.append(target)
         installed = inspect(target, pin).installed
         if installed is not None and not (replacing and installed.modified_files()):
-            for each in searched:  # where the store stands in, the install may have begun in another target
+            for each in searched:  # an install that ended in the store may have begun in another target
                 stage.remove_stale(each.work, pin.name)
             return installed
     return None
@@ -225,7 +225,7 @@ def _can_take(target: Target, pin: ModelPin, replacing: Installed | None) -> boo
 
 
 def _other_store(target: Target, pin: ModelPin, settings: Settings) -> Target | None:
-    """Return the folder of the store that stands in where a target turns out not to be usable."""
+    """Return the folder of the store, for a model that its target turns out not to take."""
     last = [*targets_to_install_into(pin, settings)][-1:]
     return next((store for store in last if settings.home is not None and store.folder != target.folder), None)
 
