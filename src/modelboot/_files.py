@@ -25,7 +25,7 @@ NOTHING_THERE = frozenset(
 """What the system answers where there is no folder to read: an odd entry of sys.path, one this user may not read."""
 FLUSH_BYTES = 1 << 25
 """A file that is being written is flushed whenever so much more of it has come."""
-_MOST_OPEN = 16
+_MOST_OPEN = 8
 """Files that are written, or wait to be flushed, at one time."""
 
 
