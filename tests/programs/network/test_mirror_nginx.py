@@ -239,6 +239,25 @@ def test_mirror_passes_a_cut_on(
         assert [request.headers.get("range") for request in origin.requests] == [None, "bytes=400-"]
 
 
+def test_mirrors_of_a_list_are_asked_in_turn(
+    tree: Path, pin: ModelPin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two nginx in a list: one without the wheel, one with a login and another layout. Then both are gone.
+
+    A second environment of the same user needs neither.
+    """
+    monkeypatch.setenv("MODELBOOT_CACHE", "1")
+    (tmp_path / "empty").mkdir()
+    moved = [f"location /wheels/ {{ rewrite ^/wheels/(.*)$ /{pin.release_path.partition('/')[0]}/$1 last; }}"]
+    with nginx(Site(root=tmp_path / "empty")) as first, nginx(Site(root=tree, login=LOGIN, rules=moved)) as second:
+        roots = [f"http://localhost:{first.port}", f"http://{LOGIN}@localhost:{second.port}/wheels/{{file}}"]
+        monkeypatch.setenv("MODELBOOT_BASE_URL", " ".join(roots))
+        assert ensure_model(pin, target=tmp_path / "one").source == "release"
+        assert [line.split()[:2] for line in first.asked] == [["404", "-"]]
+        assert [line.split()[:2] for line in second.asked] == [["200", USER]]
+    assert ensure_model(pin, target=tmp_path / "two").source == "cache"
+
+
 def _away(url: str) -> list[str]:
     """Redirect everything, after the login was checked: a plain `return` would come before."""
     return ["location / { try_files /none @away; }", f"location @away {{ return 302 {url}; }}"]
