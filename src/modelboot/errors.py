@@ -195,7 +195,7 @@ class ModelbootError(Exception):
         if self.remembered_s is None:
             return ""
         return (
-            f" (it failed a moment ago and is not tried again for {self.remembered_s:.0f} s; installing the model, "
+            f" (remembered, and not tried again for {self.remembered_s:.0f} s; installing the model, "
             "changing a setting or get_nlp.cache_clear() ends that)"
         )
 

@@ -233,8 +233,8 @@ def test_get_nlp_failure_is_repeated(web_pin: ModelPin, server: ModelServer) -> 
 def test_get_nlp_repeated_failure_says_so(web_pin: ModelPin) -> None:
     """It says for how long it is remembered and what lifts it; the first one does not."""
     first, second = _failure(web_pin), _failure(web_pin)
-    assert "a moment ago" not in str(first)
-    remark = r"\(it failed a moment ago and is not tried again for \d+ s; .* or get_nlp\.cache_clear\(\) ends that\)"
+    assert "remembered" not in str(first)
+    remark = r"\(remembered, and not tried again for \d+ s; .* or get_nlp\.cache_clear\(\) ends that\)"
     assert re.search(remark, str(second).splitlines()[0])
     assert "(remembered" not in str(_failure(web_pin).__cause__)
 
