@@ -32,11 +32,20 @@ def path_of(url: str) -> Path:
     path = urlsplit(url).path
     if "%00" in path or "\0" in path:
         raise OSError(errno.EINVAL, "a file name has no null byte")
-    if sys.platform == "win32":
+    return Path(_name_of(path))
+
+
+if sys.platform == "win32":
+
+    def _name_of(path: str) -> str:
         from urllib.request import url2pathname
 
-        return Path(url2pathname(path))
-    return Path(os.fsdecode(unquote_to_bytes(path)))
+        return url2pathname(path)
+
+else:
+
+    def _name_of(path: str) -> str:
+        return os.fsdecode(unquote_to_bytes(path))
 
 
 @contextmanager
