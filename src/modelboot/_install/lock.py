@@ -90,26 +90,25 @@ def locked(path: Path, model: str, deadline: Deadline) -> Iterator[LockState]:
 
 
 def _wait(path: Path, model: str, deadline: Deadline) -> None:
-    """Wait until another process lets go of a lock.
+    """Wait until another process lets go of a lock, and say now and then that this goes on.
 
     filelock is used only to wait, after our own attempt has shown that locks work here: before version 4 it follows a
     symlink and empties what it leads to, and takes "no locks here" for "held by another". Both use the same lock of the
     system. The lock that filelock gets is released at once: a child that is forked meanwhile would keep it.
 
     Raises:
-        InstallError: Another process still holds it at the deadline.
+        InstallError: The deadline has passed.
     """
+    if deadline.remaining_s == 0:
+        reason = f"another process has been installing it for {deadline.total_s:g} s"
+        raise InstallError(model=model, path=str(path), fault="busy", reason=reason)
     from filelock import FileLock, Timeout
 
-    while True:
-        try:
-            with FileLock(path).acquire(timeout=min(LOG_EVERY_S, deadline.remaining_s)):
-                return
-        except Timeout:
-            if deadline.remaining_s == 0:
-                reason = f"another process has been installing it for {deadline.total_s:g} s"
-                raise InstallError(model=model, path=str(path), fault="busy", reason=reason) from None
-            _log.info("waiting for another process that is installing %s (%s)", model, path)
+    try:
+        with FileLock(path).acquire(timeout=min(LOG_EVERY_S, deadline.remaining_s)):
+            pass
+    except Timeout:
+        _log.info("waiting for another process that is installing %s (%s)", model, path)
 
 
 def try_lock(path: Path) -> int | None:

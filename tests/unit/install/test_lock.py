@@ -45,7 +45,7 @@ from pathlib import Path
 from modelboot._install import lock
 from modelboot._limits import Deadline
 lock.LOG_EVERY_S = 0.05
-logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(funcName)s")
+logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
 with lock.locked(Path(sys.argv[1]), "en_acme_sm 1.2.0", Deadline.after(60)) as state:
     begun, say = os.pipe()
     if os.fork():
