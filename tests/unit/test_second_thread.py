@@ -16,8 +16,8 @@ from types import FrameType
 
 import pytest
 
-from modelboot import _files
-from modelboot._files import Flusher
+from modelboot import _fsync
+from modelboot._fsync import Flusher
 from modelboot._threads import AHEAD, BackgroundHash, Worker, read_ahead, run_at_once
 
 CHUNKS = [bytes([number]) * 1000 for number in range(50)]
@@ -38,6 +38,13 @@ def has_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     if not request.param:
         monkeypatch.setattr(threading.Thread, "start", refuse)
     return bool(request.param)
+
+
+@pytest.fixture
+def _threads_only(has_threads: bool) -> None:  # noqa: FBT001 - a fixture
+    """Skip where there is no other thread."""
+    if not has_threads:
+        pytest.skip("there is no other thread")
 
 
 @pytest.fixture(autouse=True)
@@ -79,10 +86,9 @@ def test_run_at_once_failure_is_raised_and_ends_the_others() -> None:
     assert ended in ([], [True])
 
 
-def test_run_at_once_interrupt_ends_the_other_thread(has_threads: bool) -> None:  # noqa: FBT001 - a fixture
+@pytest.mark.usefixtures("_threads_only")
+def test_run_at_once_interrupt_ends_the_other_thread() -> None:
     """Ctrl-C reaches the caller, after the thread beside it has ended."""
-    if not has_threads:
-        pytest.skip("there is no other thread")
     main = threading.get_ident()
     ended: list[bool] = []
     started = threading.Event()
@@ -176,6 +182,17 @@ def write_files(folder: Path, *contents: Iterable[bytes]) -> None:
                     write(chunk)
 
 
+def see_the_file_closed_when_interrupted(folder: Path) -> None:
+    """Write a file, which is interrupted, and see while the error is handled that its descriptor is closed."""
+    before = {*os.listdir("/dev/fd")}
+    try:
+        write_files(folder, [b"x"])
+    except KeyboardInterrupt:
+        assert {*os.listdir("/dev/fd")} == before
+    else:
+        pytest.fail("not interrupted")
+
+
 @pytest.mark.usefixtures("leaves_no_file")
 def test_flusher_flushes_each_file_complete(tmp_path: Path, fsyncs: list[int]) -> None:
     """More files than may be open at a time are on disk when the block ends, each with all its bytes."""
@@ -187,7 +204,7 @@ def test_flusher_flushes_each_file_complete(tmp_path: Path, fsyncs: list[int]) -
 @pytest.mark.usefixtures("leaves_no_file")
 def test_flusher_large_file_on_the_way(tmp_path: Path, fsyncs: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes first of a large file is flushed before all of it is there, and the end of it last."""
-    monkeypatch.setattr(_files, "FLUSH_BYTES", 100_000)
+    monkeypatch.setattr(_fsync, "FLUSH_BYTES", 100_000)
     write_files(tmp_path, [b"x" * 10_000] * 25)
     assert len(fsyncs) == 3
     assert fsyncs[-1] == 250_000
@@ -217,15 +234,9 @@ def test_flusher_failure_inside(tmp_path: Path) -> None:
         write_files(tmp_path, [b"x"], broken())
 
 
-@pytest.mark.usefixtures("leaves_no_file")
-def test_flusher_interrupt_waits_for_the_thread(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    has_threads: bool,  # noqa: FBT001 - a fixture
-) -> None:
+@pytest.mark.usefixtures("_threads_only", "leaves_no_file")
+def test_flusher_interrupt_waits_for_the_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while the last file is flushed goes through, and not before the file is closed."""
-    if not has_threads:
-        pytest.skip("there is no other thread")
     done: list[bool] = []
 
     def interrupted(_: int) -> None:
@@ -255,12 +266,19 @@ def test_flusher_thread_begins_too_late(tmp_path: Path, fsyncs: list[int], monke
     """A thread that is started, but gets no time before the block ends, leaves no file that is not on disk."""
 
     def begin_late(worker: Worker) -> None:
-        while not worker.has_ended:
-            time.sleep(0.01)
+        given_up.wait(30)
         begin(worker)
 
-    begin = Worker._run  # noqa: SLF001 - where it would begin
+    def join_early(worker: Worker) -> None:
+        claims = worker._claims  # noqa: SLF001 - who was first
+        claims.append("join")
+        given_up.set()
+        join(worker)
+
+    given_up = threading.Event()
+    begin, join = Worker._run, Worker.join  # noqa: SLF001 - where it would begin
     monkeypatch.setattr(Worker, "_run", begin_late)
+    monkeypatch.setattr(Worker, "join", join_early)
     write_files(tmp_path, [b"x"], [b"yy"])
     assert sorted(fsyncs) == [1, 2]
 
@@ -286,25 +304,14 @@ def test_flusher_interrupt_while_the_caller_flushes(
     """Ctrl-C in the middle of a large file, where no thread flushes it, leaves it closed while the error is handled."""
     if has_threads:
         pytest.skip("it reaches no other thread")
-    monkeypatch.setattr(_files, "FLUSH_BYTES", 1)
+    monkeypatch.setattr(_fsync, "FLUSH_BYTES", 1)
     monkeypatch.setattr(os, "fsync", lambda _: signal.raise_signal(signal.SIGINT))
-    before = {*os.listdir("/dev/fd")}
-    try:
-        write_files(tmp_path, [b"x"])
-    except KeyboardInterrupt:
-        assert {*os.listdir("/dev/fd")} == before
-    else:
-        pytest.fail("not interrupted")
+    see_the_file_closed_when_interrupted(tmp_path)
 
 
-def test_flusher_interrupt_while_the_thread_starts(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    has_threads: bool,  # noqa: FBT001 - a fixture
-) -> None:
+@pytest.mark.usefixtures("_threads_only")
+def test_flusher_interrupt_while_the_thread_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C that comes before the caller knows of the thread ends the thread."""
-    if not has_threads:
-        pytest.skip("there is no other thread")
 
     def interrupted(thread: threading.Thread) -> None:
         start(thread)
@@ -363,10 +370,4 @@ def test_flusher_interrupt_before_a_file_is_handed_over(tmp_path: Path, monkeypa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Flusher, "_flush", interrupted)
-    before = {*os.listdir("/dev/fd")}
-    try:
-        write_files(tmp_path, [b"x"])
-    except KeyboardInterrupt:
-        assert {*os.listdir("/dev/fd")} == before
-    else:
-        pytest.fail("not interrupted")
+    see_the_file_closed_when_interrupted(tmp_path)

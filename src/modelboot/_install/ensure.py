@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from modelboot._catalog import DEFAULT_MODEL, check_requirements, resolve
-from modelboot._files import fsync_tree
+from modelboot._fsync import fsync_tree
 from modelboot._install import lock, stage
 from modelboot._install.importable import append_to_sys_path
 from modelboot._install.inspection import inspect, may_replace

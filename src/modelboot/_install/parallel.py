@@ -19,7 +19,8 @@ from installer.records import Hash, RecordEntry
 from installer.sources import WheelFile
 from installer.utils import construct_record_file, make_file_executable
 
-from modelboot._files import CHUNK_BYTES, Flusher
+from modelboot._files import CHUNK_BYTES
+from modelboot._fsync import Flusher
 from modelboot._install.archive import InvalidWheel
 from modelboot._threads import read_ahead, run_at_once
 

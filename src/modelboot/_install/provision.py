@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from modelboot._files import fsync_folder, fsync_tree, rename, sha256_of
+from modelboot._files import rename, sha256_of
+from modelboot._fsync import fsync_folder, fsync_tree
 from modelboot._install import stage
 from modelboot._install.target import WORK
 from modelboot._pin import ModelPin

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import installer
 
-from modelboot._files import Flusher, fsync_folders
+from modelboot._fsync import Flusher, fsync_folders
 from modelboot._install.archive import UNREADABLE, InvalidWheel, WheelContents, validate
 from modelboot._install.parallel import ParallelDestination, ParallelSource
 from modelboot._install.target import INSTALLER

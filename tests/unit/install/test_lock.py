@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -180,6 +181,21 @@ def test_busy_at_the_deadline(monkeypatch: pytest.MonkeyPatch, path: Path, caplo
     assert (busy.fault, busy.path) == ("busy", str(path))
     assert busy.reason == "another process has been installing it for 0.5 s"
     assert set(caplog.messages) == {f"waiting for another process that is installing en_acme_sm 1.2.0 ({path})"}
+
+
+def test_busy_where_others_are_always_first(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """A lock that is let go of again and again, and each time taken by somebody else, ends at the deadline, too."""
+
+    def too_late(_: int) -> None:
+        if time.monotonic() > began_s + 10:
+            pytest.fail("it still waits")
+        raise BlockingIOError(errno.EAGAIN, "held by another")
+
+    began_s = time.monotonic()
+    monkeypatch.setattr(lock, "_lock_now", too_late)  # filelock gets it, we do not
+    waiting = lock.locked(path, str(PIN), Deadline.after(0.3))
+    with pytest.raises(InstallError, match=r"for 0\.3 s"), waiting:
+        pass
 
 
 def test_busy_after_the_deadline(path: Path) -> None:
