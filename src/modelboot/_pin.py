@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from modelboot._redact import without_secrets
 from modelboot._versions import canonical_version, is_requirement, is_version, same_version
-from modelboot.errors import SettingsError, without_secrets
+from modelboot.errors import SettingsError
 
 RELEASE_TREE = "https://github.com/explosion/spacy-models/releases/download"
 """Where spaCy's pipelines are published: {name}-{version}/{file} below it."""

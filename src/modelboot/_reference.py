@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from modelboot._pin import ModelPin
+from modelboot._redact import without_secrets
 from modelboot._versions import is_version, same_name
-from modelboot.errors import SettingsError, without_secrets
+from modelboot.errors import SettingsError
 
 FORM = "name @ URL#sha256=HEX"
 _REFERENCE = re.compile(r"([A-Za-z0-9][\w.-]*)\s*@\s*(\S+)")

@@ -2,114 +2,37 @@
 
 from __future__ import annotations
 
-import math
 import os
-import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from modelboot._limits import Deadline, Limits
-from modelboot.errors import SettingsError, without_secrets
+from modelboot._parse import (
+    DIRECTORY,
+    SECONDS,
+    directories,
+    directory,
+    parse_count,
+    parse_mirror,
+    parse_mirrors,
+    parse_seconds,
+    parse_switch,
+    parse_switch_or_auto,
+    parse_token,
+)
+from modelboot._redact import without_secrets
+from modelboot.errors import SettingsError
 
 T = TypeVar("T")
 
-_DIRECTORY = "a folder (~ only where there is a home folder)"
-_SWITCH_WORDS = {
-    "0": False,
-    "false": False,
-    "no": False,
-    "off": False,
-    "1": True,
-    "true": True,
-    "yes": True,
-    "on": True,
-}
-PLACEHOLDERS = frozenset({"{name}", "{version}", "{file}"})
-"""What a mirror may have in its URL, to be replaced with what a wheel has."""
 HUB = "https://huggingface.co"
 """The model hub: HF_ENDPOINT names another address of it."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 Origin = tuple[str, str | None, int | None]
-_SECONDS = "a number of seconds above 0"
-_MAX_SECONDS = 2e6
-"""Timers of the operating system overflow at 2**31 milliseconds; 23 days are as good as "never"."""
-
-
-def _switch(text: str) -> bool:
-    if text.lower() not in _SWITCH_WORDS:
-        raise ValueError(text)
-    return _SWITCH_WORDS[text.lower()]
-
-
-def _switch_or_auto(text: str) -> bool | None:
-    return None if text.lower() == "auto" else _switch(text)
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError(text)
-    return min(number, _MAX_SECONDS)
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError(text)
-    return number
-
-
-def _mirrors(text: str) -> tuple[str, ...]:
-    return tuple(map(_mirror, text.split()))
-
-
-def _mirror(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https", "file"} or not (parts.hostname or parts.scheme == "file"):
-        raise ValueError(text)
-    _ = parts.port  # a ValueError where that is no number
-    if not {*re.findall(r"\{.*?\}|[{}]", text)} <= PLACEHOLDERS:
-        raise ValueError(text)
-    return text.rstrip("/")
-
-
-def _token(text: str) -> str:
-    if not re.fullmatch(r"[\x21-\x7e]+", text):  # what a header may hold
-        raise ValueError(text)
-    return text
-
-
-def directory(path: str | os.PathLike[str]) -> Path:
-    """Make an absolute path of a folder that a user named, so that a later chdir does not move it.
-
-    Args:
-        path: The folder; it need not exist. "~" stands for the home folder.
-
-    Returns:
-        The absolute folder.
-
-    Raises:
-        SettingsError: It is empty, has a null byte, or starts with the home folder of a user who has none.
-    """
-    if "\0" in os.fspath(path):
-        raise SettingsError(variable="folder", value=str(path), accepted=_DIRECTORY)
-    expanded = os.path.expanduser(path)  # Path.expanduser's error says neither which folder nor what to do
-    if not expanded or expanded.startswith("~"):
-        raise SettingsError(variable="folder", value=str(path), accepted=_DIRECTORY)
-    return Path(os.path.abspath(expanded))  # Path.absolute keeps "..", Path.resolve follows links
-
-
-def directories(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[Path, ...]:
-    """Make absolute paths of one folder, of several, or of a text with os.pathsep between them."""
-    if isinstance(paths, str):
-        paths = [part.strip() for part in paths.split(os.pathsep) if part.strip()]
-    elif isinstance(paths, os.PathLike):
-        paths = [paths]
-    return tuple(directory(path) for path in paths)
 
 
 def origin_of(url: str) -> Origin:
@@ -193,46 +116,46 @@ class Variable(NamedTuple):
 
 
 VARIABLES = (
-    Variable("MODELBOOT_OFFLINE", "offline", _switch, "0 or 1", "1: never use the network"),
+    Variable("MODELBOOT_OFFLINE", "offline", parse_switch, "0 or 1", "1: never use the network"),
     Variable("MODELBOOT_PINS", "pins", directory, "a file", "a pins file, whose names win over the catalog's"),
     Variable(
-        "MODELBOOT_WHEELHOUSE", "wheelhouse", directories, f"{_DIRECTORY}, or several separated by {os.pathsep!r}",
+        "MODELBOOT_WHEELHOUSE", "wheelhouse", directories, f"{DIRECTORY}, or several separated by {os.pathsep!r}",
         "folders searched first for the wheel, separated as in `PATH`",
     ),
     Variable(
-        "MODELBOOT_BASE_URL", "mirrors", _mirrors, "an http, https or file URL, or several separated by spaces",
+        "MODELBOOT_BASE_URL", "mirrors", parse_mirrors, "an http, https or file URL, or several separated by spaces",
         "mirrors, separated by spaces and asked in turn: the root of a release tree (`ROOT/{name}-{version}/{file}`), "
         "or a URL with `{name}`, `{version}` or `{file}` in it; http, https or file, may carry `user:password@`",
         none="the official release",
     ),
     Variable(
-        "MODELBOOT_TOKEN", "token", _token, "a token: characters of ASCII without spaces",
+        "MODELBOOT_TOKEN", "token", parse_token, "a token: characters of ASCII without spaces",
         "bearer token, sent to the hosts of `MODELBOOT_BASE_URL` only",
     ),
     Variable(
-        "MODELBOOT_REQUIRE_HASH", "require_hash", _switch, "0 or 1",
+        "MODELBOOT_REQUIRE_HASH", "require_hash", parse_switch, "0 or 1",
         "1: an installed copy counts only when the hash recorded for its wheel is the pin's",
     ),
-    Variable("MODELBOOT_INDEX", "index", _switch, "0 or 1", "0: never ask the package index"),
-    Variable("MODELBOOT_CACHE", "cache", _switch, "0 or 1", "0: keep no downloaded wheels for other environments"),
+    Variable("MODELBOOT_INDEX", "index", parse_switch, "0 or 1", "0: never ask the package index"),
+    Variable("MODELBOOT_CACHE", "cache", parse_switch, "0 or 1", "0: keep no downloaded wheels for other environments"),
     Variable(
-        "MODELBOOT_TARGET", "target", directory, _DIRECTORY,
+        "MODELBOOT_TARGET", "target", directory, DIRECTORY,
         "install only here; where another program has put a version of the model here, into the store",
     ),
-    Variable("MODELBOOT_HOME", "home", directory, _DIRECTORY, "modelboot's own store"),
+    Variable("MODELBOOT_HOME", "home", directory, DIRECTORY, "modelboot's own store"),
     Variable(
-        "MODELBOOT_TIMEOUT", "timeout_s", _seconds, _SECONDS, "seconds without a byte before an attempt is given up"
+        "MODELBOOT_TIMEOUT", "timeout_s", parse_seconds, SECONDS, "seconds without a byte before an attempt is given up"
     ),
     Variable(
-        "MODELBOOT_DEADLINE", "deadline_s", _seconds, _SECONDS,
+        "MODELBOOT_DEADLINE", "deadline_s", parse_seconds, SECONDS,
         "seconds for everything a call does on the network and for its wait for another process",
     ),
     Variable(
-        "MODELBOOT_RETRIES", "retries", _count, "a whole number from 0 up",
+        "MODELBOOT_RETRIES", "retries", parse_count, "a whole number from 0 up",
         "further attempts after a failure that is worth a retry",
     ),
     Variable(
-        "MODELBOOT_PROGRESS", "progress", _switch_or_auto, "0, 1 or auto",
+        "MODELBOOT_PROGRESS", "progress", parse_switch_or_auto, "0, 1 or auto",
         "0, 1 or auto: draw a bar when stderr is a terminal or a notebook", none="auto",
     ),
 )  # fmt: skip
@@ -270,8 +193,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     }
     given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     bundles = ((variable, _read(env, variable, directory, _CERTIFICATES)) for variable in _CA_BUNDLES)
-    hub = _read(env, _HUB_URL, _mirror, "an http or https URL", HUB) or HUB
-    hub_token = _read(env, _HUB_TOKEN, _token, "a token: characters of ASCII without spaces")
+    hub = _read(env, _HUB_URL, parse_mirror, "an http or https URL", HUB) or HUB
+    hub_token = _read(env, _HUB_TOKEN, parse_token, "a token: characters of ASCII without spaces")
     tokens = {origin_of(hub): hub_token} if hub_token else {}
     if given.get("token"):
         tokens |= {origin_of(mirror): given["token"] for mirror in given.get("mirrors", ())}

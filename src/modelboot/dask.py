@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from distributed import WorkerPlugin
 
 from modelboot._catalog import resolve
-from modelboot._install.ensure import InstalledModel, ensure_model
+from modelboot._install.ensure import ensure_model
 from modelboot._install.provision import provision
+from modelboot._install.report import InstalledModel
 from modelboot._pin import ModelPin
 from modelboot._settings import read_settings
 from modelboot.errors import OfflineError

@@ -1,20 +1,19 @@
-"""Every exception that modelboot raises, with its message and its hint; redaction of URLs and of control characters.
+"""Every exception that modelboot raises, with its message and its hint.
 
 Code that raises passes facts by keyword; the class turns them into a message (what failed, on what, expected and got)
-and a hint (what to do next). The facts stay as attributes. This module imports nothing else of modelboot.
+and a hint (what to do next). The facts stay as attributes. Of modelboot this module imports only `_redact`.
 """
 
 from __future__ import annotations
 
 import errno
 import functools
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, cast
-from urllib.parse import urlsplit, urlunsplit
+
+from modelboot._redact import printable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -31,52 +30,6 @@ __all__ = [
     "SettingsError",
     "UnknownModelError",
 ]
-
-
-def without_secrets(url: str) -> str:
-    """Remove user, password, query and fragment from a URL: any of them may be a credential.
-
-    Args:
-        url: Any URL or plain path. A mistyped URL, whose parts cannot be recognised, loses all up to its last "@".
-
-    Returns:
-        The URL as it may be shown and written to disk.
-    """
-    try:
-        parts = urlsplit(url)
-        host_known = parts.port is not None or bool(parts.netloc)
-    except ValueError:  # brackets without an address between them, a port that is no number
-        return _after_last_at(url)
-    if not (host_known or parts.scheme == "file" or url.startswith("/")):
-        return _after_last_at(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def _after_last_at(text: str) -> str:
-    return re.split(r"[?#]", text.rpartition("@")[2])[0]
-
-
-def printable(text: str) -> str:
-    r"""Make one line of a text from outside, without a character that a terminal obeys instead of showing.
-
-    Args:
-        text: What a server, a program or a file name says; it may hold escape sequences, or bytes that are no UTF-8.
-
-    Returns:
-        The text: whitespace that breaks lines is a space, other control characters are written as `\x1b`.
-    """
-    return text if text.isascii() and text.isprintable() else "".join(map(_printable_character, text))
-
-
-def _printable_character(character: str) -> str:
-    if character in "\t\n\v\f\r":
-        return " "
-    is_unsafe = character in _TEXT_DIRECTION or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
-    return character.encode("unicode_escape").decode() if is_unsafe else character
-
-
-_TEXT_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""What makes a terminal show a text in another order than it has."""
 
 
 def cannot_find(name: str) -> str:

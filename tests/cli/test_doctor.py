@@ -22,6 +22,7 @@ from modelboot._settings import read_settings
 from modelboot._sources.source import Probe
 from modelboot.cli import doctor as _doctor
 from modelboot.cli import main
+from modelboot.cli.doctor_report import DoctorReport
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
 from support.folders import snapshot
 from support.peers import forget_network_settings
@@ -476,7 +477,7 @@ def test_doctor_text_is_narrow() -> None:
         seconds=0.123,
     )
     target = Probe(subject="store", value="/store", ok=True, found="writable, locks work")
-    text = _doctor.DoctorReport(model=f"{NAME} 1.0.0", settings=(), targets=(target,), sources=(finding,)).text()
+    text = DoctorReport(model=f"{NAME} 1.0.0", settings=(), targets=(target,), sources=(finding,)).text()
     assert max(map(len, text.splitlines())) <= 100
     assert f"  no  mirror  https://mirror.example.org:8443/.../{FILE}\n" in text
     words = " ".join(text.split())
@@ -495,7 +496,7 @@ def test_doctor_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = Probe(subject="cache", value=f"/c/{'0123456789abcdef' * 4}.whl", ok=True, found="keeps this wheel")
     folder = "/home/Ann Example/venv/lib/python3.13/site-packages"
     target = Probe(subject="environment", value=folder, ok=True, found="writable, locks work")
-    report = _doctor.DoctorReport(model=f"{NAME} 1.0.0", settings=settings, targets=(target,), sources=(wheel,))
+    report = DoctorReport(model=f"{NAME} 1.0.0", settings=settings, targets=(target,), sources=(wheel,))
     assert report.text().split("\n\n")[1:] == [
         f"""\
 settings

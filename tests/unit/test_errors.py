@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 
 import pytest
 
+from modelboot._redact import without_secrets
 from modelboot.errors import (
     Attempt,
     DownloadError,
@@ -22,7 +23,6 @@ from modelboot.errors import (
     OfflineError,
     SettingsError,
     UnknownModelError,
-    without_secrets,
 )
 
 SHA = "1932429db727d4bff3deed6b34cfc05df17794f4a52eeb26cf8928f7c1a0fb85"

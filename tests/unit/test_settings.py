@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from modelboot._settings import Settings, TrustEnv, directories, directory, origins, read_settings
+from modelboot._parse import directories, directory
+from modelboot._settings import Settings, TrustEnv, origins, read_settings
 from modelboot.errors import SettingsError
 
 SWITCHES = {"0": False, "no": False, "OFF": False, "false": False, "1": True, "yes": True, "on": True, "True": True}

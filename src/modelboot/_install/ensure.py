@@ -7,13 +7,12 @@ import logging
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from modelboot._catalog import DEFAULT_MODEL, check_requirements, resolve
 from modelboot._fsync import fsync_tree
@@ -23,82 +22,24 @@ from modelboot._install.inspection import inspect, may_replace
 from modelboot._install.installed import Installed
 from modelboot._install.prepare import prepared_target
 from modelboot._install.publish import CannotReplaceError, publish, take_orphans
+from modelboot._install.report import InstalledModel, Timings
 from modelboot._install.target import (
     Target,
     purelib,
     targets_to_install_into,
     targets_to_search,
 )
+from modelboot._parse import directories, directory
 from modelboot._pin import ModelPin
 from modelboot._progress import Progress, make_progress
-from modelboot._settings import Settings, directories, directory, read_settings
+from modelboot._settings import Settings, read_settings
 from modelboot.errors import DownloadError, InstallError, ModelbootError
 
 if TYPE_CHECKING:
     from modelboot._sources.fetch import FetchedWheel
 
-Source = Literal["present", "cache", "wheelhouse", "release", "index"]
-
 _log = logging.getLogger(__name__)
 logging.getLogger("modelboot").addHandler(logging.NullHandler())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstalledModel:
-    """A model that is installed and intact, and what the call took."""
-
-    name: str
-    version: str
-    path: Path
-    """Folder of the pipeline's data: what `spacy.load` takes."""
-    sha256: str
-    """SHA-256 of the pinned wheel."""
-    verified: bool
-    """Whether the hash recorded at the install is the pin's; another program may have recorded none."""
-    source: Source
-    """Where it came from: "present" if it was installed already, else the source; a mirror counts as the release."""
-    downloaded_bytes: int
-    """Bytes that came over the network in this call."""
-    seconds: float
-    """Time this call took."""
-    phases: tuple[tuple[str, float], ...]
-    """Name and seconds of each part of the call, in order: "find", "lock", "fetch", "unpack", "publish"."""
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.version}"
-
-
-@dataclass(slots=True)
-class Timings:
-    """Seconds of each part of a call."""
-
-    started_s: float = field(default_factory=time.perf_counter)
-    phases: list[tuple[str, float]] = field(default_factory=list)
-
-    def mark(self, phase: str) -> None:
-        """Note the time since the last mark as the seconds of a phase."""
-        before = sum(seconds for _, seconds in self.phases)
-        self.phases.append((phase, time.perf_counter() - self.started_s - before))
-
-    def report(
-        self,
-        pin: ModelPin,
-        installed: Installed,
-        source: Source,
-        downloaded_bytes: int = 0,
-    ) -> InstalledModel:
-        """Sum up for the caller."""
-        return InstalledModel(
-            name=pin.name,
-            version=installed.version,
-            path=installed.data_folder,
-            sha256=pin.sha256,
-            verified=installed.sha256 == pin.sha256,
-            source=source,
-            downloaded_bytes=downloaded_bytes,
-            seconds=time.perf_counter() - self.started_s,
-            phases=tuple(self.phases),
-        )
 
 
 def ensure_model(

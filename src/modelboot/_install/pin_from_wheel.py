@@ -19,8 +19,9 @@ from modelboot._network.download import MAX_UNKNOWN_BYTES
 from modelboot._network.file_url import is_file_url, open_file
 from modelboot._network.response import RequestError, Response
 from modelboot._pin import ModelPin
+from modelboot._redact import without_secrets
 from modelboot._settings import Settings
-from modelboot.errors import Attempt, DownloadError, InstallError, Kind, OfflineError, without_secrets
+from modelboot.errors import Attempt, DownloadError, InstallError, Kind, OfflineError
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from modelboot._install.archive import UNREADABLE, InvalidWheel, WheelContents, 
 from modelboot._install.parallel import ParallelDestination, ParallelSource
 from modelboot._install.target import INSTALLER
 from modelboot._pin import ModelPin
-from modelboot.errors import InstallError, without_secrets
+from modelboot._redact import without_secrets
+from modelboot.errors import InstallError
 
 
 def unpack(wheel: Path, pin: ModelPin, directory: Path) -> None:

@@ -29,8 +29,9 @@ from modelboot._network.response import (
     redirect_target,
 )
 from modelboot._network.trust_env import VARIABLES, authorization_for, basic, proxy_for, ssl_context
+from modelboot._redact import printable, without_secrets
 from modelboot._settings import TrustEnv
-from modelboot.errors import ModelbootError, SettingsError, printable, without_secrets
+from modelboot.errors import ModelbootError, SettingsError
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -16,7 +16,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from modelboot.errors import Kind, printable, without_secrets
+from modelboot._redact import printable, without_secrets
+from modelboot.errors import Kind
 
 if TYPE_CHECKING:
     import urllib3

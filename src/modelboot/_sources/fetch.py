@@ -11,13 +11,14 @@ from modelboot._limits import Limits
 from modelboot._network.download import Download
 from modelboot._pin import ModelPin
 from modelboot._progress import Progress
+from modelboot._redact import printable
 from modelboot._settings import Settings
 from modelboot._sources.cache import WheelCache
 from modelboot._sources.pip import PackageIndex
 from modelboot._sources.release import Release
 from modelboot._sources.source import Source, failure, warn_of_other_bytes
 from modelboot._sources.wheelhouse import Wheelhouse
-from modelboot.errors import Attempt, DownloadError, OfflineError, printable
+from modelboot.errors import Attempt, DownloadError, OfflineError
 
 OFFLINE = "MODELBOOT_OFFLINE=1"
 

@@ -14,9 +14,10 @@ from modelboot._network.file_url import is_file_url, path_of
 from modelboot._network.response import RequestError, Response
 from modelboot._network.trust_env import proxy_for
 from modelboot._pin import ModelPin
+from modelboot._redact import without_secrets
 from modelboot._settings import HUB, TrustEnv
 from modelboot._sources.source import Probe, download_from
-from modelboot.errors import ModelbootError, SourceName, without_secrets
+from modelboot.errors import ModelbootError, SourceName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from textwrap import indent
 
 from modelboot._catalog import resolve
-from modelboot._install.ensure import InstalledModel, ensure_model
+from modelboot._install.ensure import ensure_model
+from modelboot._install.report import InstalledModel
 from modelboot._pin import ModelPin
 from modelboot._settings import read_settings
 from modelboot._spacy.cache import get_nlp

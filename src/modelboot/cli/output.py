@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import TextIO, TypeVar
 
-from modelboot.errors import printable
+from modelboot._redact import printable
 
 T = TypeVar("T")
 Facts = dict[str, object]

@@ -13,6 +13,8 @@ from modelboot._catalog import DEFAULT_MODEL
 from modelboot.cli import commands
 from modelboot.cli.cache import cache
 from modelboot.cli.env import SHELLS, env
+from modelboot.cli.installed import uninstall, verify
+from modelboot.cli.list import list_models
 from modelboot.cli.pin import PIN_FORMATS, pin
 
 NAMES = "name, name==version or name @ URL#sha256=HEX"
@@ -135,9 +137,9 @@ def _env_options(parser: Parser) -> None:
 COMMANDS = {
     "install": Command(commands.install, "install models that are missing", _install_options),
     "check": Command(commands.check, "install, load and try a model, and show what was found", _check_options),
-    "list": Command(commands.list_models, "list installed models and their state", _list_options),
-    "verify": Command(commands.verify, "re-check the hash of every installed file", _verify_options),
-    "uninstall": Command(commands.uninstall, "remove models that modelboot installed", _uninstall_options),
+    "list": Command(list_models, "list installed models and their state", _list_options),
+    "verify": Command(verify, "re-check the hash of every installed file", _verify_options),
+    "uninstall": Command(uninstall, "remove models that modelboot installed", _uninstall_options),
     "fetch": Command(commands.fetch, "put verified wheels into a wheelhouse", _fetch_options),
     "cache": Command(cache, "list the wheels kept for reuse", _cache_options),
     "doctor": Command(commands.doctor, "show settings, targets, locks and which source has a model", _doctor_options),

@@ -8,10 +8,10 @@ from dataclasses import asdict
 
 from modelboot._catalog import resolve
 from modelboot._pin import ModelPin
+from modelboot._redact import without_secrets
 from modelboot._reference import version_in
 from modelboot._settings import read_settings
 from modelboot.cli.output import Facts, print_result
-from modelboot.errors import without_secrets
 
 
 def pin(options: argparse.Namespace) -> None:

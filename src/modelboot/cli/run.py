@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from modelboot.cli.commands import CommandError
+from modelboot.cli.installed import CommandError
 from modelboot.cli.interrupted import what_is_kept
 from modelboot.cli.output import log_to_stderr, printable_lines, told, tolerate_stdout
 from modelboot.cli.overrides import as_settings

@@ -11,7 +11,8 @@ from modelboot import InstalledModel, ModelPin
 from modelboot._catalog import CatalogEntry, resolve
 from modelboot._install.installed import Installed
 from modelboot._install.target import Target
-from modelboot.cli import commands
+from modelboot.cli import commands, installed
+from modelboot.cli import list as listing
 from modelboot.cli.output import to_json
 from modelboot.cli.pin import PIN_FORMATS, pin_facts
 
@@ -77,12 +78,12 @@ def test_catalog_text() -> None:
         CatalogEntry(PIN, ">=3.8.0,<3.9.0", "MIT"),
         CatalogEntry(ModelPin("en_tiny_trf", "3.7.10", SHA256, size_mb=436), ">=3.7.0", "GNU GPL 3.0"),
     ]
-    assert commands.catalog_text(entries, has_hashes=False).splitlines() == [
+    assert listing.catalog_text(entries, has_hashes=False).splitlines() == [
         "name         version  spaCy             size  license",
         "en_tiny_sm   1.0.0    >=3.8.0,<3.9.0   12 MB  MIT",
         "en_tiny_trf  3.7.10   >=3.7.0         436 MB  GNU GPL 3.0",
     ]
-    assert commands.catalog_text(entries, has_hashes=True).splitlines() == [
+    assert listing.catalog_text(entries, has_hashes=True).splitlines() == [
         "name         version  spaCy             size  license      sha256",
         f"en_tiny_sm   1.0.0    >=3.8.0,<3.9.0   12 MB  MIT          {SHA256}",
         f"en_tiny_trf  3.7.10   >=3.7.0         436 MB  GNU GPL 3.0  {SHA256}",
@@ -92,7 +93,7 @@ def test_catalog_text() -> None:
 def test_entry_facts() -> None:
     """The JSON of `list --available` has the pin, the spaCy range and the license."""
     pin = ModelPin("ja_tiny_sm", "1.0.0", SHA256, requires=("sudachipy>=0.5.2",), size_mb=12)
-    facts = commands.entry_facts(CatalogEntry(pin, ">=3.8.0,<3.9.0", "MIT"))
+    facts = listing.entry_facts(CatalogEntry(pin, ">=3.8.0,<3.9.0", "MIT"))
     assert json.loads(to_json(facts)) == {
         "name": "ja_tiny_sm",
         "version": "1.0.0",
@@ -111,7 +112,7 @@ def test_installed_text(tmp_path: Path) -> None:
         _installed(tmp_path, "en_tiny_sm", installer="modelboot"),
         _installed(tmp_path, "fr_tiny_sm", installer="", is_damaged=True),
     ]
-    assert commands.installed_text(items).splitlines() == [
+    assert installed.installed_text(items).splitlines() == [
         "name        version  state       installer  folder",
         f"en_tiny_sm  1.0.0    intact      modelboot  {tmp_path}",
         f"fr_tiny_sm  1.0.0    not intact  unknown    {tmp_path}",
@@ -121,7 +122,7 @@ def test_installed_text(tmp_path: Path) -> None:
 
 def test_installed_text_nothing() -> None:
     """Where nothing is installed, the next step is named."""
-    assert commands.installed_text([]) == (
+    assert installed.installed_text([]) == (
         "no models are installed; `modelboot list --available` shows the models you can install"
     )
 
@@ -130,7 +131,7 @@ def test_installed_text_nothing() -> None:
 def test_installed_facts(tmp_path: Path, issues: list[str]) -> None:
     """The JSON of `list` has the state that its text has, whether that is intact, and if not, why."""
     model = _installed(tmp_path, "en_tiny_sm", installer="pip", is_damaged=bool(issues))
-    facts = commands.installed_facts(model, commands.quick_issues(model))
+    facts = installed.installed_facts(model, installed.quick_issues(model))
     assert json.loads(to_json(facts)) == {
         "name": "en_tiny_sm",
         "version": "1.0.0",
@@ -146,10 +147,10 @@ def test_installed_facts(tmp_path: Path, issues: list[str]) -> None:
 def test_issues_of_wheel_not_in_the_catalog(tmp_path: Path) -> None:
     """A model of a catalog version that came from another wheel is told with both hashes."""
     official = resolve("en_core_web_sm")
-    assert commands.issues_of(_installed(tmp_path / "official", official.name, version=official.version_label)) == [
+    assert installed.issues_of(_installed(tmp_path / "official", official.name, version=official.version_label)) == [
         f"it came from a wheel with sha256 {SHA256}, the catalog pins {official.sha256}"
     ]
-    assert commands.issues_of(_installed(tmp_path / "unknown", official.name, version="9.9.9")) == []
+    assert installed.issues_of(_installed(tmp_path / "unknown", official.name, version="9.9.9")) == []
 
 
 @pytest.mark.parametrize(
