@@ -39,23 +39,25 @@ class CatalogEntry(NamedTuple):
 
 def catalog() -> tuple[CatalogEntry, ...]:
     """Return every official pipeline release, by name and then from the oldest version to the newest."""
-    return tuple(entry for name in sorted(_rows()) for entry in entries(name))
+    return tuple(entry for name in _names() for entry in entries(name))
 
 
 def entries(name: str) -> tuple[CatalogEntry, ...]:
     """Return the releases of one pipeline from the oldest to the newest; none when the name is unknown."""
-    found = (_entry(row) for row in _rows().get(name, ()))
+    header, *rows = _lines()
+    found = (_entry(row) for row in csv.DictReader([header, *(row for row in rows if row.startswith(f"{name},"))]))
     return tuple(sorted(found, key=lambda entry: version_key(str(entry.pin.version))))
 
 
+def _names() -> list[str]:
+    """Return the names of all pipelines."""
+    return sorted({row.partition(",")[0] for row in _lines()[1:]})
+
+
 @cache
-def _rows() -> dict[str, list[dict[str, str]]]:
-    """Read the data file, grouped by name. Rows become pins only when needed: that is most of the cost."""
-    text = (Path(__file__).parent / "catalog.csv").read_text("utf-8")
-    rows: dict[str, list[dict[str, str]]] = {}
-    for row in csv.DictReader(text.splitlines()):
-        rows.setdefault(row["name"], []).append(row)
-    return rows
+def _lines() -> list[str]:
+    """Read the data file. Only the lines of one name are parsed when that is asked for: parsing is most of the cost."""
+    return (Path(__file__).parent / "catalog.csv").read_text("utf-8").splitlines()
 
 
 def _entry(row: dict[str, str]) -> CatalogEntry:
@@ -129,11 +131,11 @@ def _unknown(name: str, version: str, releases: tuple[CatalogEntry, ...]) -> Unk
 def _near(name: str) -> tuple[str, ...]:
     """Return names of the catalog that look alike; for a language, its smallest pipelines."""
     code = _LANGUAGES.get(name, name)
-    of_language = [other for other in sorted(_rows()) if other.partition("_")[0] == code]
+    of_language = [other for other in _names() if other.partition("_")[0] == code]
     import difflib
 
     small_first = sorted(of_language, key=lambda other: not other.endswith("_sm"))
-    return tuple(small_first[:3] or difflib.get_close_matches(name, _rows(), n=3))
+    return tuple(small_first[:3] or difflib.get_close_matches(name, _names(), n=3))
 
 
 _LANGUAGES = {

@@ -17,7 +17,7 @@ import pytest
 from modelboot.cli import main
 from support.children import environment
 from support.server import ModelServer, Reply
-from support.sources import catalog_rows
+from support.sources import catalog_lines
 from support.wheels import NAME, BuiltWheel, large_wheel
 
 Capture = pytest.CaptureFixture[str]
@@ -92,8 +92,8 @@ CHILD = """
 import json, sys
 from modelboot import _catalog
 from modelboot.cli import main
-rows = json.loads(sys.argv[1])
-_catalog._rows = lambda: rows
+lines = json.loads(sys.argv[1])
+_catalog._lines = lambda: lines
 sys.exit(main(sys.argv[2:]))
 """
 
@@ -114,7 +114,7 @@ def test_interrupt_says_what_is_kept(
     monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
     pinned = f"{NAME} @ {server.url}/{wheel.release_path}#sha256={wheel.sha256}"
     (tmp_path / "pins.txt").write_text(pinned, "utf-8")
-    line = [sys.executable, "-c", CHILD, json.dumps(catalog_rows(wheel)), *command]
+    line = [sys.executable, "-c", CHILD, json.dumps(catalog_lines(wheel)), *command]
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment({})) as child:
         try:
             until_s = time.monotonic() + WAIT_S

@@ -12,14 +12,14 @@ import pytest
 
 from support.readme import README, blocks
 from support.server import ModelServer, Reply
-from support.sources import catalog_rows
+from support.sources import catalog_lines
 from support.wheels import BuiltWheel
 
 CATALOG = """\
 import json
 from modelboot import _catalog
 
-_catalog._rows = lambda: json.loads({rows!r})
+_catalog._lines = lambda: json.loads({lines!r})
 """
 READERS = """\
 def test_reader(modelboot_nlp):
@@ -43,7 +43,7 @@ def run(pytester: pytest.Pytester, tiny: BuiltWheel) -> Project:
 
     def run_project(tests: str, *arguments: str, ini: str = "modelboot_model = en_tiny_sm") -> pytest.RunResult:
         pytester.makeini(f"[pytest]\n{ini}\n")
-        pytester.makeconftest(CATALOG.format(rows=json.dumps(catalog_rows(tiny))))
+        pytester.makeconftest(CATALOG.format(lines=json.dumps(catalog_lines(tiny))))
         pytester.makepyfile(tests)
         return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rs", *arguments)
 

@@ -25,7 +25,7 @@ from modelboot._network.response import RequestError
 from modelboot.cli import main
 from support.children import python
 from support.server import ModelServer, Reply
-from support.sources import catalog_rows
+from support.sources import catalog_lines
 from support.wheels import DIST_INFO, NAME, VERSION, BuiltWheel
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ import json, sys
 from modelboot import _catalog
 from modelboot import cli as _cli
 from modelboot._network import retry as _retry
-rows = json.loads(sys.argv[1])
-_catalog._rows = lambda: rows
+lines = json.loads(sys.argv[1])
+_catalog._lines = lambda: lines
 _retry.FIRST_DELAY_S = 0.01
 sys.exit(_cli.main(sys.argv[2:]))
 """
@@ -282,7 +282,7 @@ def test_secret_in_partial_download(origin: Origin, way: Way, monkeypatch: pytes
 
 def run(wheel: BuiltWheel, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command in a process whose catalog has the wheel."""
-    return python(CHILD, json.dumps(catalog_rows(wheel)), *arguments, env=env)
+    return python(CHILD, json.dumps(catalog_lines(wheel)), *arguments, env=env)
 
 
 CLI_WAYS = {"base-url": by_base_url, "netrc": by_netrc, "proxy": by_proxy, "token": by_token}

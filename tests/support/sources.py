@@ -36,21 +36,17 @@ def publish(
     for wheel in wheels:
         (mirror / wheel.release_path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(wheel.path, mirror / wheel.release_path)
-    rows = catalog_rows(*wheels, spacy_range=spacy_range, size_mb=size_mb)
-    monkeypatch.setattr(_catalog, "_rows", lambda: rows)
+    lines = catalog_lines(*wheels, spacy_range=spacy_range, size_mb=size_mb)
+    monkeypatch.setattr(_catalog, "_lines", lambda: lines)
     monkeypatch.setenv("MODELBOOT_BASE_URL", mirror.as_uri())
     return mirror
 
 
-def catalog_rows(
-    *wheels: BuiltWheel, spacy_range: str = SPACY_RANGE, size_mb: int = 1
-) -> dict[str, list[dict[str, str]]]:
-    """Return the rows of a catalog that knows these wheels alone, by name; arguments as those of `publish`."""
-    rows: dict[str, list[dict[str, str]]] = {}
-    for wheel in wheels:
-        row = {"name": wheel.name, "version": wheel.version, "sha256": wheel.sha256, "spacy_version": spacy_range}
-        rows.setdefault(wheel.name, []).append(row | {"license": "MIT", "size": f"{size_mb} MB", "requirements": ""})
-    return rows
+def catalog_lines(*wheels: BuiltWheel, spacy_range: str = SPACY_RANGE, size_mb: int = 1) -> list[str]:
+    """Return the lines of a catalog that knows these wheels alone; arguments as those of `publish`."""
+    header = "name,version,sha256,spacy_version,license,size,requirements"
+    rows = (f'{each.name},{each.version},{each.sha256},"{spacy_range}",MIT,{size_mb} MB,' for each in wheels)
+    return [header, *rows]
 
 
 def publish_to_index(server: ModelServer, wheel: Path) -> None:
