@@ -110,6 +110,7 @@ def same_name(one: str, other: str) -> bool:
     return one == other or _normalized(one) == _normalized(other)
 
 
+@functools.lru_cache(maxsize=4)  # one name is compared with every other of an environment
 def _normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 

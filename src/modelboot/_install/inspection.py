@@ -43,8 +43,7 @@ def inspect(target: Target, pin: ModelPin) -> Inspection:
     try:
         inspection = _inspect(target, pin)
         for _ in range(_LOOKS):  # another process may publish between two looks at the folder
-            is_busy = bool(all_of(target.work, pin.name)) or inspection.existing != _existing(target, pin)
-            if inspection.state != "foreign" or not is_busy:
+            if inspection.state != "foreign" or not _is_busy(target, pin, inspection.existing):
                 break
             time.sleep(0.002)
             inspection = _inspect(target, pin)
@@ -56,9 +55,15 @@ def inspect(target: Target, pin: ModelPin) -> Inspection:
 _LOOKS = 10
 
 
+def _is_busy(target: Target, pin: ModelPin, seen: tuple[Path, ...]) -> bool:
+    """Tell whether another process installs this model now, or has done so since the target was looked at."""
+    return bool(all_of(target.work, pin.name)) or seen != _existing(target, pin, _named(target, pin))
+
+
 def _inspect(target: Target, pin: ModelPin) -> Inspection:
-    existing = _existing(target, pin)
-    for installed in _named(target, pin):
+    named = _named(target, pin)
+    existing = _existing(target, pin, named)
+    for installed in named:
         if _is_pinned(installed, pin) and installed.first_problem is None:
             return Inspection("intact", existing, installed)
     if not existing:
@@ -78,19 +83,18 @@ def may_replace(target: Target, pin: ModelPin) -> bool:
         return False
     own = [*named, *_staged_dist_infos(target, pin)]
     recorded = {path for each in own for path in each.recorded}
-    tops = target.folders_of(*_existing(target, pin))
+    tops = target.folders_of(*_existing(target, pin, named))
     return bool(own) and all(name in recorded for name in files_below(tops, target.folder))
 
 
 def _named(target: Target, pin: ModelPin) -> list[Installed]:
-    named = (other._replace(name=pin.name) for other in all_in(target) if same_name(other.name, pin.name))
+    named = (other._replace(name=pin.name) for other in all_in(target, pin.name))
     return [other for other in named if os.path.lexists(other.dist_info)]  # else another process has just moved it
 
 
-def _existing(target: Target, pin: ModelPin) -> tuple[Path, ...]:
+def _existing(target: Target, pin: ModelPin, named: list[Installed]) -> tuple[Path, ...]:
     package = target.folder / pin.name
-    dist_infos = (other.dist_info for other in _named(target, pin))
-    return (*dist_infos, *([package] if os.path.lexists(package) else []))
+    return (*(other.dist_info for other in named), *([package] if os.path.lexists(package) else []))
 
 
 def _is_pinned(installed: Installed, pin: ModelPin) -> bool:

@@ -160,16 +160,21 @@ def files_below(tops: Iterable[Path], folder: Path) -> Iterator[str]:
                 yield from (Path(path, name).relative_to(folder).as_posix() for name in (*files, *links))
 
 
-def all_in(target: Target) -> Iterator[Installed]:
-    """Yield every distribution in a target; none when there is no such folder or this user may not read it."""
+def all_in(target: Target, name: str | None = None) -> Iterator[Installed]:
+    """Yield every distribution in a target; none when there is no such folder or this user may not read it.
+
+    Args:
+        target: The target; its folder need not exist.
+        name: Only distributions of this name, in any spelling of it.
+    """
     try:
         with os.scandir(target.folder) as entries:
-            found = [entry.path for entry in entries if entry.name.endswith(".dist-info")]
+            found = [(split_name(entry.name)[0], entry.path) for entry in entries if entry.name.endswith(".dist-info")]
     except OSError as error:
         if error.errno in NOTHING_THERE:
             return
         raise
-    yield from (Installed(split_name(os.path.basename(path))[0], target, Path(path)) for path in found)
+    yield from (Installed(each, target, Path(path)) for each, path in found if name is None or same_name(each, name))
 
 
 def split_name(dist_info: str) -> tuple[str, str]:
