@@ -12,7 +12,7 @@ from modelboot._versions import is_version, same_name
 from modelboot.errors import SettingsError
 
 FORM = "name @ URL#sha256=HEX"
-_REFERENCE = re.compile(r"([A-Za-z0-9][\w.-]*)\s*@\s*(\S+)")
+_REFERENCE = r"([A-Za-z0-9][\w.-]*)\s*@\s*(\S+)"
 
 
 def is_reference(text: str) -> bool:
@@ -33,7 +33,7 @@ def parse_reference(text: str) -> ModelPin:
     Raises:
         SettingsError: It is not of that form, or has no hash.
     """
-    match = _REFERENCE.fullmatch(text.strip())
+    match = re.fullmatch(_REFERENCE, text.strip())
     url, _, fragment = match[2].partition("#") if match else ("", "", "")
     sha256 = dict(part.partition("=")[::2] for part in fragment.split("&")).get("sha256")
     if match is None or sha256 is None:

@@ -181,14 +181,9 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         SettingsError: A variable has a value that cannot be used.
     """
     env = os.environ if environ is None else environ
+    defaults = Settings()
     values = {
-        each.field: _read(
-            env,
-            each.name,
-            each.parse,
-            each.accepted,
-            each.show(getattr(Settings(), each.field)),
-        )
+        each.field: _read(env, each.name, each.parse, each.accepted, each.show(getattr(defaults, each.field)))
         for each in VARIABLES
     }
     given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
@@ -208,11 +203,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def _read(
-    env: Mapping[str, str],
-    variable: str,
-    parse: Callable[[str], T],
-    accepted: str,
-    default: str = "none",
+    env: Mapping[str, str], variable: str, parse: Callable[[str], T], accepted: str, default: str = "none"
 ) -> T | None:
     text = env.get(variable, "").strip()
     if not text:

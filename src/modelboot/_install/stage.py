@@ -21,7 +21,7 @@ from modelboot._files import NOTHING_THERE
 from modelboot._install.lock import NO_LOCKS, is_same_file, try_lock, unlock
 
 SUFFIX = ".stage"
-_NAME = re.compile(r"[^.]+\.[0-9a-f]{8}\.[0-9a-f]{8}\.stage")
+_NAME = r"[^.]+\.[0-9a-f]{8}\.[0-9a-f]{8}\.stage"
 """Model, host and a random token; what has another name is not modelboot's."""
 LOCK = "lock"
 """The file in a staging directory that its process keeps locked."""
@@ -175,7 +175,9 @@ def _all_in(work: Path) -> list[Path]:
             return [
                 Path(entry.path)
                 for entry in entries
-                if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+                if entry.name.endswith(SUFFIX)
+                and re.fullmatch(_NAME, entry.name)
+                and entry.is_dir(follow_symlinks=False)
             ]
     except OSError as error:
         if error.errno in NOTHING_THERE:

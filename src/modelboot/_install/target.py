@@ -132,9 +132,8 @@ def targets_in_use(settings: Settings) -> Iterator[Target]:
     """Yield every target any model may lie in, each wheel's folder of the store among them."""
     yield from _shared(settings)
     if settings.home is not None:
-        yield from (
-            Store("store", folder) for folder in sorted(_folders_in(settings.home)) if _STORE.search(folder.name)
-        )
+        folders = sorted(_folders_in(settings.home))
+        yield from (Store("store", folder) for folder in folders if re.search(_STORE, folder.name))
 
 
 def targets_to_install_into(pin: ModelPin, settings: Settings) -> Iterator[Target]:
@@ -192,7 +191,7 @@ def _store(pin: ModelPin, home: Path) -> Store:
     return Store("store", home / f"{pin.name}-{pin.version or 'any'}-{pin.sha256[:12]}")
 
 
-_STORE = re.compile(r"-[0-9a-f]{12}$")
+_STORE = r"-[0-9a-f]{12}$"
 """How the name of a folder of the store ends: other folders there are not modelboot's."""
 
 
