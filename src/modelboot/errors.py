@@ -107,7 +107,7 @@ def _callers_frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, in
         trace = trace.tb_next
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class ModelbootError(Exception):
     """Root of everything modelboot raises on purpose. Those that mean "no pipeline for you" are OSError, too.
 
@@ -143,6 +143,10 @@ class ModelbootError(Exception):
     def __str__(self) -> str:
         return f"{self.message}{self._remark()}\nhint: {self.hint}"
 
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{name}={value!r}" for name, value in self._facts().items())
+        return f"{type(self).__name__}({facts})"
+
     def _remark(self) -> str:
         """Say of a repeated failure how long that lasts and what lifts it."""
         if self.remembered_s is None:
@@ -170,7 +174,7 @@ class ModelbootError(Exception):
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class SettingsError(ModelbootError, ValueError):
     """A variable or an argument has a value that cannot be used."""
 
@@ -194,7 +198,7 @@ class SettingsError(ModelbootError, ValueError):
         )
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class UnknownModelError(ModelbootError, OSError):
     """The catalog has no pipeline of that name or version."""
 
@@ -222,7 +226,7 @@ class UnknownModelError(ModelbootError, OSError):
         return f"{ask}`modelboot list --available` shows all names; `modelboot pin` pins any other wheel"
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class IncompatibleError(ModelbootError):
     """What is installed does not fit the pipeline: spaCy itself, or a package the pipeline needs."""
 
@@ -248,7 +252,7 @@ class IncompatibleError(ModelbootError):
         return f"run `{self.command} {' '.join(repr(requirement) for requirement, _ in self.unmet)}`"
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class OfflineError(ModelbootError, OSError):
     """The model is not installed, and the network is switched off."""
 
@@ -279,7 +283,7 @@ class OfflineError(ModelbootError, OSError):
         return ", or ".join(dict.fromkeys([*(attempt.hint for attempt in self.attempts if attempt.hint), fetch]))
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class DownloadError(ModelbootError, OSError):
     """No source gave the wheel."""
 
@@ -343,7 +347,7 @@ _DOWNLOAD_HINTS: dict[Kind, str] = {
 """What to do next, the clearest failure first."""
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class HashMismatchError(DownloadError):
     """A source gave bytes that are not the pinned ones, and no other source gave the wheel."""
 
@@ -386,7 +390,7 @@ _INSTALL_HINTS: dict[Fault, str] = {
 }
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class InstallError(ModelbootError, OSError):
     """The verified wheel could not be put in place: permissions, disk space, another process, or the archive itself."""
 
@@ -427,7 +431,7 @@ class InstallError(ModelbootError, OSError):
         return _INSTALL_HINTS[self.fault]
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class LoadError(ModelbootError, OSError):
     """The model is installed, but spaCy cannot load it, and its files are not known to be damaged."""
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from modelboot._parse import directories, directory
 from modelboot._settings import Settings, TrustEnv, origins, read_settings
 from modelboot.errors import SettingsError
 
@@ -153,33 +152,6 @@ def test_folder_relative(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.chdir(tmp_path)
     settings = read_settings({"MODELBOOT_TARGET": "t", "MODELBOOT_WHEELHOUSE": "../w"})
     assert (settings.target, settings.wheelhouse) == (tmp_path / "t", (tmp_path.parent / "w",))
-
-
-def test_folder_with_a_link(tmp_path: Path) -> None:
-    """Links in a folder's path stay: what the user wrote is what is shown."""
-    (tmp_path / "link").symlink_to(tmp_path)
-    assert directory(tmp_path / "link" / "t") == tmp_path / "link" / "t"
-
-
-def test_folder_empty() -> None:
-    """An empty argument is refused: it would mean the working directory, which nobody asked for."""
-    with pytest.raises(SettingsError, match=r"^folder='' is not a folder"):
-        directory("")
-
-
-@pytest.mark.parametrize(
-    "paths",
-    [f"/a{os.pathsep}/b", ["/a", Path("/b")], (Path("/a"), "/b"), iter(["/a", "/b"])],
-    ids=["text", "list", "tuple", "iterator"],
-)
-def test_folders_of_an_argument(paths: Any) -> None:  # noqa: ANN401 - every form the interface takes
-    """Several folders may come as one text or as any iterable."""
-    assert directories(paths) == (Path("/a"), Path("/b"))
-
-
-def test_folders_of_one_path() -> None:
-    """A single path is one folder, even with the separator in its name."""
-    assert directories(Path(f"/a{os.pathsep}b")) == (Path(f"/a{os.pathsep}b"),)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+"""Folders as callers and variables name them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelboot._parse import directories, directory
+from modelboot.errors import SettingsError
+
+
+def test_folder_with_a_link(tmp_path: Path) -> None:
+    """Links in a folder's path stay: what the user wrote is what is shown."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert directory(tmp_path / "link" / "t") == tmp_path / "link" / "t"
+
+
+def test_folder_empty() -> None:
+    """An empty argument is refused: it would mean the working directory, which nobody asked for."""
+    with pytest.raises(SettingsError, match=r"^folder='' is not a folder"):
+        directory("")
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [f"/a{os.pathsep}/b", ["/a", Path("/b")], (Path("/a"), "/b"), iter(["/a", "/b"])],
+    ids=["text", "list", "tuple", "iterator"],
+)
+def test_folders_of_an_argument(paths: Any) -> None:  # noqa: ANN401 - every form the interface takes
+    """Several folders may come as one text or as any iterable."""
+    assert directories(paths) == (Path("/a"), Path("/b"))
+
+
+def test_folders_of_one_path() -> None:
+    """A single path is one folder, even with the separator in its name."""
+    assert directories(Path(f"/a{os.pathsep}b")) == (Path(f"/a{os.pathsep}b"),)
