@@ -136,7 +136,7 @@ def test_worker_checks_the_hash(tiny: BuiltWheel, tmp_path: Path, target: Path) 
 @pytest.mark.index
 def test_readme_section(real_wheel: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """README's lines work as they stand, with a cluster of processes in the place of the scheduler's address."""
-    (code,) = blocks("On a cluster", "python")
+    code, _ = blocks("On a cluster", "python")
     assert f'"{NAME}"' in code
     monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(real_wheel.path.parent))
     address = '"scheduler.example.org:8786"'
