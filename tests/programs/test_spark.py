@@ -86,7 +86,7 @@ def no_network() -> list[str]:
 
 def test_executors_without_network(tiny: BuiltWheel, tmp_path: Path, target: Path) -> None:
     """Python workers of two executors use the wheel that was shipped; it is installed once on their host."""
-    found = run(PROGRAM, tmp_path, *pin_arguments(tiny), shutil.copy(tiny.path, tmp_path))["found"]
+    found = run(PROGRAM, tmp_path, *pin_arguments(tiny), str(shutil.copy(tiny.path, tmp_path)))["found"]
     assert isinstance(found, list)
     assert sorted(row[2:] for row in found) == [["One.", f"Two {number}."] for number in range(8)]
     installed = {pid for source, pid, *_ in found if source == "wheelhouse"}
@@ -108,9 +108,9 @@ def test_readme_section(real_wheel: BuiltWheel, tmp_path: Path, target: Path) ->
     """README's lines work as they stand, in a session of Spark, with the wheel in the folder they name."""
     _, code = blocks("On a cluster", "python")
     (tmp_path / "wheelhouse").mkdir()
-    shutil.copy(real_wheel.path, str(tmp_path / "wheelhouse"))
+    shutil.copy(real_wheel.path, tmp_path / "wheelhouse")
     end = 'print(json.dumps({"found": [row[0] for row in found]}))\nspark.stop()\n'
-    assert run(f"{SESSION}{code}{end}", tmp_path)["found"] == [["lui", "dormir", "."]]
+    assert run(f"{SESSION}{code}{end}", tmp_path)["found"] == [["lui", "vivre", "à", "Paris", "."]]
     assert (target / real_wheel.name).is_dir()
 
 

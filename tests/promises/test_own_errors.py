@@ -11,7 +11,7 @@ import pytest
 import spacy
 
 from modelboot import InstallError, ModelbootError, ensure_model, load
-from modelboot._install import ensure, lock, provision, uninstall
+from modelboot._install import install, lock, provision, uninstall
 from modelboot._install.installed import list_installed
 from modelboot._install.target import Target
 from modelboot._limits import Deadline
@@ -72,7 +72,7 @@ class Site:
 
 
 def _ensure(site: Site, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ensure, "check_requirements", site.fail)
+    patch.setattr(install, "check_requirements", site.fail)
     ensure_model(site.pin)
 
 
@@ -174,7 +174,7 @@ def test_our_error_has_its_own_hint_at_the_command_line(
     def fail(*_: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr(ensure, "check_requirements", fail)
+    monkeypatch.setattr(install, "check_requirements", fail)
     assert main(["install", f"{tiny.name} @ {tiny.url}#sha256={tiny.sha256}"]) == 1
     assert capsys.readouterr().err == f"error: {error.message}\nhint: {error.hint}\n"
 

@@ -37,7 +37,8 @@ class PartialFile:
 
     def __enter__(self) -> Self:
         with self._translating_errors():
-            self._file = self._path.open("a+b")
+            # Chunks go straight to the file: Python 3.14 would keep 128 KiB back, which a kill loses.
+            self._file = self._path.open("a+b", buffering=1 << 13)
             self._file.seek(0)
             size_bytes = os.fstat(self._file.fileno()).st_size
             while self.size_bytes < size_bytes and (chunk := self._file.read(CHUNK_BYTES)):

@@ -146,7 +146,7 @@ def test_pip_download_outside_virtual_environment(
     publish_to_index(server, index.wheel.path)
     monkeypatch.setenv("PIP_REQUIRE_VIRTUALENV", "1")
     pip_home = Path(str(importlib.util.find_spec("pip").origin)).parents[1]  # type: ignore[union-attr]  # REAL_PIP
-    base = shutil.which("python3", path=f"{sys.base_prefix}/bin")
+    base = shutil.which(f"python3.{sys.version_info.minor}", path=f"{sys.base_prefix}/bin")
     lone = program(tmp_path, f'exec env PYTHONPATH="{pip_home}" "{base}" "$@"')
     monkeypatch.setattr(sys, "executable", lone)
     assert index.download().read_bytes() == index.wheel.content
@@ -398,7 +398,7 @@ def test_pip_progress_is_shown(
 def test_pip_progress_without_words(index: Index, server: ModelServer) -> None:
     """Of any pip the file that grows is watched."""
     publish_to_index(server, index.wheel.path)
-    server.serve(f"/files/{index.wheel.path.name}", Reply(body=index.wheel.content * 50, drip_bytes_per_s=100_000))
+    server.serve(f"/files/{index.wheel.path.name}", Reply(body=index.wheel.content * 500, drip_bytes_per_s=400_000))
     seen = Seen()
     with pytest.raises(DownloadError, match=r"got sha256|deadline"):
         index.download(progress=seen, deadline_s=20)

@@ -493,10 +493,11 @@ def test_get_nlp_signature() -> None:
     ]
 
 
-@pytest.mark.parametrize("told", ["get_nlp(model: ", "Return a pinned spaCy pipeline", "exclude: Component", "Raises:"])
+@pytest.mark.parametrize("told", ["get_nlp( model: ", "Return a pinned spaCy", "exclude: Component", "Raises:"])
 def test_get_nlp_help(told: str) -> None:
     """`help(get_nlp)` shows the signature, the parameters and the errors."""
-    assert told in pydoc.plain(pydoc.render_doc(get_nlp))
+    shown = pydoc.plain(pydoc.render_doc(get_nlp)).replace("get_nlp(model", "get_nlp(\n    model")  # as since 3.13
+    assert told in re.sub(r"\s+", " ", shown)
 
 
 def test_cache_controls_documented() -> None:
