@@ -25,6 +25,7 @@ _SWITCH_WORDS = {
 PLACEHOLDERS = frozenset({"{name}", "{version}", "{file}"})
 """What a mirror may have in its URL, to be replaced with what a wheel has."""
 SECONDS = "a number of seconds above 0"
+HEADER_TEXT = "a token: characters of ASCII without spaces"
 _MAX_SECONDS = 2e6
 """Timers of the operating system overflow at 2**31 milliseconds; 23 days are as good as "never"."""
 
@@ -71,6 +72,13 @@ def parse_mirror(text: str) -> str:
     if not {*re.findall(r"\{.*?\}|[{}]", text)} <= PLACEHOLDERS:
         raise ValueError(text)
     return text.rstrip("/")
+
+
+def parse_hub(text: str) -> str:
+    """Read the address of a model hub, which is neither a file nor a pattern."""
+    if "{" in text or urlsplit(text).scheme == "file":
+        raise ValueError(text)
+    return parse_mirror(text)
 
 
 def parse_token(text: str) -> str:

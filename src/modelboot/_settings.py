@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 from modelboot._limits import Deadline, Limits
 from modelboot._parse import (
     DIRECTORY,
+    HEADER_TEXT,
     SECONDS,
     directories,
     directory,
     parse_count,
-    parse_mirror,
+    parse_hub,
     parse_mirrors,
     parse_seconds,
     parse_switch,
@@ -49,11 +50,22 @@ class TrustEnv:
     """Bearer token by the one place it may be sent to."""
     hub: str = HUB
     """URL that stands in for the model hub's."""
-
+    refused_hub: str = ""
+    """An HF_ENDPOINT that is no URL."""
     netrc: Path | None = None
     """The user's .netrc; None where there is none."""
     ca_bundle: tuple[str, Path] | None = None
     """File or folder of certificates to trust instead of the system's, and the variable that names it."""
+
+    def check_hub(self) -> None:
+        """Refuse an address of the hub that cannot be used, once the hub is to be asked.
+
+        Raises:
+            SettingsError: It is no URL.
+        """
+        if self.refused_hub:
+            shown, accepted = without_secrets(self.refused_hub), "an http or https URL"
+            raise SettingsError(variable=_HUB_URL, value=shown, accepted=accepted, default=HUB)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +141,7 @@ VARIABLES = (
         none="the official release",
     ),
     Variable(
-        "MODELBOOT_TOKEN", "token", parse_token, "a token: characters of ASCII without spaces",
+        "MODELBOOT_TOKEN", "token", parse_token, HEADER_TEXT,
         "bearer token, sent to the hosts of `MODELBOOT_BASE_URL` only",
     ),
     Variable(
@@ -188,14 +200,15 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     }
     given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     bundles = ((variable, _read(env, variable, directory, _CERTIFICATES)) for variable in _CA_BUNDLES)
-    hub = _read(env, _HUB_URL, parse_mirror, "an http or https URL", HUB) or HUB
-    hub_token = _read(env, _HUB_TOKEN, parse_token, "a token: characters of ASCII without spaces")
-    tokens = {origin_of(hub): hub_token} if hub_token else {}
+    hub, refused_hub = _hub(env)
+    hub_token = env.get(_HUB_TOKEN, "").strip()
+    tokens = {origin_of(hub): hub_token} if hub_token and not refused_hub else {}
     if given.get("token"):
         tokens |= {origin_of(mirror): given["token"] for mirror in given.get("mirrors", ())}
     trust_env = TrustEnv(
         tokens=tuple(tokens.items()),
         hub=hub,
+        refused_hub=refused_hub,
         netrc=_netrc(env),
         ca_bundle=next(((variable, path) for variable, path in bundles if path is not None), None),
     )
@@ -240,6 +253,21 @@ def origins(settings: Settings, environ: Mapping[str, str] | None = None) -> dic
     return ours | {
         name: (without_secrets(value.strip()), "environment") for name, value in others.items() if value.strip()
     }
+
+
+def _hub(env: Mapping[str, str]) -> tuple[str, str]:
+    """Return the URL of the hub, and what HF_ENDPOINT has if that is none: only who asks the hub is told."""
+    text = env.get(_HUB_URL, "").strip()
+    try:
+        return parse_hub(text or HUB), ""
+    except ValueError:
+        return HUB, text
+
+
+def network_variables() -> frozenset[tuple[str, str]]:
+    """Return the variables of other programs that decide how a network is reached, some of them with secrets."""
+    names = {*_PROXIES, *map(str.lower, _PROXIES), "SSL_CERT_FILE", "SSL_CERT_DIR", "NETRC"}
+    return frozenset(item for item in os.environ.items() if item[0] in names or item[0].startswith(("PIP_", "UV_")))
 
 
 def _netrc(env: Mapping[str, str]) -> Path | None:

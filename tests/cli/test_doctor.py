@@ -132,7 +132,10 @@ def test_doctor_mirror_answers(capsys: Capture) -> None:
         (Reply(503), "HTTP 503 Service Unavailable"),
         (
             Reply(401),
-            "HTTP 401 Unauthorized: give user:password in MODELBOOT_BASE_URL or .netrc, or a token in MODELBOOT_TOKEN",
+            (
+                "HTTP 401 Unauthorized: give user:password in the URL or .netrc, "
+                "MODELBOOT_TOKEN at mirrors, or HF_TOKEN at the hub"
+            ),
         ),
         (Reply(headers={"Content-Type": "text/html"}, body=b"<html>"), "something other than a wheel (text/html)"),
         (Reply(body=b"<html>"), "something other than a wheel (no content type)"),

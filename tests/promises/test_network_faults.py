@@ -130,7 +130,8 @@ DIRECT = {
     "404": Case(answers(Reply(404)), "HTTP 404 Not Found", kind="missing"),
     "403": Case(
         answers(Reply(403)),
-        r"HTTP 403 Forbidden: give user:password in MODELBOOT_BASE_URL or \.netrc, or a token in MODELBOOT_TOKEN",
+        r"HTTP 403 Forbidden: give user:password in the URL or \.netrc, "
+        r"MODELBOOT_TOKEN at mirrors, or HF_TOKEN at the hub",
         kind="login",
     ),
     "410": Case(answers(Reply(410)), "HTTP 410 Gone", kind="missing"),

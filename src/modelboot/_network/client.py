@@ -103,7 +103,7 @@ class HttpClient:
         for _ in range(MAX_REDIRECTS + 1):
             with self._translating_errors(url):
                 response = self._send(url, first_url, headers)
-            named = named_sha256(response.headers, is_part=response.status == HTTPStatus.PARTIAL_CONTENT)
+            named = named_sha256(response.headers, response.status)
             if sha256 is not None and named not in {None, sha256} and response.status < HTTPStatus.BAD_REQUEST:
                 response.close()
                 raise RequestError(f"has another file: sha256 {named}", url)
@@ -147,7 +147,7 @@ class HttpClient:
             except ValueError as error:  # socks, a port that is no number
                 if proxy is None or isinstance(error, SettingsError):
                     raise
-                reason = f"the proxy {without_secrets(proxy)} is no http or https address"
+                reason = f"the proxy {without_secrets(proxy)} is not an http or https URL"
                 raise RequestError(reason, url) from None  # the cause may show its password
         return self._pools[proxy, is_tls]
 

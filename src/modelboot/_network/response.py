@@ -100,7 +100,7 @@ def redirect_target(url: str, location: str) -> str:
         parts = urlsplit(target)
         is_address = bool(parts.hostname) and parts.port != 0
     except ValueError as error:  # brackets that do not match, a port beyond 65535
-        raise RequestError(f"redirects to what is no address: {error}", url) from error
+        raise RequestError(f"redirects to an invalid URL: {error}", url) from error
     if not is_address or parts.scheme not in {"https", urlsplit(url).scheme}:
         raise RequestError(f"redirects from {urlsplit(url).scheme} to {without_secrets(target)}", url)
     return target
@@ -117,7 +117,7 @@ def error_for_status(response: urllib3.BaseHTTPResponse, url: str, *, is_resumin
     status = response.status
     reason = f"HTTP {status} {response.reason or ''}".strip()
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        reason += ": give user:password in MODELBOOT_BASE_URL or .netrc, or a token in MODELBOOT_TOKEN"
+        reason += ": give user:password in the URL or .netrc, MODELBOOT_TOKEN at mirrors, or HF_TOKEN at the hub"
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         reason += PROXY_LOGIN_HINT
     cannot_resume = is_resuming and status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
@@ -184,13 +184,14 @@ def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         yield from response.stream(CHUNK_BYTES, decode_content=False)
 
 
-def named_sha256(headers: Mapping[str, str], *, is_part: bool) -> str | None:
+def named_sha256(headers: Mapping[str, str], status: int) -> str | None:
     """Return the SHA-256 that a server says its file has.
 
     Args:
         headers: Of a response or of a redirect to it. The model hub names it as a linked ETag, artifact stores as a
             checksum, others as RFC 9530 and RFC 3230 have it.
-        is_part: Whether the body is a part of the file, so that a digest of the content is not that of the file.
+        status: Of the same response. A digest of the content is not that of the file where the body is a part of it,
+            and no digest is where the response is a redirect, which has a body of its own.
 
     Returns:
         64 hexadecimal digits; None where none is named.
@@ -199,11 +200,18 @@ def named_sha256(headers: Mapping[str, str], *, is_part: bool) -> str | None:
         digits = headers.get(header, "").removeprefix("W/").strip('" ').lower()
         if re.fullmatch(r"[0-9a-f]{64}", digits):
             return digits
-    for header in ("Repr-Digest", "Digest", *([] if is_part else ["Content-Digest"])):
+    for header in _DIGESTS.get(status, ()):
         found = re.search(r"(?:^|[,\s])sha-256=:?([A-Za-z0-9+/]{43}=)", headers.get(header, ""), re.IGNORECASE)
         if found:
             return base64.b64decode(found[1]).hex()
     return None
+
+
+_DIGESTS: dict[int, tuple[str, ...]] = {
+    HTTPStatus.OK: ("Repr-Digest", "Digest", "Content-Digest"),
+    HTTPStatus.PARTIAL_CONTENT: ("Repr-Digest", "Digest"),
+}
+"""Headers with the file's own digest, by status."""
 
 
 def _validator(etag: str, last_modified: str) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from modelboot._parse import HEADER_TEXT, parse_token
 from modelboot._settings import TrustEnv, origin_of
 from modelboot.errors import SettingsError
 
@@ -73,9 +74,17 @@ def authorization_for(url: str, first_url: str, trust_env: TrustEnv) -> str | No
     """
     token = dict(trust_env.tokens).get(origin_of(url))
     if token and origin_of(url) == origin_of(first_url) and urlsplit(first_url).username is None:
-        return f"Bearer {token}"
+        return f"Bearer {_usable(token)}"
     credentials = credentials_for(url, first_url, trust_env.netrc)
     return None if credentials is None else basic(credentials)
+
+
+def _usable(token: str) -> str:
+    """Return a token that a header may hold. Modelboot's own was checked when it was read."""
+    try:
+        return parse_token(token)
+    except ValueError:
+        raise SettingsError(variable="HF_TOKEN", value="***", accepted=HEADER_TEXT, default="none") from None
 
 
 def basic(credentials: str) -> str:

@@ -36,12 +36,19 @@ class Release:
 
     def url(self, pin: ModelPin) -> str:
         """Return the URL of a wheel, with the mirror's user:password. A mirror stands in for hosts, not for files."""
+        url = self._published_url(pin)
+        return f"{self.trust_env.hub}{url.removeprefix(HUB)}" if _is_at_hub(url) else url
+
+    def _published_url(self, pin: ModelPin) -> str:
+        """Return the URL of a wheel as the pin or the mirror has it."""
         if self.mirror is None or (pin.url is not None and is_file_url(pin.url)):
-            url = pin.release_url
-        else:
-            url = url_at(self.mirror, pin)
-        is_at_hub = url.startswith(f"{HUB}/")
-        return f"{self.trust_env.hub}{url.removeprefix(HUB)}" if is_at_hub else url
+            return pin.release_url
+        return url_at(self.mirror, pin)
+
+    def _check(self, pin: ModelPin) -> None:
+        """Refuse another program's variable where this wheel needs it."""
+        if _is_at_hub(self._published_url(pin)):
+            self.trust_env.check_hub()
 
     def location(self, pin: ModelPin) -> str:
         """Return the URL of a wheel, without credentials."""
@@ -49,10 +56,11 @@ class Release:
 
     def disabled(self, pin: ModelPin) -> str:
         """Return the setting that switches the network off, unless the wheel is a file."""
-        return "" if is_file_url(self.url(pin)) else self.network_off
+        return "" if is_file_url(self._published_url(pin)) else self.network_off
 
     def fetch(self, pin: ModelPin, wanted: Download) -> int:
         """Download the wheel; a copy of a file counts as no bytes over the network."""
+        self._check(pin)
         url = self.url(pin)
         downloaded_bytes = download_from(self, url, pin, wanted, self.trust_env)
         return 0 if is_file_url(url) else downloaded_bytes
@@ -65,7 +73,7 @@ class Release:
             found = "the wheel is there" if ok else "no such file"
             return [Probe(subject=self.name, value=self.location(pin), ok=ok, found=found)]
         started_s = time.perf_counter()
-        reason = self._why_not(url, pin.sha256, limits)
+        reason = self._why_not(pin, url, limits)
         return [
             Probe(
                 subject=self.name,
@@ -77,12 +85,13 @@ class Release:
             )
         ]
 
-    def _why_not(self, url: str, sha256: str, limits: Limits) -> str | None:
+    def _why_not(self, pin: ModelPin, url: str, limits: Limits) -> str | None:
         # urllib3 opens a socket when it is imported: not where only files are copied.
         from modelboot._network.client import HttpClient
 
         try:
-            with HttpClient(limits, self.trust_env) as client, client.stream(url, sha256=sha256) as response:
+            self._check(pin)
+            with HttpClient(limits, self.trust_env) as client, client.stream(url, sha256=pin.sha256) as response:
                 reason = _why_no_wheel(response)
         except RequestError as error:
             reason = f"{error.reason}{_after_redirect(url, error.url)}"
@@ -90,6 +99,10 @@ class Release:
             return error.message
         timed_out = reason is not None and limits.deadline.remaining_s == 0
         return f"no answer within {limits.deadline.total_s:g} s" if timed_out else reason
+
+
+def _is_at_hub(url: str) -> bool:
+    return url.startswith(f"{HUB}/")
 
 
 def url_at(mirror: str, pin: ModelPin) -> str:

@@ -141,8 +141,8 @@ def test_mirror_refuses_login(  # noqa: PLR0913, PLR0917 - fixtures
     out, err = capsys.readouterr()
     assert out == ""
     assert (
-        "HTTP 401 Unauthorized: give user:password in MODELBOOT_BASE_URL or .netrc, or a token in MODELBOOT_TOKEN"
-        in err
+        "HTTP 401 Unauthorized: give user:password in the URL or .netrc, "
+        "MODELBOOT_TOKEN at mirrors, or HF_TOKEN at the hub" in err
     )
     assert "wrong-pa55word" not in err
     assert len(mirror.asked) == before + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,13 +128,17 @@ NAMED = {
     "digest": {"Digest": f"SHA-256={in_base64(OTHER_SHA)}"},
     "content-digest": {"Content-Digest": f"sha-256=:{in_base64(OTHER_SHA)}:"},
 }
-named = pytest.mark.parametrize("headers", NAMED.values(), ids=NAMED.keys())
+OF_THE_LINKED_FILE = ("linked-etag", "checksum")
+"""What a redirect says of the file it leads to; the other headers are about a response's own body."""
 
 
-@named
-@pytest.mark.parametrize("redirects", [False, True], ids=["at once", "in a redirect"])
+@pytest.mark.parametrize(
+    ("header", "redirects"),
+    [*((header, False) for header in NAMED), *((header, True) for header in OF_THE_LINKED_FILE)],
+    ids=[*NAMED, *(f"{header} in a redirect" for header in OF_THE_LINKED_FILE)],
+)
 def test_body_of_another_file_is_not_fetched(  # noqa: PLR0913 - fixtures
-    headers: Mapping[str, str],
+    header: str,
     server: ModelServer,
     second: ModelServer,
     wheel: BuiltWheel,
@@ -144,9 +148,9 @@ def test_body_of_another_file_is_not_fetched(  # noqa: PLR0913 - fixtures
 ) -> None:
     """Where a server names the SHA-256 of what it has, another one than the pin's costs no transfer."""
     if redirects:
-        server.serve(HUB_PATH, Reply(302, {"Location": f"{second.url}/blob", **headers}))
+        server.serve(HUB_PATH, Reply(302, {"Location": f"{second.url}/blob", **NAMED[header]}))
     else:
-        server.serve(HUB_PATH, Reply(headers=headers, body=b"PK", declared_length=10**6, stall="body"))
+        server.serve(HUB_PATH, Reply(headers=NAMED[header], body=b"PK", declared_length=10**6, stall="body"))
     monkeypatch.setenv("MODELBOOT_BASE_URL", f"{server.url}{HUB_TEMPLATE}")
     with pytest.raises(DownloadError, match=f"has another file: sha256 {OTHER_SHA}") as failed:
         ensure_model(wheel.pin_at(None))
@@ -164,6 +168,17 @@ def test_body_of_the_pinned_file_is_fetched(
     monkeypatch.setenv("MODELBOOT_BASE_URL", f"{server.url}{HUB_TEMPLATE}")
     assert ensure_model(wheel.pin_at(None)).source == "release"
     assert is_complete(target, wheel.pin)
+
+
+@pytest.mark.parametrize("header", sorted(NAMED.keys() - OF_THE_LINKED_FILE))
+def test_digest_of_a_redirect_is_its_own(
+    server: ModelServer, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch, header: str
+) -> None:
+    """A redirect may have a body and name its digest: that says nothing of the file it leads to."""
+    server.serve(TREE, Reply(302, {"Location": "/blob", **NAMED[header]}, body=b"<html>"))
+    server.serve("/blob", Reply(body=wheel.content))
+    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
+    assert ensure_model(wheel.pin_at(None)).source == "release"
 
 
 def test_false_digest_is_no_proof(
@@ -232,6 +247,31 @@ def test_hub_has_another_address(
     assert authorizations(second) == [None]
 
 
+@pytest.mark.parametrize(
+    ("variable", "text", "told"),
+    [
+        ("HF_ENDPOINT", "hub.example", "HF_ENDPOINT='hub.example' is not an http or https URL"),
+        ("HF_ENDPOINT", "file:///srv/hub", "HF_ENDPOINT='file:///srv/hub' is not an http or https URL"),
+        ("HF_ENDPOINT", "http://[hub", "HF_ENDPOINT='http://[hub' is not an http or https URL"),
+        ("HF_TOKEN", "<your s3cret>", "HF_TOKEN='***' is not a token"),
+        ("HF_TOKEN", f"{HUB_TOKEN}\nX-Planted: 1", "HF_TOKEN='***' is not a token"),
+    ],
+)
+def test_variable_of_the_hub_cannot_be_used(  # noqa: PLR0913, PLR0917 - fixtures and a row
+    server: ModelServer, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch, variable: str, text: str, told: str
+) -> None:
+    """Only a call that asks the hub fails for it: the variable is another program's."""
+    server.serve("/x.whl", Reply(body=wheel.content))
+    monkeypatch.setenv(variable, text)
+    if variable == "HF_TOKEN":
+        monkeypatch.setenv("HF_ENDPOINT", server.url.replace("127.0.0.1", "localhost"))
+    with pytest.raises(SettingsError) as refused:
+        ensure_model(wheel.pin_at(f"https://huggingface.co/x/{NAME}-{VERSION}-py3-none-any.whl"))
+    assert str(refused.value).startswith(told)
+    assert HUB_TOKEN not in "".join(traceback.format_exception(refused.value))
+    assert ensure_model(wheel.pin_at(f"{server.url}/x.whl")).source == "release"
+
+
 def test_private_release_asset(server: ModelServer, second: ModelServer, wheel: BuiltWheel, settings: Settings) -> None:
     """A host that describes an asset unless the file itself is accepted is asked for the file."""
     assert settings.mirrors == ()
@@ -271,11 +311,10 @@ def test_tokens_are_never_told(  # noqa: PLR0913, PLR0917 - fixtures
     assert not [text for text in told if TOKEN in text or HUB_TOKEN in text]
 
 
-@pytest.mark.parametrize("variable", ["MODELBOOT_TOKEN", "HF_TOKEN"])
-def test_token_that_no_header_can_hold(variable: str, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_that_no_header_can_hold(wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token with a line end in it is refused by name, and not shown."""
-    monkeypatch.setenv(variable, f"{TOKEN}\nX-Planted: 1")
-    with pytest.raises(SettingsError, match=rf"{variable}='\*\*\*' is not a token") as refused:
+    monkeypatch.setenv("MODELBOOT_TOKEN", f"{TOKEN}\nX-Planted: 1")
+    with pytest.raises(SettingsError, match=r"MODELBOOT_TOKEN='\*\*\*' is not a token") as refused:
         ensure_model(wheel.pin_at(None))
     assert TOKEN not in "".join(traceback.format_exception(refused.value))
 

@@ -148,8 +148,8 @@ def test_stream_redirect_loop(server: ModelServer, settings: Settings) -> None:
     [
         ("ftp://user:secret@example.org/x", "redirects from http to ftp://example.org/x"),
         ("file:///etc/passwd", "redirects from http to file:///etc/passwd"),
-        ("http://[secret", "redirects to what is no address: Invalid IPv6 URL"),
-        ("http://example.org:99999/", "redirects to what is no address: Port out of range 0-65535"),
+        ("http://[secret", "redirects to an invalid URL: Invalid IPv6 URL"),
+        ("http://example.org:99999/", "redirects to an invalid URL: Port out of range 0-65535"),
     ],
     ids=["ftp", "file", "brackets", "port"],
 )
@@ -236,9 +236,18 @@ def test_stream_login_of_any_letters(server: ModelServer, settings: Settings) ->
         (302, "HTTP 302 Found"),
         (
             401,
-            "HTTP 401 Unauthorized: give user:password in MODELBOOT_BASE_URL or .netrc, or a token in MODELBOOT_TOKEN",
+            (
+                "HTTP 401 Unauthorized: give user:password in the URL or .netrc, "
+                "MODELBOOT_TOKEN at mirrors, or HF_TOKEN at the hub"
+            ),
         ),
-        (403, "HTTP 403 Forbidden: give user:password in MODELBOOT_BASE_URL or .netrc, or a token in MODELBOOT_TOKEN"),
+        (
+            403,
+            (
+                "HTTP 403 Forbidden: give user:password in the URL or .netrc, "
+                "MODELBOOT_TOKEN at mirrors, or HF_TOKEN at the hub"
+            ),
+        ),
         (407, "HTTP 407 Proxy Authentication Required: give user:password in HTTPS_PROXY"),
         (404, "HTTP 404 Not Found"),
         (500, "HTTP 500 Internal Server Error"),
@@ -547,7 +556,7 @@ def test_stream_proxy_of_no_use(monkeypatch: pytest.MonkeyPatch, settings: Setti
     monkeypatch.setenv("http_proxy", proxy)
     refused = refusal("http://release.invalid/x.whl", settings)
     assert str(refused).startswith("the proxy ")
-    assert str(refused).endswith("is no http or https address")
+    assert str(refused).endswith("is not an http or https URL")
     assert not refused.retryable
     assert "sec" not in "".join(traceback.format_exception(refused))
 
