@@ -105,10 +105,21 @@ def get_nlp(
     """Return the pipeline of an equal earlier call, or find or load it; see `modelboot.get_nlp`."""
     try:  # not `suppress`, which would be most of the cost of a hit
         return _recall(model, disable, enable, exclude, offline)  # type: ignore[arg-type]  # what cannot be hashed comes below
-    except (TypeError, _RelativePathError):
-        # Neither can be part of the key: a list is not hashable, a relative path is another one after a chdir.
+    except _RelativePathError:  # another one after a chdir
         pass
+    except TypeError:
+        if _is_hashable(model, disable, enable, exclude):  # then it is spaCy's own
+            raise
     return _find(*_key_of_call(model, disable, enable, exclude, offline))
+
+
+def _is_hashable(*arguments: object) -> bool:
+    """Tell whether the spelling of a call can be a key: with a list it cannot."""
+    try:
+        hash(arguments)
+    except TypeError:
+        return False
+    return True
 
 
 class _RelativePathError(Exception):

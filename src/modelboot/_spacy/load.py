@@ -22,7 +22,7 @@ from modelboot._install.target import targets_to_search
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
-from modelboot._settings import Settings, read_settings
+from modelboot._settings import Settings, network_variables, read_settings
 from modelboot._spacy.failures import Failures
 from modelboot._spacy.names import find_model
 from modelboot._spacy.package import import_package
@@ -157,8 +157,8 @@ def _install(pin: ModelPin, settings: Settings, replacing: Installed | None = No
 
 
 def _identity(pin: ModelPin, settings: Settings) -> tuple[Hashable, ...]:
-    """Return what makes two calls the same: all of the pin, as one with another URL may fare better, and settings."""
-    return (*astuple(pin), settings)
+    """Return what makes two calls the same: with another URL or another setting the next one may fare better."""
+    return (*astuple(pin), settings, network_variables())
 
 
 def _look(pin: ModelPin, settings: Settings) -> object:

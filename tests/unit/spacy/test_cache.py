@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import spacy
@@ -332,6 +332,37 @@ def test_get_nlp_failure_for_a_minute(
     clock.now_s += after_s
     _failure(web_pin)
     assert server.count(PATH) == requests
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE", "PIP_INDEX_URL", "UV_DEFAULT_INDEX"])
+def test_get_nlp_failure_ends_with_a_setting_of_others(
+    web_pin: ModelPin, server: ModelServer, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """What the hint says to change is tried at once, also where the variable is another program's."""
+    _failure(web_pin)
+    requests = server.count(PATH)
+    monkeypatch.setenv(variable, "/etc/ssl/certs/ca-certificates.crt" if "CERT" in variable else "http://127.0.0.1:9")
+    _failure(web_pin)
+    assert server.count(PATH) == 2 * requests
+    _failure(web_pin)
+    assert server.count(PATH) == 2 * requests
+
+
+def test_get_nlp_type_error_of_spacy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What spaCy raises for a pipeline of the caller's own comes out as it is, after one try."""
+    tries = []
+
+    def refuse(path: Path, **_: Any) -> NoReturn:  # noqa: ANN401 - whatever spaCy takes
+        tries.append(path)
+        raise TypeError("no such thing")
+
+    monkeypatch.setattr(spacy, "load", refuse)
+    with pytest.raises(TypeError, match="no such thing"):
+        get_nlp(tmp_path)
+    assert len(tries) == 1
+    with pytest.raises(TypeError, match="no such thing"):
+        get_nlp(tmp_path, exclude=["ner"])
+    assert len(tries) == 2
 
 
 def test_get_nlp_load_failure_of_these_components(tiny_pin: ModelPin, loads: list[Path]) -> None:
