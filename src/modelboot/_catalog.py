@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import logging
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,7 +18,7 @@ from typing import NamedTuple
 
 from modelboot._environment import install_command
 from modelboot._pin import ModelPin
-from modelboot._reference import is_reference, parse_reference, read_pins
+from modelboot._reference import is_reference, parse_name, parse_reference, read_pins
 from modelboot._versions import accepts_version, is_older_than_range, meets, required_name, same_name, version_key
 from modelboot.errors import IncompatibleError, SettingsError, UnknownModelError
 
@@ -95,19 +94,13 @@ def resolve(model: str | ModelPin, *, pins: Path | None = None, spacy_version: s
         raise SettingsError(variable="model", value=repr(model), accepted="a name, name==version or a ModelPin")
     if is_reference(model):
         return parse_reference(model)
-    name, version = _parse_name(model)
+    name, version = parse_name(model)
     pinned = (
-        (pin for pin in read_pins(pins) if pin.name == name and (not version or pin.accepts(version))) if pins else ()
+        (pin for pin in read_pins(pins) if same_name(pin.name, name) and (not version or pin.accepts(version)))
+        if pins
+        else ()
     )
     return next(iter(pinned), None) or _from_catalog(name, version, spacy_version)
-
-
-def _parse_name(model: str) -> tuple[str, str]:
-    """Split a name from its version. Hyphens stand for underscores, as on a package index."""
-    name, operator, version = (part.strip() for part in [*re.split(r"([=<>~!]+)", model, maxsplit=1), "", ""][:3])
-    if operator not in {"", "=="}:
-        raise SettingsError(variable="model", value=model, accepted="a name or name==version: only == is supported")
-    return re.sub(r"[-_.]+", "_", name), version
 
 
 def _from_catalog(name: str, version: str, spacy_version: str | None) -> ModelPin:

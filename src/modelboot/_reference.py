@@ -1,4 +1,4 @@
-"""Direct references, `name @ URL#sha256=HEX`, and pins files, which hold one on each line."""
+"""What a model is called: `name==version`, direct references `name @ URL#sha256=HEX`, and pins files of those."""
 
 from __future__ import annotations
 
@@ -12,12 +12,32 @@ from modelboot._versions import is_version, same_name
 from modelboot.errors import SettingsError
 
 FORM = "name @ URL#sha256=HEX"
+_MEANT_AS_REFERENCE = r"[^/\\@]*(\s@|@\s*[A-Za-z+]+:)"
+"""No path: there is a space before the @, or a URL behind it, and no separator before."""
 _REFERENCE = r"([A-Za-z0-9][\w.-]*)\s*@\s*(\S+)"
 
 
 def is_reference(text: str) -> bool:
     """Tell whether a text is meant as a direct reference, rightly written or not."""
-    return "@" in text
+    return re.match(_MEANT_AS_REFERENCE, text) is not None
+
+
+def parse_name(model: str) -> tuple[str, str]:
+    """Split a model's name from its version.
+
+    Args:
+        model: "name" or "name==version"; hyphens stand for underscores, as on a package index.
+
+    Returns:
+        The name of the package, and the version; that is empty where none is given.
+
+    Raises:
+        SettingsError: There is another operator than ==, or no version behind it.
+    """
+    name, operator, version = (part.strip() for part in [*re.split(r"([=<>~!]+)", model, maxsplit=1), "", ""][:3])
+    if operator not in {"", "=="} or (operator and not version):
+        raise SettingsError(variable="model", value=model, accepted="a name or name==version: only == is supported")
+    return re.sub(r"[-_.]+", "_", name), version
 
 
 def parse_reference(text: str) -> ModelPin:
@@ -40,6 +60,12 @@ def parse_reference(text: str) -> ModelPin:
         raise SettingsError(variable="model", value=_without_secrets(text), accepted=FORM)
     name = re.sub(r"[-.]+", "_", match[1])
     return ModelPin(name, version_in(url, name), sha256, url=url)
+
+
+def reference_to(pin: ModelPin) -> str:
+    """Return what names a pin's wheel in a call or a pins file, without credentials."""
+    url = without_secrets(pin.release_url)
+    return f"{pin.name} @ {url}#sha256={pin.sha256}"
 
 
 def _without_secrets(text: str) -> str:
@@ -70,7 +96,7 @@ def read_pins(path: Path, *, variable: str = "MODELBOOT_PINS") -> tuple[ModelPin
         SettingsError: It cannot be read, or a line is no direct reference; the file and the line are named.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()  # editors on Windows begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsError(variable=variable, value=str(path), accepted=f"a pins file: {reason}") from error

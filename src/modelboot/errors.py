@@ -252,6 +252,11 @@ class IncompatibleError(ModelbootError):
         return f"run `{self.command} {' '.join(repr(requirement) for requirement, _ in self.unmet)}`"
 
 
+def _quoted(argument: str) -> str:
+    """Write an argument so that every shell takes it for one."""
+    return f'"{argument}"' if " " in argument else argument
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
 class OfflineError(ModelbootError, OSError):
     """The model is not installed, and the network is switched off."""
@@ -260,6 +265,8 @@ class OfflineError(ModelbootError, OSError):
     version: str
     url: str
     """Release URL of the wheel that is missing."""
+    reference: str | None
+    """What names this wheel to `modelboot fetch`, without credentials; None for a wheel that nobody has pinned yet."""
     attempts: tuple[Attempt, ...] = ()
 
     @property
@@ -270,15 +277,18 @@ class OfflineError(ModelbootError, OSError):
     @property
     def lines(self) -> tuple[str, ...]:
         """The message, each place that was searched on a line of its own."""
-        reason = f"{self.name} {self.version} is not installed and MODELBOOT_OFFLINE=1 forbids fetching {self.url}"
+        missing = "" if self.reference is None else f"{self.name} {self.version} is not installed, and "
+        reason = f"{missing}{self.url} may not be fetched offline (MODELBOOT_OFFLINE=1 or offline=True)"
         return _lines(f"{cannot_find(self.name)}: {reason}", self.attempts)
 
     @property
     def hint(self) -> str:
         """First the hints of the places searched, then the command that gets the wheel where there is a network."""
         fetch = (
-            f"where there is a network run `modelboot fetch {self.name}=={self.version} --dest wheelhouse`, then bring "
-            "that folder here and set MODELBOOT_WHEELHOUSE to it"
+            "run this command where there is a network"
+            if self.reference is None
+            else f"where there is a network run `modelboot fetch {_quoted(self.reference)} --dest wheelhouse`, then "
+            "bring that folder here and set MODELBOOT_WHEELHOUSE to it"
         )
         return ", or ".join(dict.fromkeys([*(attempt.hint for attempt in self.attempts if attempt.hint), fetch]))
 

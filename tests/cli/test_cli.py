@@ -362,7 +362,7 @@ def _target_is_a_file(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             _offline,
             "en_tiny_sm",
-            f"{CANNOT}en_tiny_sm 1.0.0 is not installed and MODEL",
+            f"{CANNOT}en_tiny_sm 1.0.0 is not installed, and http",
             "where there is a net",
         ),
         (_target_is_a_file, "en_tiny_sm", "could not install en_tiny_sm 1.0.0: ", "run as a user who may write there"),

@@ -254,6 +254,13 @@ def test_resolve_other_operator(spelling: str) -> None:
         resolve(spelling)
 
 
+@pytest.mark.parametrize("name", ["my__pipe", "my--pipe", "my-pipe", "My_Pipe"])
+def test_resolve_pins_file_in_any_spelling(tmp_path: Path, name: str) -> None:
+    """Names are compared as an index does, whatever stands between their words."""
+    (tmp_path / "pins.txt").write_text(f"my__pipe @ https://host/x.whl#sha256={'a' * 64}\n", "utf-8")
+    assert resolve(name, pins=tmp_path / "pins.txt").name == "my__pipe"
+
+
 def test_resolve_pins_file_wins(tmp_path: Path) -> None:
     """A name that a pins file has is the file's; its other names are the catalog's."""
     pins = tmp_path / "pins.txt"

@@ -114,15 +114,29 @@ CASES = {
         "run `uv pip install 'a>=2' 'b'`",
     ),
     "offline": Case(
-        OfflineError(name="xx", version="1.0", url="https://host/x.whl"),
-        "Can't find model 'xx': xx 1.0 is not installed and MODELBOOT_OFFLINE=1 forbids fetching https://host/x.whl",
+        OfflineError(name="xx", version="1.0", url="https://host/x.whl", reference="xx==1.0"),
+        "Can't find model 'xx': xx 1.0 is not installed, and https://host/x.whl may not be fetched offline "
+        "(MODELBOOT_OFFLINE=1 or offline=True)",
         "where there is a network run `modelboot fetch xx==1.0 --dest wheelhouse`, then bring that folder here and set "
         "MODELBOOT_WHEELHOUSE to it",
     ),
+    "offline-own-wheel": Case(
+        OfflineError(name="xx", version="1.0", url="https://host/x", reference=f"xx @ https://host/x#sha256={SHA}"),
+        "Can't find model 'xx': xx 1.0 is not installed, and https://host/x may not be fetched offline "
+        "(MODELBOOT_OFFLINE=1 or offline=True)",
+        f'where there is a network run `modelboot fetch "xx @ https://host/x#sha256={SHA}" --dest wheelhouse`, then '
+        "bring that folder here and set MODELBOOT_WHEELHOUSE to it",
+    ),
+    "offline-pin": Case(
+        OfflineError(name="x.whl", version="", url="https://host/x.whl", reference=None),
+        "Can't find model 'x.whl': https://host/x.whl may not be fetched offline (MODELBOOT_OFFLINE=1 or offline=True)",
+        "run this command where there is a network",
+    ),
     "offline-after-a-wheelhouse": Case(
-        OfflineError(name="xx", version="1.0", url="https://host/x.whl", attempts=(HOUSE,)),
+        OfflineError(name="xx", version="1.0", url="https://host/x.whl", reference="xx==1.0", attempts=(HOUSE,)),
         "Can't find model 'xx': "
-        "xx 1.0 is not installed and MODELBOOT_OFFLINE=1 forbids fetching https://host/x.whl: "
+        "xx 1.0 is not installed, and https://host/x.whl may not be fetched offline "
+        "(MODELBOOT_OFFLINE=1 or offline=True): "
         "wheelhouse (/wheels): no en_core_web_sm-3.8.0-py3-none-any.whl",
         "where there is a network run `modelboot fetch xx==1.0 --dest wheelhouse`, then bring that folder here and set "
         "MODELBOOT_WHEELHOUSE to it",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from modelboot import ModelPin, SettingsError
-from modelboot._reference import parse_reference, read_pins
+from modelboot._reference import is_reference, parse_name, parse_reference, read_pins
 
 SHA = "0a" * 32
 URL = "https://host/models/en_acme-1.2-py3-none-any.whl"
@@ -56,6 +56,32 @@ def test_reference_refused_without_its_secrets() -> None:
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        (f"en_acme @ {URL}", True),
+        ("en_acme@https://host/x", True),
+        ("en_acme @ host/x", True),
+        ("/home/ann@corp/model", False),
+        ("./ann@corp/model", False),
+        ("ann@corp/model", False),
+        (r"C:\\Users\\ann@corp\\model", False),
+        ("https://ann:pw@host/x.whl", False),
+        ("en_acme", False),
+    ],
+)
+def test_is_reference(text: str, *, meant: bool) -> None:
+    """A name stands before the @, and a URL or a space tells that it is no path: people's folders have an @, too."""
+    assert is_reference(text) is meant
+
+
+@pytest.mark.parametrize("text", ["en_acme==", "en_acme == ", "en_acme>=1", "en_acme~=1.0", "en_acme=1"])
+def test_name_refused(text: str) -> None:
+    """Any other operator than == is refused, and so is == without a version, as of a variable that is not set."""
+    with pytest.raises(SettingsError, match="only == is supported"):
+        parse_name(text)
+
+
 def test_pins_file(tmp_path: Path) -> None:
     """It has one reference a line; comments and blank lines are skipped."""
     file = tmp_path / "pins.txt"
@@ -63,6 +89,13 @@ def test_pins_file(tmp_path: Path) -> None:
         f"# models\n\nen_acme @ {URL}#sha256={SHA}  # ours\n\nen_b @ https://host/x#sha256={'b' * 64}\n", "utf-8"
     )
     assert [(pin.name, pin.version) for pin in read_pins(file)] == [("en_acme", "1.2"), ("en_b", None)]
+
+
+def test_pins_file_of_windows(tmp_path: Path) -> None:
+    """The mark that editors there begin a file with is no part of a name."""
+    file = tmp_path / "pins.txt"
+    file.write_text(f"en_acme @ {URL}#sha256={SHA}\r\n", "utf-8-sig")
+    assert [pin.name for pin in read_pins(file)] == ["en_acme"]
 
 
 def test_pins_file_with_a_bad_line(tmp_path: Path) -> None:

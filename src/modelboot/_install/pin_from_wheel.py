@@ -93,7 +93,7 @@ def _opened(url: str, settings: Settings, stack: ExitStack) -> Response:
     if is_file_url(url):
         return stack.enter_context(open_file(url))
     if settings.offline:
-        raise OfflineError(name=_last_part(url), version="", url=without_secrets(url))
+        raise OfflineError(name=_last_part(url), version="", url=without_secrets(url), reference=None)
     # urllib3 opens a socket when it is imported: not where only files are read.
     from modelboot._network.client import HttpClient
 

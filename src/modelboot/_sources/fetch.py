@@ -12,6 +12,7 @@ from modelboot._network.download import Download
 from modelboot._pin import ModelPin
 from modelboot._progress import Progress
 from modelboot._redact import printable
+from modelboot._reference import reference_to
 from modelboot._settings import Settings
 from modelboot._sources.cache import WheelCache
 from modelboot._sources.pip import PackageIndex
@@ -133,8 +134,9 @@ def _log_failures(pin: ModelPin, attempts: Sequence[Attempt]) -> None:
 
 
 def _not_found(pin: ModelPin, sources: Sequence[Source], attempts: tuple[Attempt, ...]) -> DownloadError | OfflineError:
-    is_offline = any(source.disabled(pin) == OFFLINE for source in sources)
-    if is_offline and not any(attempt.got_sha256 for attempt in attempts):
-        url = next(source.location(pin) for source in sources if isinstance(source, Release))
-        return OfflineError(name=pin.name, version=pin.version_label, url=url, attempts=attempts)
+    off = [source for source in sources if isinstance(source, Release) and source.disabled(pin) == OFFLINE]
+    if off and not any(attempt.got_sha256 for attempt in attempts):
+        reference = f"{pin.name}=={pin.version}" if pin.url is None else reference_to(pin)
+        url = off[0].location(pin)
+        return OfflineError(name=pin.name, version=pin.version_label, url=url, reference=reference, attempts=attempts)
     return failure(pin, *attempts)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modelboot._catalog import resolve
 from modelboot._pin import ModelPin
+from modelboot._reference import is_reference
 from modelboot.errors import UnknownModelError
 
 
@@ -42,7 +43,7 @@ def find_model(model: str | os.PathLike[str] | ModelPin, pins: Path | None) -> M
 
 def _is_path(text: str) -> bool:
     """Tell whether a text can only be a path: it has a separator, and is no direct reference."""
-    return "@" not in text and any(separator and separator in text for separator in (os.sep, os.altsep))
+    return not is_reference(text) and any(separator and separator in text for separator in (os.sep, os.altsep))
 
 
 def _is_installed_pipeline(name: str) -> bool:

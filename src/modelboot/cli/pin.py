@@ -9,7 +9,7 @@ from dataclasses import asdict
 from modelboot._catalog import resolve
 from modelboot._pin import ModelPin
 from modelboot._redact import without_secrets
-from modelboot._reference import version_in
+from modelboot._reference import reference_to, version_in
 from modelboot._settings import read_settings
 from modelboot.cli.output import Facts, print_result
 
@@ -38,10 +38,6 @@ def _python(pin: ModelPin) -> str:
     arguments += [f"requires={pin.requires!r}"] if pin.requires else []
     arguments += [f"size_mb={pin.size_mb}"] if pin.size_mb else []
     return f"ModelPin({', '.join(arguments)})".replace("'", '"')
-
-
-def _requirement(pin: ModelPin) -> str:
-    return f"{pin.name} @ {_url(pin)}#sha256={pin.sha256}"
 
 
 def _uv(pin: ModelPin) -> str:
@@ -73,6 +69,6 @@ def _wheel_name(pin: ModelPin) -> str:
 PIN_FORMATS: dict[str, Callable[[ModelPin], str]] = {
     "pylock": _pylock,
     "python": _python,
-    "requirements": _requirement,
+    "requirements": reference_to,
     "uv": _uv,
 }

@@ -177,9 +177,24 @@ def test_fetch_wheel_offline_names_the_official_release(search: Search) -> None:
 
 def test_fetch_wheel_offline_names_no_credentials(search: Search) -> None:
     """Offline the mirror's user and password are not told."""
-    with pytest.raises(OfflineError, match=r"forbids fetching http://mirror\.example/") as missing:
+    with pytest.raises(OfflineError, match=r"http://mirror\.example/\S+ may not be fetched offline") as missing:
         search.fetch(offline=True, mirrors=("http://user:secret@mirror.example",))
     assert "secret" not in str(missing.value)
+
+
+def test_fetch_wheel_offline_of_a_file(search: Search) -> None:
+    """A file needs no network: where it is missing, that is what is told."""
+    with pytest.raises(DownloadError, match="No such file") as missing:
+        search.fetch(offline=True, url=(search.root / "absent" / FILE).as_uri())
+    assert not isinstance(missing.value, OfflineError)
+
+
+def test_fetch_wheel_offline_of_a_wheel_of_its_own(search: Search) -> None:
+    """What `modelboot fetch` takes is named: a name alone says nothing of a wheel that the catalog does not know."""
+    with pytest.raises(OfflineError, match="may not be fetched offline") as missing:
+        search.fetch(offline=True, mirrors=(), url="https://ann:secret@host/assets/77")
+    reference = f"{search.wheel.name} @ https://host/assets/77#sha256={search.wheel.sha256}"
+    assert f'`modelboot fetch "{reference}" --dest wheelhouse`' in missing.value.hint
 
 
 def test_fetch_wheel_offline_wheelhouse_of_other_bytes(search: Search) -> None:

@@ -153,6 +153,15 @@ def test_load_names_of_its_own(tiny_pin: ModelPin, tmp_path: Path, monkeypatch: 
     assert not (tmp_path / "target").exists()
 
 
+def test_load_folder_with_an_at_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of people whose user names have a domain are folders, and no references."""
+    folder = tmp_path / "ann@corp" / "model"
+    folder.parent.mkdir()
+    spacy.blank("de").to_disk(folder)
+    monkeypatch.chdir(tmp_path)
+    assert [load(model).lang for model in (str(folder), "ann@corp/model", "./ann@corp/model")] == ["de", "de", "de"]
+
+
 @pytest.mark.parametrize("model", ["./model", Path("model"), "model"])
 def test_get_nlp_relative_folder(model: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative folder is the one below the working directory of each call, and loaded once each."""
