@@ -150,10 +150,11 @@ def _record(archive: zipfile.ZipFile, dist_info: str) -> dict[str, tuple[str, st
     """Read RECORD: digest and size by path."""
     text = _read(archive, f"{dist_info}/RECORD")
     rows = [row for row in csv.reader(text.splitlines()) if row]
-    bad = [",".join(row) for row in rows if len(row) != 3]  # noqa: PLR2004 - PEP 376: path, hash, size
+    bad = [row for row in rows if len(row) != 3]  # noqa: PLR2004 - PEP 376: path, hash, size
     twice = list(_duplicates([row[0] for row in rows]))
     if bad or twice or not rows:
-        raise InvalidWheel([*(f"RECORD line {line!r} has not three columns" for line in bad), *twice] or ["no RECORD"])
+        told = [f"RECORD line {','.join(row)!r} does not have three columns" for row in bad]
+        raise InvalidWheel([*told, *twice] or ["no RECORD"])
     return {path: (digest, size) for path, digest, size in rows}
 
 

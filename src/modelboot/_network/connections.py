@@ -137,7 +137,7 @@ def resolve(host: str, port: int, timeout_s: float) -> list[Address]:
         raise RequestError(f"no answer from the DNS server for {host} within {timeout_s:g} s", "", unreachable=True)
     if failed:
         error = failed[0]
-        words = error.strerror if isinstance(error, OSError) else "no host can have that name"
+        words = error.strerror if isinstance(error, OSError) else "invalid host name"
         is_temporary = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
         retryable = is_temporary and time.monotonic() - started_s < RETRY_WITHIN_S
         raise RequestError(f"{host}: {words}", "", retryable=retryable, unreachable=True) from error

@@ -31,7 +31,7 @@ def path_of(url: str) -> Path:
     """
     path = urlsplit(url).path
     if "%00" in path or "\0" in path:
-        raise OSError(errno.EINVAL, "a file name has no null byte")
+        raise OSError(errno.EINVAL, "a file name cannot contain a null byte")
     return Path(_name_of(path))
 
 

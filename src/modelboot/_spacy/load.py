@@ -1,4 +1,4 @@
-"""A pin -> Language: installed once, loaded, repaired if damaged. The only module that imports spaCy.
+"""A pin -> Language: installed once, loaded, repaired if damaged.
 
 Any failure to load is followed by one full hash check: modified files are installed again, intact ones are not.
 """

@@ -64,7 +64,8 @@ class Turns:
                     if self._would_never_end(key, me):
                         return False
                     if deadline.remaining_s == 0:
-                        raise LoadError(model=model, reason=f"another thread has been at it for {deadline.total_s:g} s")
+                        reason = f"another thread has been loading it for {deadline.total_s:g} s"
+                        raise LoadError(model=model, reason=reason)
                     self._changed.wait(min(LOOK_EVERY_S, deadline.remaining_s))
             finally:
                 self._waiting.pop(me, None)

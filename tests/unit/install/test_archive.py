@@ -79,7 +79,7 @@ def test_validate_hostile_wheel(tmp_path: Path, case: Breach) -> None:
         pytest.param(
             lambda rows: row(rows, META).__setitem__(1, "md5=x"), f"RECORD has no sha256 and size for {META}", id="md5"
         ),
-        pytest.param(lambda rows: row(rows, META).append("x"), "has not three columns", id="four-columns"),
+        pytest.param(lambda rows: row(rows, META).append("x"), "does not have three columns", id="four-columns"),
         pytest.param(lambda rows: rows.append(row(rows, META)), f"duplicate member {META}", id="row-twice"),
         pytest.param(lambda rows: rows.clear(), "no RECORD", id="empty"),
         pytest.param(lambda rows: rows.remove(row(rows, RECORD)), f"member {RECORD} is not in RECORD", id="not-itself"),

@@ -148,7 +148,8 @@ at_once(lambda: get_nlp(pins["en_one"]).meta["name"], second)
 """
     first, second = _run(tmp_path, code, {"en_one": package}, {"meeting": meeting})
     assert first == "one"
-    assert second.splitlines()[0] == "LoadError: could not load en_one 1.0.0: another thread has been at it for 1.5 s"
+    reason = "another thread has been loading it for 1.5 s"
+    assert second.splitlines()[0] == f"LoadError: could not load en_one 1.0.0: {reason}"
 
 
 def test_turn_is_given_back_after_an_error() -> None:
@@ -175,7 +176,7 @@ def test_turn_not_to_be_had() -> None:
     thread.start()
     assert taken.wait(30)
     with (
-        pytest.raises(LoadError, match=r"could not load en_one 1: another thread has been at it for 0\.2 s"),
+        pytest.raises(LoadError, match=r"could not load en_one 1: another thread has been loading it for 0\.2 s"),
         turns.turn("key", "en_one 1", Deadline.after(0.2)),
     ):
         pass
