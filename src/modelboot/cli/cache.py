@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelboot._catalog import catalog
 from modelboot._settings import read_settings
-from modelboot.cli.output import Facts, fitted, print_result, table
+from modelboot.cli.output import Facts, fit_columns, print_result, table
 
 if TYPE_CHECKING:
     from modelboot._sources.cache import KeptWheel
@@ -24,24 +24,27 @@ def cache(options: argparse.Namespace) -> None:
     kept = WheelCache(folder) if folder else None
     wheels = [*(kept.prune() if options.prune else kept.kept())] if kept else []
     names = {entry.pin.sha256: str(entry.pin) for entry in catalog()}
-    facts = [kept_facts(wheel, names.get(wheel.sha256, "")) for wheel in wheels]
-    text = kept_text(facts, folder, is_pruned=options.prune) if facts else "no wheels are kept"
-    print_result(as_json=options.json, text=text, facts=facts)
+    text = kept_text(wheels, names, folder, is_pruned=options.prune) if wheels else "no wheels are kept"
+    print_result(as_json=options.json, text=text, facts=[kept_facts(wheel, names) for wheel in wheels])
 
 
-def kept_facts(wheel: KeptWheel, model: str) -> Facts:
-    """Return the JSON of one kept wheel; its model is empty where the catalog does not know it."""
+def kept_facts(wheel: KeptWheel, names: Mapping[str, str]) -> Facts:
+    """Return the JSON of one kept wheel; its model is empty where the catalog has no name for its hash."""
+    model = names.get(wheel.sha256, "")
     return {"model": model, "size_bytes": wheel.size_bytes, "sha256": wheel.sha256, "path": str(wheel.path)}
 
 
-def kept_text(wheels: Sequence[Facts], folder: Path | None, *, is_pruned: bool) -> str:
+def kept_text(wheels: Sequence[KeptWheel], names: Mapping[str, str], folder: Path | None, *, is_pruned: bool) -> str:
     """Return the kept wheels as a table, then how many they are, what they take or took together, and where."""
-    rows = [(str(each["model"]) or "not in the catalog", _megabytes(each), str(each["sha256"])[:12]) for each in wheels]
-    total = sum(int(str(each["size_bytes"])) for each in wheels)
+    rows = [
+        (names.get(wheel.sha256, "not in the catalog"), _megabytes(wheel.size_bytes), wheel.sha256[:12])
+        for wheel in wheels
+    ]
+    total_bytes = sum(wheel.size_bytes for wheel in wheels)
     count = f"{len(rows)} {'wheel' if len(rows) == 1 else 'wheels'} {'removed' if is_pruned else 'kept'}"
-    last = fitted([(f"{count}, {total / 1e6:.1f} MB", str(folder))])
+    last = fit_columns([(f"{count}, {_megabytes(total_bytes)}", str(folder))])
     return "\n".join([*table(("model", "size", "sha256"), rows), "", *last])
 
 
-def _megabytes(wheel: Facts) -> str:
-    return f"{int(str(wheel['size_bytes'])) / 1e6:.1f} MB"
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB"

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from textwrap import indent
 
-from modelboot._catalog import resolve
+from modelboot._catalog import installed_version, resolve
 from modelboot._install.ensure import ensure_model
 from modelboot._install.report import InstalledModel
 from modelboot._pin import ModelPin
 from modelboot._settings import read_settings
 from modelboot._spacy.cache import get_nlp
-from modelboot.cli.output import Facts, download_size, filled, table, terminal_width, words
+from modelboot.cli.output import Facts, download_size, table, terminal_width, words, wrap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class CheckReport:
         ]
         read = table(("token", "pos", "tag", "dep", "entity"), rows)
         width = terminal_width() or sys.maxsize
-        facts = [line for name, value in self._lines().items() for line in filled(f"  {name:<9} ", value, width)]
+        facts = [line for name, value in self._lines().items() for line in wrap(f"  {name:<9} ", value, width)]
         return "\n".join([str(self.installed), *facts, "", f"  {self.sentence}", "", indent("\n".join(read), "  ")])
 
     def _lines(self) -> dict[str, Sequence[str]]:
@@ -101,7 +101,7 @@ def check_model(model: str | ModelPin) -> CheckReport:
     parsed = time.perf_counter()
     return CheckReport(
         installed=installed,
-        spacy=importlib.import_module("importlib.metadata").version("spacy"),
+        spacy=installed_version("spacy") or "unknown",
         pipeline=tuple(nlp.pipe_names),
         phases=(*installed.phases, ("load", loaded - started), ("parse", parsed - loaded)),
         sentence=sentence,

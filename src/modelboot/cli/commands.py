@@ -14,7 +14,7 @@ from modelboot._parse import directory
 from modelboot._pin import ModelPin
 from modelboot._reference import read_pins
 from modelboot._settings import read_settings
-from modelboot.cli.output import Facts, download_size, fitted, print_each, print_result
+from modelboot.cli.output import Facts, download_size, fit_columns, print_each, print_result
 from modelboot.cli.overrides import variables_given
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def model_line(model: InstalledModel) -> str:
     """Return the line that `install` prints for one model: what was there already took no time worth telling."""
     took = "" if model.source == "present" else f", {model.seconds:.2f} s"
     how = f"{model.source}{download_size(model.downloaded_bytes)}{took}"
-    return "\n".join(fitted([(str(model), how, str(model.path.parents[1]))]))
+    return "\n".join(fit_columns([(str(model), how, str(model.path.parents[1]))]))
 
 
 def model_facts(model: InstalledModel) -> Facts:
@@ -60,7 +60,7 @@ def fetch(options: argparse.Namespace) -> None:
 def wheel_line(wheel: ProvisionedWheel) -> str:
     """Return the line that `fetch` prints for one wheel."""
     how = f"{wheel.source}{download_size(wheel.downloaded_bytes)}"
-    return "\n".join(fitted([(str(wheel), how, str(wheel.path))]))
+    return "\n".join(fit_columns([(str(wheel), how, str(wheel.path))]))
 
 
 def check(options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from modelboot._sources.source import Probe
-from modelboot.cli.output import aligned, filled, terminal_width, words
+from modelboot.cli.output import align, terminal_width, words, wrap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +48,8 @@ class DoctorReport:
         lines += ["targets, in the order they are tried", *_probe_lines(self.targets), ""]
         lines += ["sources, in the order they are asked", *_probe_lines(self.sources), ""]
         if self.advice:
-            lines += [*filled("", words(self.advice), _text_width()), ""]
-        return "\n".join([*lines, *filled("", words(self._verdict()), _text_width())])
+            lines += [*wrap("", words(self.advice), _text_width()), ""]
+        return "\n".join([*lines, *wrap("", words(self._verdict()), _text_width())])
 
     def _verdict(self) -> str:
         if self.installed:
@@ -66,7 +66,7 @@ _MARKS = {True: "ok", False: "no", None: "--"}
 _MAX_TEXT_WIDTH = 100
 """Columns of sentences: longer lines are hard to read."""
 _IN_SECONDS = ("MODELBOOT_TIMEOUT", "MODELBOOT_DEADLINE")
-_SEPARATORS = {"MODELBOOT_BASE_URL": " ", "MODELBOOT_WHEELHOUSE": os.pathsep, "NO_PROXY": ",", "no_proxy": ","}
+_SEPARATORS = {"MODELBOOT_BASE_URL": " ", "MODELBOOT_WHEELHOUSE": os.pathsep, "NO_PROXY": ","}
 """Separator of the items of a variable that may have several: a line may break after it and nowhere else."""
 
 
@@ -98,10 +98,10 @@ def _in_brackets(text: str) -> list[str]:
 
 def _rows(rows: Sequence[tuple[str, str, Sequence[str]]]) -> Iterator[str]:
     """Yield lines of three aligned columns; the last one goes on below itself, where a terminal is too narrow."""
-    # Anything that is visible: aligned() cuts trailing spaces, which make the last column begin where it does.
-    starts = aligned([(first, second, "|") for first, second, _ in rows])
+    # Anything that is visible: align() cuts trailing spaces, which make the last column begin where it does.
+    starts = align([(first, second, "|") for first, second, _ in rows])
     for start, (_, _, pieces) in zip(starts, rows, strict=True):
-        yield from filled(f"  {start[:-1]}", pieces, _value_width())
+        yield from wrap(f"  {start[:-1]}", pieces, _value_width())
 
 
 def _probe_lines(probes: Sequence[Probe]) -> Iterator[str]:
@@ -110,23 +110,23 @@ def _probe_lines(probes: Sequence[Probe]) -> Iterator[str]:
     Where a path or URL is too wide to stand beside what it is, it stands below that, in the whole block.
     """
     beside = _BELOW + 2 + max((len(probe.subject) for probe in probes), default=0)
-    is_beside = all(beside + len(_shortened(probe.value, _text_width() - beside)) <= _value_width() for probe in probes)
+    is_beside = all(beside + len(_shorten(probe.value, _text_width() - beside)) <= _value_width() for probe in probes)
     column = beside if is_beside else _BELOW
     for probe in probes:
         start = f"  {_MARKS[probe.ok]}  {probe.subject}"
-        value = _shortened(probe.value, _text_width() - column)
+        value = _shorten(probe.value, _text_width() - column)
         yield from [f"{start:<{column}}{value}"] if is_beside else [start, " " * column + value]
         through = [f"through {probe.through}"] if probe.through else []
         took = [f"{probe.seconds:.2f} s"] if probe.seconds is not None else []
         found = "".join([probe.found, *_in_brackets(", ".join([*through, *took]))])
-        yield from filled(" " * column, words(found), _text_width(), indent=column)
+        yield from wrap(" " * column, words(found), _text_width(), indent=column)
 
 
 _BELOW = 6
 """Column where the subject of a line begins, after the mark."""
 
 
-def _shortened(value: str, width: int) -> str:
+def _shorten(value: str, width: int) -> str:
     """Leave out of a long URL what stands between host and file, and most of a hash; the JSON has all of it."""
     if len(value) <= width:
         return value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from modelboot._catalog import entries
 from modelboot._install.installed import Installed, list_installed
@@ -13,19 +12,8 @@ from modelboot._limits import Deadline
 from modelboot._reference import is_reference, parse_reference
 from modelboot._settings import read_settings
 from modelboot._versions import same_name, same_version
-from modelboot.cli.output import Facts, fitted, print_each, print_result, table
-
-if TYPE_CHECKING:
-    pass
-
-
-class CommandError(Exception):
-    """A command ends without success, though nothing in the library failed."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        """Keep what failed and what to do next, a line each."""
-        super().__init__(message)
-        self.message, self.hint = message, hint
+from modelboot.cli.command_error import CommandError
+from modelboot.cli.output import Facts, fit_columns, print_each, print_result, table
 
 
 def installed_text(models: Sequence[Installed]) -> str:
@@ -110,7 +98,7 @@ def verified_text(models: Sequence[Installed], issues: Sequence[Sequence[str]]) 
     rows = [
         (str(model), state_of(model, found), str(model.folder)) for model, found in zip(models, issues, strict=True)
     ]
-    return "\n".join(with_issues(fitted(rows), issues))
+    return "\n".join(with_issues(fit_columns(rows), issues))
 
 
 def uninstall(options: argparse.Namespace) -> None:
@@ -131,7 +119,7 @@ def _removed(models: Iterable[Installed], deadline_s: float) -> Iterator[Facts]:
 
 def removed_line(facts: Facts) -> str:
     """Return the line that `uninstall` prints for one model."""
-    return "\n".join(fitted([(f"{facts['name']} {facts['version']}", "removed", str(facts["folder"]))]))
+    return "\n".join(fit_columns([(f"{facts['name']} {facts['version']}", "removed", str(facts["folder"]))]))
 
 
 def _named(models: Sequence[str]) -> list[Installed]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from modelboot._catalog import CatalogEntry, catalog, installed_version
 from modelboot._install.installed import list_installed
@@ -16,15 +15,12 @@ from modelboot.cli.installed import installed_facts, installed_text, quick_issue
 from modelboot.cli.output import Facts, print_result, table
 from modelboot.cli.pin import pin_facts
 
-if TYPE_CHECKING:
-    pass
-
 
 def list_models(options: argparse.Namespace) -> None:
     """List installed models and their state, or the catalog."""
     if options.available:
-        releases = [entry for entry in catalog() if options.all or suits_installed_spacy(entry)]
-        releases = [entry for entry in releases if matches(entry.pin.name, options.pattern)]
+        spacy = None if options.all else installed_version("spacy")
+        releases = [entry for entry in catalog() if suits(entry, spacy) and matches(entry.pin.name, options.pattern)]
         facts = [entry_facts(entry) for entry in releases]
         text = catalog_text(releases, has_hashes=options.hashes)
         if not releases:
@@ -41,9 +37,8 @@ def list_models(options: argparse.Namespace) -> None:
 _NO_RELEASE = "the catalog has none for the installed spaCy; --all shows those for every spaCy"
 
 
-def suits_installed_spacy(entry: CatalogEntry) -> bool:
-    """Tell whether a release was made for the spaCy that is installed; any is, where none is installed."""
-    spacy = installed_version("spacy")
+def suits(entry: CatalogEntry, spacy: str | None) -> bool:
+    """Tell whether a release was made for a version of spaCy; any is, where that is None."""
     return spacy is None or accepts_version(entry.spacy_range, spacy)
 
 

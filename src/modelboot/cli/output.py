@@ -61,28 +61,28 @@ _RIGHT_ALIGNED = {"size"}
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align columns under their heads, leaving out those that are empty in every row; see `fitted`."""
+    """Align columns under their heads, leaving out those that are empty in every row; see `fit_columns`."""
     kept = [index for index in range(len(heads)) if any(row[index] for row in rows)]
     right = {at for at, index in enumerate(kept) if heads[index] in _RIGHT_ALIGNED}
-    return fitted([[row[index] for index in kept] for row in (heads, *rows)], right=right)
+    return fit_columns([[row[index] for index in kept] for row in (heads, *rows)], right=right)
 
 
-def fitted(lines: Sequence[Sequence[str]], *, right: Container[int] = ()) -> list[str]:
+def fit_columns(lines: Sequence[Sequence[str]], *, right: Container[int] = ()) -> list[str]:
     """Align the columns of some lines; on a terminal that is too narrow for them the last one goes below, indented.
 
     A terminal would break a path or a hash in the middle instead.
     """
-    whole, width = aligned(lines, right=right), terminal_width()
+    whole, width = align(lines, right=right), terminal_width()
     if width is None or all(_width(line) <= width for line in whole) or len(lines[0]) == 1:
         return whole
-    firsts = aligned([line[:-1] for line in lines], right=right)
+    firsts = align([line[:-1] for line in lines], right=right)
     return [f"{first}\n  {line[-1]}" for first, line in zip(firsts, lines, strict=True)]
 
 
-def aligned(lines: Sequence[Sequence[str]], *, right: Container[int] = ()) -> list[str]:
+def align(lines: Sequence[Sequence[str]], *, right: Container[int] = ()) -> list[str]:
     """Align the columns of some lines, two spaces between them; those in `right` at their right edge."""
     columns = [
-        [_padded(text, max(map(_width, column)), at_right=index in right) for text in column]
+        [_pad(text, max(map(_width, column)), at_right=index in right) for text in column]
         for index, column in enumerate(zip(*lines, strict=True))
     ]
     return ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
@@ -92,7 +92,7 @@ _FAR_LEFT = 4
 """Columns."""
 
 
-def filled(start: str, pieces: Sequence[str], width: int, *, indent: int | None = None) -> list[str]:
+def wrap(start: str, pieces: Sequence[str], width: int, *, indent: int | None = None) -> list[str]:
     """Fill lines with pieces, none of which is broken.
 
     Args:
@@ -125,7 +125,7 @@ def terminal_width(stream: TextIO | None = None) -> int | None:
     return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() else None
 
 
-def _padded(text: str, width: int, *, at_right: bool) -> str:
+def _pad(text: str, width: int, *, at_right: bool) -> str:
     padding = " " * (width - _width(text))
     return f"{padding}{text}" if at_right else f"{text}{padding}"
 
@@ -170,15 +170,15 @@ class _LogLine(logging.Formatter):
         # A progress bar may stand on this line. A dumb terminal knows no "clear line", and spaces do it, too.
         cleared = f"\r{' ' * (width - 1)}\r"
         first, *rest = text.split("\n")
-        lines = filled(start, words(printable(first)), width, indent=2)
+        lines = wrap(start, words(printable(first)), width, indent=2)
         return cleared + "\n".join([*lines, *map(printable, rest)])
 
 
-def told(start: str, text: str) -> str:
+def fold(start: str, text: str) -> str:
     """Fold a text into one line of stderr, whatever it holds; on a terminal the line breaks between words only."""
     line = printable(" ".join(text.split()))
     width = terminal_width(sys.stderr)
-    return start + line if width is None else "\n".join(filled(start, words(line), width, indent=4))
+    return start + line if width is None else "\n".join(wrap(start, words(line), width, indent=4))
 
 
 def printable_lines(text: str) -> str:

@@ -18,7 +18,7 @@ def variables_given(options: argparse.Namespace) -> dict[str, str]:
 
 
 @contextmanager
-def as_settings(options: argparse.Namespace) -> Iterator[None]:
+def override_settings(options: argparse.Namespace) -> Iterator[None]:
     """Let options stand in for their variables inside the with block: whatever runs there finds them in force."""
     before = {variable: os.environ.get(variable) for variable in _AS_SETTINGS.values()}
     os.environ.update(variables_given(options))

@@ -12,10 +12,10 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from modelboot.cli.installed import CommandError
+from modelboot.cli.command_error import CommandError
 from modelboot.cli.interrupted import what_is_kept
-from modelboot.cli.output import log_to_stderr, printable_lines, told, tolerate_stdout
-from modelboot.cli.overrides import as_settings
+from modelboot.cli.output import fold, log_to_stderr, printable_lines, tolerate_stdout
+from modelboot.cli.overrides import override_settings
 from modelboot.cli.parser import make_parser
 from modelboot.errors import ModelbootError
 
@@ -33,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
         parser.print_help()
         return DONE
     log_to_stderr(logging.DEBUG if options.debug else logging.INFO)
-    with as_settings(options):
+    with override_settings(options):
         return _run(options)
 
 
@@ -62,7 +62,7 @@ def _fail(message: str, *details: str, hint: str, debug: bool) -> int:
     if debug:
         sys.stderr.write(printable_lines(traceback.format_exc()))
     for start, text in (("error: ", message), *(("  ", detail) for detail in details), ("hint: ", hint)):
-        sys.stderr.write(f"{told(start, text)}\n")
+        sys.stderr.write(f"{fold(start, text)}\n")
     return FAILED
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelboot.cli.output import filled, fitted, log_to_stderr, print_each, print_result, table, words
+from modelboot.cli.output import fit_columns, log_to_stderr, print_each, print_result, table, words, wrap
 
 
 @pytest.mark.parametrize(
@@ -110,10 +110,10 @@ def test_table_of_numbers() -> None:
     ],
     ids=["file", "wide terminal", "narrow terminal"],
 )
-def test_fitted_to_a_terminal(columns: int | None, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_columns_fit_a_terminal(columns: int | None, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a terminal would break a line, its last column goes below; in a file each line stays one."""
     _terminal(monkeypatch, columns)
-    assert fitted([("one", "/a/long/path"), ("three", "/b")]) == lines
+    assert fit_columns([("one", "/a/long/path"), ("three", "/b")]) == lines
 
 
 @pytest.mark.parametrize(
@@ -125,9 +125,9 @@ def test_fitted_to_a_terminal(columns: int | None, lines: list[str], monkeypatch
         (9, ["head", "    some", "    words", "    /a/long/path"]),
     ],
 )
-def test_filled(width: int, lines: list[str]) -> None:
+def test_wrap(width: int, lines: list[str]) -> None:
     """Lines break between pieces alone, and go on where the first of them began, or further to the left."""
-    assert filled("head  ", words("some words /a/long/path"), width) == lines
+    assert wrap("head  ", words("some words /a/long/path"), width) == lines
 
 
 def test_log_line_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
