@@ -13,7 +13,8 @@ from modelboot import ModelPin, ensure_model
 from modelboot.cli import main
 from support.children import OTHER, owned, public_folder, python, skip_unless_other_user
 from support.folders import names, snapshot
-from support.wheels import DIST_INFO, NAME, OLDER, VERSION, build_wheel, small_wheel
+from support.sources import publish
+from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, build_wheel, small_wheel
 
 DATA = f"{NAME}/{NAME}-{VERSION}"
 
@@ -131,6 +132,52 @@ def test_verify_says_what_to_do_with_own_files(
     damage(target)
     main(["verify"])
     assert ("hint: move files of your own away first; `modelboot uninstall" in capsys.readouterr().err) is is_first
+
+
+@pytest.mark.usefixtures("pin")
+def test_verify_sends_nobody_to_uninstall_what_pip_installed(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A damaged copy of pip's is pip's to put back: `modelboot uninstall` would refuse, whatever else is in there."""
+    (target / DIST_INFO / "INSTALLER").write_text("pip\n")
+    missing(target)
+    extra(target)
+    assert main(["verify"]) == 1
+    assert capsys.readouterr().err.endswith(f"\nhint: reinstall {NAME} {VERSION} with pip\n")
+
+
+def test_verify_says_what_to_do_with_each_copy(
+    pin: ModelPin, tmp_path: Path, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two damaged copies one is modelboot's and one nobody's: each has its own remedy."""
+    ensure_model(small_wheel(tmp_path / "old", OLDER).pin)
+    (target / DIST_INFO / "INSTALLER").unlink()
+    (_store(tmp_path) / NAME / "meta.json").unlink()
+    assert main(["verify", pin.name]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "hint: `modelboot uninstall MODEL` and then `modelboot install MODEL` put the pinned files back; "
+        f"reinstall {NAME} {VERSION} with the program that installed it"
+    )
+
+
+def test_verify_asks_the_pins_file_first(
+    wheel: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model whose wheel the pins file pins is intact, though the catalog pins another of that name and version."""
+    other = small_wheel(tmp_path / "catalog", weight_bytes=900)
+    publish(monkeypatch, tmp_path / "mirror", other)
+    pins = tmp_path / "pins.txt"
+    monkeypatch.setenv("MODELBOOT_PINS", str(pins))
+    nameless = shutil.copy(wheel.path, tmp_path / "model.bin")
+    for url in (wheel.url, Path(nameless).as_uri()):
+        pins.write_text(f"{NAME} @ {url}#sha256={wheel.sha256}\n")
+        ensure_model(NAME)
+        assert main(["verify"]) == 0, capsys.readouterr().out
+    pins.write_text(f"{NAME} @ {other.url}#sha256={other.sha256}\n")
+    capsys.readouterr()
+    assert main(["verify"]) == 1
+    assert f"sha256 {wheel.sha256}, the pins file pins {other.sha256}\n" in capsys.readouterr().out
+    pins.write_text("# none\n")
+    assert main(["verify"]) == 1
+    assert f"sha256 {wheel.sha256}, the catalog pins {other.sha256}\n" in capsys.readouterr().out
 
 
 def test_verify_without_a_name_checks_all_that_is_installed(
@@ -254,6 +301,24 @@ def test_uninstall_by_name_removes_every_copy(pin: ModelPin, tmp_path: Path, tar
     ensure_model(small_wheel(tmp_path / "old", OLDER).pin)
     assert main(["uninstall", pin.name]) == 0
     assert names(target) == names(tmp_path / "home") == [".modelboot"]
+
+
+def test_uninstall_reaches_its_own_copy_beside_that_of_pip(
+    tmp_path: Path, target: Path, wheel: BuiltWheel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another program's version stays, and that is said; modelboot's own in the store goes."""
+    ensure_model(small_wheel(tmp_path / "old", OLDER).pin)
+    (target / f"{NAME}-{OLDER}.dist-info" / "INSTALLER").write_text("pip\n")
+    ensure_model(wheel.pin)
+    before = snapshot(target)
+    store = _store(tmp_path)
+    assert main(["uninstall", NAME]) == 0
+    assert capsys.readouterr() == (
+        f"{NAME} {VERSION}  removed  {store}\n",
+        f"info: {NAME} {OLDER} is left in {target}: pip installed it\n",
+    )
+    assert snapshot(target) == before
+    assert names(tmp_path / "home") == [".modelboot"]
 
 
 PLANTED = ["../victim", "../../victim", "/victim", "neighbour/file", "../victim/../victim"]

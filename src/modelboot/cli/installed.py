@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 
 from modelboot._catalog import entries
 from modelboot._install.installed import Installed, list_installed
-from modelboot._install.target import targets_in_use
+from modelboot._install.target import INSTALLER, targets_in_use
 from modelboot._limits import Deadline
-from modelboot._reference import is_reference, parse_reference
+from modelboot._pin import ModelPin
+from modelboot._reference import is_reference, parse_reference, read_pins
 from modelboot._settings import read_settings
 from modelboot._versions import same_name, same_version
 from modelboot.cli.command_error import CommandError
 from modelboot.cli.output import Facts, fit_columns, print_each, print_result, table
+
+_log = logging.getLogger(__name__)
 
 
 def installed_text(models: Sequence[Installed]) -> str:
@@ -63,20 +67,32 @@ def installed_facts(model: Installed, issues: Sequence[str]) -> Facts:
 
 def verify(options: argparse.Namespace) -> None:
     """Re-check the hash of every installed file; fail when one is not as it was installed."""
-    models = _named(options.models) or list_installed(targets_in_use(read_settings()))
-    issues = [issues_of(model) for model in models]
+    settings = read_settings()
+    models = _named(options.models) or list_installed(targets_in_use(settings))
+    pins = read_pins(settings.pins) if settings.pins else ()
+    issues = [issues_of(model, pins) for model in models]
     facts = [installed_facts(*each) for each in zip(models, issues, strict=True)]
     print_result(as_json=options.json, text=verified_text(models, issues), facts=facts)
-    broken = [str(model) for model, found in zip(models, issues, strict=True) if found]
+    broken = [model for model, found in zip(models, issues, strict=True) if found]
     if broken:
-        hint = "`modelboot uninstall MODEL` and then `modelboot install MODEL` put the pinned files back"
-        if any(model.unexpected_files() for model in models):
-            hint = f"move files of your own away first; {hint}"
-        raise CommandError(f"not intact: {', '.join(broken)}", hint)
+        raise CommandError(f"not intact: {', '.join(map(str, broken))}", _repair_hint(broken))
 
 
-def issues_of(model: Installed) -> list[str]:
-    """Name each file that is modified, missing or unexpected, and a wheel that is not the catalog's.
+def _repair_hint(broken: Sequence[Installed]) -> str:
+    """Say what puts the files back: modelboot's own can be removed with `uninstall`, others' cannot."""
+    own = [model for model in broken if model.installer == INSTALLER]
+    hints = ["move files of your own away first"] if any(model.unexpected_files() for model in own) else []
+    hints += ["`modelboot uninstall MODEL` and then `modelboot install MODEL` put the pinned files back"] if own else []
+    others = {str(model): model.installer or "the program that installed it" for model in broken if model not in own}
+    return "; ".join([*hints, *(f"reinstall {model} with {installer}" for model, installer in others.items())])
+
+
+def issues_of(model: Installed, pins: Sequence[ModelPin] = ()) -> list[str]:
+    """Name each file that is modified, missing or unexpected, and a wheel that is not the pinned one.
+
+    Args:
+        model: The model.
+        pins: Those of the pins file, which win over the catalog's.
 
     Raises:
         OSError: A file could not be read.
@@ -85,10 +101,19 @@ def issues_of(model: Installed) -> list[str]:
     issues = [] if first is None else [first]
     issues += [issue for issue in model.modified_files() if issue not in issues]
     issues += [f"{path} is not in RECORD" for path in model.unexpected_files()]
-    pins = [entry.pin.sha256 for entry in entries(model.name) if entry.pin.version == model.version]
-    if pins and model.sha256 not in {None, *pins}:
-        issues.append(f"it came from a wheel with sha256 {model.sha256}, the catalog pins {pins[0]}")
+    by, hashes = _pinned_hashes(model, pins)
+    if hashes and model.sha256 not in {None, *hashes}:
+        issues.append(f"it came from a wheel with sha256 {model.sha256}, the {by} pins {hashes[0]}")
     return issues
+
+
+def _pinned_hashes(model: Installed, pins: Sequence[ModelPin]) -> tuple[str, list[str]]:
+    """Return who pins a model of that name and version, and the hashes; a pin without a version is that of its hash."""
+    listed = [pin for pin in pins if same_name(pin.name, model.name) and pin.accepts(model.version)]
+    hashes = [pin.sha256 for pin in listed if pin.version or pin.sha256 == model.sha256]
+    if hashes:
+        return "pins file", hashes
+    return "catalog", [entry.pin.sha256 for entry in entries(model.name) if entry.pin.accepts(model.version)]
 
 
 def verified_text(models: Sequence[Installed], issues: Sequence[Sequence[str]]) -> str:
@@ -102,9 +127,19 @@ def verified_text(models: Sequence[Installed], issues: Sequence[Sequence[str]]) 
 
 
 def uninstall(options: argparse.Namespace) -> None:
-    """Remove models that modelboot installed."""
-    removed = _removed(_named(options.models), read_settings().deadline_s)
+    """Remove models that modelboot installed; copies that other programs have beside them stay."""
+    models = dict.fromkeys(model for name in options.models for model in _removable(_installed(name)))
+    removed = _removed(models, read_settings().deadline_s)
     print_each(removed, as_json=options.json, line=removed_line, facts=dict)
+
+
+def _removable(copies: Sequence[Installed]) -> Sequence[Installed]:
+    """Return the copies of a model that are modelboot's own; where none is, all of them, so that it is told why not."""
+    own = [model for model in copies if model.installer == INSTALLER]
+    for model in copies if own else ():
+        if model not in own:
+            _log.info("%s is left in %s: %s installed it", model, model.folder, model.installer or "another program")
+    return own or copies
 
 
 def _removed(models: Iterable[Installed], deadline_s: float) -> Iterator[Facts]:
