@@ -69,7 +69,16 @@ def _compare(one: str, other: str) -> int:
     return (first > second) - (first < second)
 
 
-version_key = functools.cmp_to_key(_compare)
+def _order(one: str, other: str) -> int:
+    """Compare as `_compare` does; what is no version comes before all that are."""
+    try:
+        return _compare(one, other)
+    except ValueError:
+        left, right = (is_version(one), one), (is_version(other), other)
+        return (left > right) - (left < right)
+
+
+version_key = functools.cmp_to_key(_order)
 """What to sort versions by: 3.10 comes after 3.9."""
 
 

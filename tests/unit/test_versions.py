@@ -145,6 +145,11 @@ def test_ascending() -> None:
     ]
 
 
+def test_ascending_with_what_is_no_version() -> None:
+    """A folder can have any name: what is no version comes before all that are."""
+    assert sorted(["3.9.0", "trunk", "3.10.0", "any"], key=version_key) == ["any", "trunk", "3.9.0", "3.10.0"]
+
+
 @pytest.mark.parametrize(
     ("specifier", "version", "is_accepted"),
     [

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from modelboot._files import NOTHING_THERE, read_regular_file, sha256_of
 from modelboot._install.target import INSTALLER, Target
-from modelboot._versions import same_name
+from modelboot._versions import same_name, version_key
 
 
 class Installed(NamedTuple):
@@ -195,4 +195,4 @@ def list_installed(targets: Iterable[Target]) -> list[Installed]:
     A name can be there twice, in two targets or versions.
     """
     found = [_as_recorded(each) for target in targets for each in all_in(target) if each.is_pipeline]
-    return sorted(found, key=lambda installed: (installed.name, installed.version, installed.folder))
+    return sorted(found, key=lambda installed: (installed.name, version_key(installed.version), installed.folder))

@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 
-from modelboot._install.installed import list_installed
+from modelboot._install.installed import Installed, list_installed
 from modelboot._install.target import targets_in_use
 from modelboot._settings import read_settings
 from modelboot.cli.output import print_result
@@ -23,26 +23,58 @@ def env(options: argparse.Namespace) -> None:
     on_path = {os.path.realpath(folder) for folder in sys.path}
     models = list_installed(targets_in_use(read_settings()))
     outside = [model for model in models if os.path.realpath(model.folder) not in on_path]
+    left_out = _reasons_against(outside)
+    if left_out:
+        _log.warning("left out: %s", "; ".join(f"{model} in {model.folder}, {why}" for model, why in left_out.items()))
+    # A folder may hold several models: one that holds any that is left out comes last, behind those that have it newer.
+    beside = {model.folder for model in left_out}
+    wanted = sorted(
+        {model.folder for model in outside if model not in left_out}, key=lambda each: (each in beside, each)
+    )
+    folders = [*map(str, wanted)]
+    print_result(as_json=options.json, text=SHELLS[options.shell](folders), facts={"PYTHONPATH": folders})
+
+
+def _reasons_against(models: Sequence[Installed]) -> dict[Installed, str]:
+    """Say why some models are not to be found by other programs.
+
+    Args:
+        models: Models that are not on sys.path, those of one name from the oldest to the newest.
+    """
     # PYTHONPATH comes before site-packages: what this environment finds under that name must not be hidden.
-    hiding = [model for model in outside if importlib.util.find_spec(model.name) is not None]
-    for model in hiding:
-        _log.warning("%s is left out: it would hide the %s of this environment", model.folder, model.name)
-    hidden = {model.folder for model in hiding}
-    wanted = [*dict.fromkeys(str(model.folder) for model in outside if model.folder not in hidden)]
-    print_result(as_json=options.json, text=SHELLS[options.shell](wanted), facts={"PYTHONPATH": wanted})
+    hiding = {model.folder: model.name for model in models if _has_package(model.name)}
+    newest = {model.name: model for model in models if model.folder not in hiding and model.first_problem is None}
+    reasons: dict[Installed, str] = {}
+    for model in models:
+        if model.folder in hiding:
+            reasons[model] = f"which would hide the {hiding[model.folder]} of this environment"
+        elif model.first_problem is not None:
+            reasons[model] = "which is not intact"
+        elif model != newest[model.name]:
+            reasons[model] = f"as {newest[model.name].version} is in {newest[model.name].folder}"
+    return reasons
+
+
+def _has_package(name: str) -> bool:
+    """Tell whether this environment finds a package of that name: a mere folder without a module is none."""
+    spec = importlib.util.find_spec(name)
+    return spec is not None and spec.origin is not None
+
+
+_NOTHING = "# nothing to add"
 
 
 def _sh(folders: Sequence[str]) -> str:
     """Append to what is set: it goes on being found first."""
     if not folders:
-        return "# nothing to add: every model is on sys.path"
+        return _NOTHING
     added = shlex.quote(os.pathsep.join(folders))
     return f'export PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH{os.pathsep}}}"{added}'
 
 
 def _fish(folders: Sequence[str]) -> str:
     if not folders:
-        return "# nothing to add: every model is on sys.path"
+        return _NOTHING
     quoted = ["'" + folder.replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders]
     return f"set -gx PYTHONPATH $PYTHONPATH {' '.join(quoted)}"
 

@@ -56,6 +56,14 @@ def test_list_of_pip(settings: Settings, target: Path, tiny: BuiltWheel, tmp_pat
     ]
 
 
+def test_list_order_of_versions(settings: Settings, target: Path) -> None:
+    """Versions are listed by their numbers: 3.10 after 3.9, and what is no version before both."""
+    for version in ("3.10.0", "trunk", "3.9.0"):
+        (target / f"en_tiny_sm-{version}.dist-info").mkdir(parents=True)
+        (target / f"en_tiny_sm-{version}.dist-info" / "INSTALLER").write_text("modelboot\n")
+    assert [item.version for item in listed(settings)] == ["trunk", "3.9.0", "3.10.0"]
+
+
 def test_list_order(settings: Settings, target: Path, tmp_path: Path) -> None:
     """Pipelines are listed by name."""
     for name in ("en_c", "en_a", "en_b"):
