@@ -18,7 +18,7 @@ from modelboot.cli import main
 from support.children import environment
 from support.server import ModelServer, Reply
 from support.sources import catalog_lines
-from support.wheels import NAME, BuiltWheel, large_wheel
+from support.wheels import NAME, VERSION, BuiltWheel, large_wheel
 
 Capture = pytest.CaptureFixture[str]
 WAIT_S = 60
@@ -100,8 +100,13 @@ sys.exit(main(sys.argv[2:]))
 
 @pytest.mark.parametrize(
     "command",
-    [["install", NAME], ["fetch", NAME, "--dest", "dest"], ["install", "-r", "pins.txt"]],
-    ids=["install", "fetch", "pins file"],
+    [
+        ["install", NAME],
+        ["install", NAME, f"{NAME}=={VERSION}"],
+        ["fetch", NAME, "--dest", "dest"],
+        ["install", "-r", "pins.txt"],
+    ],
+    ids=["install", "install of two into one target", "fetch", "pins file"],
 )
 def test_interrupt_says_what_is_kept(
     command: Sequence[str], server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

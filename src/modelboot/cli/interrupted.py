@@ -19,7 +19,9 @@ def what_is_kept(options: argparse.Namespace) -> str:
     """Return what to do after Ctrl-C: how much of a download the next run need not fetch again."""
     kept_bytes = 0
     with suppress(ModelbootError, OSError):
-        kept_bytes = sum(path.stat().st_size for folder in _work_folders(options) for path in folder.rglob("*.part"))
+        # Several models may go to one target.
+        folders = {*_work_folders(options)}
+        kept_bytes = sum(path.stat().st_size for folder in folders for path in folder.rglob("*.part"))
     if kept_bytes:
         return f"{kept_bytes / 1e6:.1f} MB of the download are kept; run it again to continue there"
     return "nothing unfinished was left; run it again"
