@@ -91,6 +91,28 @@ def test_install_from_a_pins_file(tiny: BuiltWheel, tmp_path: Path, capsys: Capt
     assert [model["name"] for model in json.loads(capsys.readouterr().out)] == ["en_tiny_sm", "de_tiny_sm"]
 
 
+def test_install_from_several_pins_files(tiny: BuiltWheel, tmp_path: Path, capsys: Capture) -> None:
+    """As with pip, every file that is named counts, and so does a model beside them."""
+    wheels = [build_wheel(tmp_path / lang, name=f"{lang}_tiny_sm", lang=lang) for lang in ("de", "fr")]
+    lines = [f"{wheel.name} @ {wheel.url}#sha256={wheel.sha256}" for wheel in (*wheels, tiny)]
+    for name, line in zip("ab", lines, strict=False):
+        (tmp_path / name).write_text(line)
+    assert main(["install", "--json", "-r", str(tmp_path / "a"), lines[2], "-r", str(tmp_path / "b")]) == 0
+    installed = {model["name"] for model in json.loads(capsys.readouterr().out)}
+    assert installed == {"de_tiny_sm", "fr_tiny_sm", "en_tiny_sm"}
+
+
+def test_install_from_an_empty_pins_file(tmp_path: Path, target: Path, capsys: Capture) -> None:
+    """A file without a pin asks for nothing: the default model is not installed in its stead, and that is said."""
+    pins = tmp_path / "pins.txt"
+    pins.write_text("# none yet\n")
+    assert main(["install", "-r", str(pins)]) == 0
+    assert capsys.readouterr() == ("", f"warning: nothing to install: no model in {pins}\n")
+    assert main(["install", "--json", "-r", str(pins)]) == 0
+    assert capsys.readouterr().out == "[]\n"
+    assert not target.exists()
+
+
 @pytest.mark.parametrize(
     "command", [["install"], ["check"], ["pin"], ["doctor"], ["fetch", "--dest", "w"], ["verify"], ["uninstall"]]
 )

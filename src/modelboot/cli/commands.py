@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,17 +22,23 @@ if TYPE_CHECKING:
     from modelboot._install.provision import ProvisionedWheel
     from modelboot.cli.check import CheckReport
 
+_log = logging.getLogger(__name__)
+
 
 def install(options: argparse.Namespace) -> None:
     """Install models that are missing."""
-    models = (ensure_model(model) for model in models_to_install(options))
-    print_each(models, as_json=options.json, line=model_line, facts=model_facts)
+    models = models_to_install(options)
+    if not models:
+        _log.warning("nothing to install: no model in %s", ", ".join(options.requirements))
+    print_each(map(ensure_model, models), as_json=options.json, line=model_line, facts=model_facts)
 
 
 def models_to_install(options: argparse.Namespace) -> list[str | ModelPin]:
-    """Return the models that `install` is asked for: named, in a pins file, or the default one."""
-    listed = read_pins(Path(options.requirement), variable="--requirement") if options.requirement else ()
-    return [*options.models, *listed] or [DEFAULT_MODEL]
+    """Return the models that `install` is asked for: those named and those of pins files; with neither, the default."""
+    if not (options.models or options.requirements):
+        return [DEFAULT_MODEL]
+    listed = [pin for file in options.requirements for pin in read_pins(Path(file), variable="--requirement")]
+    return [*options.models, *listed]
 
 
 def model_line(model: InstalledModel) -> str:

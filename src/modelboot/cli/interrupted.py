@@ -32,7 +32,7 @@ def _work_folders(options: argparse.Namespace) -> Iterator[Path]:
     if getattr(options, "dest", None):
         yield directory(options.dest) / WORK
     settings = read_settings()
-    if hasattr(options, "requirement"):
+    if hasattr(options, "requirements"):
         models = models_to_install(options)
     else:
         models = getattr(options, "models", None) or [model for model in [getattr(options, "model", None)] if model]

@@ -88,7 +88,10 @@ def _add_common_options(parser: argparse.ArgumentParser, *, is_command: bool) ->
 
 def _install_options(parser: Parser) -> None:
     parser.add_argument("models", metavar="MODEL", nargs="*", help=f"{NAMES} ({DEFAULT_MODEL})")
-    parser.add_argument("-r", "--requirement", metavar="FILE", help="a pins file: one direct reference a line")
+    meaning = "a pins file: one direct reference a line; may be given several times"
+    parser.add_argument(
+        "-r", "--requirement", metavar="FILE", dest="requirements", action="append", default=[], help=meaning
+    )
 
 
 def _check_options(parser: Parser) -> None:
