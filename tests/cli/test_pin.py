@@ -10,7 +10,7 @@ import pytest
 import modelboot
 from modelboot.cli import main
 from support.server import ModelServer, Reply
-from support.wheels import BREACHES_TO_NAME, BuiltWheel, build_wheel
+from support.wheels import BREACHES_TO_NAME, DIST_INFO, NAME, VERSION, BuiltWheel, Tampering, build_wheel
 
 Capture = pytest.CaptureFixture[str]
 
@@ -46,6 +46,22 @@ def test_pin_format(format_: str, tiny: BuiltWheel, tmp_path: Path, capsys: Capt
         (tmp_path / "pins.txt").write_text(text)
         assert main(["install", "-r", str(tmp_path / "pins.txt")]) == 0
         assert capsys.readouterr().out.startswith("en_tiny_sm 1.0.0  release")
+
+
+@pytest.mark.parametrize(
+    "requires",
+    [['sudachipy>=0.5; python_version < "3.12"'], ["sudachipy>=0.5; python_version < '3.12'", "pymorphy3>=1.0"]],
+    ids=["double quotes", "single quotes"],
+)
+def test_pin_python_of_requirements_with_quotes(requires: list[str], tmp_path: Path, capsys: Capture) -> None:
+    """The line is Python whatever the wheel's requirements have in them, and means what they mean."""
+    lines = [f"Name: {NAME}", f"Version: {VERSION}", *(f"Requires-Dist: {each}" for each in requires)]
+    metadata = "\n".join(["Metadata-Version: 2.1", *lines, ""]).encode()
+    wheel = build_wheel(tmp_path, tampering=Tampering(extra={f"{DIST_INFO}/METADATA": metadata}))
+    assert main(["pin", str(wheel.path)]) == 0
+    line = capsys.readouterr().out
+    pin = eval(compile(line, "pasted", "eval"), {"ModelPin": modelboot.ModelPin})  # noqa: S307 - what a user would paste
+    assert (pin, pin.requires) == (wheel.pin, tuple(requires))
 
 
 @pytest.mark.parametrize("breach", ["pth", "link", "console-script"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from modelboot._catalog import resolve
@@ -33,11 +34,21 @@ def _url(pin: ModelPin) -> str:
 
 
 def _python(pin: ModelPin) -> str:
-    arguments = [*map(repr, (pin.name, pin.version, pin.sha256))]
-    arguments += [f"url={_url(pin)!r}"] if pin.url else []
-    arguments += [f"requires={pin.requires!r}"] if pin.requires else []
+    arguments = [_quote(pin.name), _quote(pin.version) if pin.version else "None", _quote(pin.sha256)]
+    arguments += [f"url={_quote(_url(pin))}"] if pin.url else []
+    arguments += [f"requires={_tuple(pin.requires)}"] if pin.requires else []
     arguments += [f"size_mb={pin.size_mb}"] if pin.size_mb else []
-    return f"ModelPin({', '.join(arguments)})".replace("'", '"')
+    return f"ModelPin({', '.join(arguments)})"
+
+
+def _tuple(texts: Sequence[str]) -> str:
+    """Write a tuple as Python does: one of a single item ends with a comma."""
+    return f"({', '.join(map(_quote, texts))}{',' if len(texts) == 1 else ''})"
+
+
+def _quote(text: str) -> str:
+    """Write a text as Python does, in double quotes whatever is in it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _uv(pin: ModelPin) -> str:
