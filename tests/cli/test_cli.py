@@ -260,12 +260,22 @@ def test_pin_json(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["instal"], "invalid choice: 'instal'"),
+        (["instal"], "unknown command 'instal'"),
         (["install", "--fast"], "unrecognized arguments: --fast"),
         (["check", "en_core_web_sm", "en_core_web_md"], "unrecognized arguments: en_core_web_md"),
         (["pin", "--format", "conda"], "invalid choice: 'conda'"),
+        (["install", "--target", ""], "argument --target: '' is not a folder"),
+        (["--target", "", "install"], "argument --target: '' is not a folder"),
+        (["install", "--target", "~nobody_has_this_name/x"], "argument --target: '~nobody_has_this_name/x' is not a "),
+        (["fetch", "en_core_web_sm", "--dest", ""], "argument --dest: '' is not a folder"),
+        (["list", "--hashes"], "--all and --hashes are of use with --available only"),
+        (["list", "--all", "fr"], "--all and --hashes are of use with --available only"),
     ],
-    ids=["no such command", "no such option", "two models", "no such format"],
+    ids=[
+        *("no such command", "no such option", "two models", "no such format"),
+        *("empty target", "empty target before the command", "target of nobody", "empty dest"),
+        *("hashes of what is installed", "all of what is installed"),
+    ],
 )
 def test_usage_wrong(capsys: Capture, arguments: Sequence[str], told: str) -> None:
     """Wrong usage ends with status 2 and the usage on stderr."""
@@ -296,6 +306,24 @@ def test_help(capsys: Capture, command: str) -> None:
     assert usage.startswith(f"usage: modelboot {command} [-h] [--json] [--debug]")
     assert sentence.endswith(".")
     assert "  --json " in "\n".join(rest)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("install", "name @ URL#sha256=HEX (default: en_core_web_sm)"),
+        ("verify", "name @ URL#sha256=HEX (default: all that are installed)"),
+        ("pin", "output format (default: python)"),
+        ("env", "shell to print the line for (default: sh)"),
+        ("list", "only names that contain or match this: fr, 'de_*'"),
+        ("list", "List installed models and their state; with --available, the catalog."),
+    ],
+)
+def test_help_of_arguments(capsys: Capture, command: str, told: str) -> None:
+    """The help says what counts where an argument is not given, and what each command can show."""
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert told in " ".join(capsys.readouterr().out.split())
 
 
 def _unknown(_: Path, __: pytest.MonkeyPatch) -> None:

@@ -38,9 +38,9 @@ def test_bare_call_shows_the_help(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
-        ("instal", "invalid choice: 'instal' is no command; did you mean install or uninstall?"),
-        ("docter", "invalid choice: 'docter' is no command; did you mean doctor?"),
-        ("xyz", "invalid choice: 'xyz' is no command, only install, check, list,"),
+        ("instal", "unknown command 'instal'; did you mean install or uninstall?"),
+        ("docter", "unknown command 'docter'; did you mean doctor?"),
+        ("xyz", "unknown command 'xyz'; choose from install, check, list,"),
     ],
 )
 def test_mistyped_command(capsys: Capture, typed: str, told: str) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from modelboot._catalog import DEFAULT_MODEL, resolve
 from modelboot._install.ensure import ensure_model
 from modelboot._install.report import InstalledModel
-from modelboot._parse import directory
 from modelboot._pin import ModelPin
 from modelboot._reference import read_pins
 from modelboot._settings import read_settings
@@ -59,8 +58,8 @@ def fetch(options: argparse.Namespace) -> None:
     """Put verified wheels into a wheelhouse."""
     from modelboot._install.provision import provision
 
-    settings, dest = read_settings(), directory(options.dest)
-    wheels = (provision(resolve(model, pins=settings.pins), dest, settings) for model in options.models)
+    settings = read_settings()
+    wheels = (provision(resolve(model, pins=settings.pins), options.dest, settings) for model in options.models)
     print_each(wheels, as_json=options.json, line=wheel_line, facts=asdict)
 
 

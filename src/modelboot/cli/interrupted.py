@@ -9,7 +9,6 @@ from pathlib import Path
 
 from modelboot._catalog import resolve
 from modelboot._install.target import WORK, targets_to_install_into
-from modelboot._parse import directory
 from modelboot._settings import read_settings
 from modelboot.cli.commands import models_to_install
 from modelboot.errors import ModelbootError
@@ -30,7 +29,7 @@ def what_is_kept(options: argparse.Namespace) -> str:
 def _work_folders(options: argparse.Namespace) -> Iterator[Path]:
     """Yield where a command keeps its unfinished work."""
     if getattr(options, "dest", None):
-        yield directory(options.dest) / WORK
+        yield options.dest / WORK
     settings = read_settings()
     if hasattr(options, "requirements"):
         models = models_to_install(options)

@@ -18,6 +18,8 @@ from modelboot.cli.pin import pin_facts
 
 def list_models(options: argparse.Namespace) -> None:
     """List installed models and their state, or the catalog."""
+    if (options.all or options.hashes) and not options.available:
+        options.usage_error("--all and --hashes are of use with --available only")
     if options.available:
         spacy = None if options.all else installed_version("spacy")
         releases = [entry for entry in catalog() if suits(entry, spacy) and matches(entry.pin.name, options.pattern)]
@@ -43,7 +45,7 @@ def suits(entry: CatalogEntry, spacy: str | None) -> bool:
 
 
 def matches(name: str, pattern: str | None) -> bool:
-    """Tell whether a name holds a text or matches a pattern of a shell; with neither, every name does."""
+    """Tell whether a name contains a text or matches a pattern of a shell; with neither, every name does."""
     wanted = (pattern or "").replace("-", "_").lower()
     return wanted in name.lower() or fnmatchcase(name.lower(), wanted)
 

@@ -13,8 +13,8 @@ _AS_SETTINGS = {"offline": "MODELBOOT_OFFLINE", "target": "MODELBOOT_TARGET"}
 
 def variables_given(options: argparse.Namespace) -> dict[str, str]:
     """Return the variables that options stand in for, with the values they give them."""
-    given = {"offline": "1" if options.offline else "", "target": options.target or ""}
-    return {_AS_SETTINGS[name]: value for name, value in given.items() if value}
+    given = {"offline": "1" if options.offline else None, "target": options.target}
+    return {_AS_SETTINGS[name]: str(value) for name, value in given.items() if value is not None}
 
 
 @contextmanager

@@ -7,15 +7,18 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from modelboot._catalog import DEFAULT_MODEL
+from modelboot._parse import directory
 from modelboot.cli import commands
 from modelboot.cli.cache import cache
 from modelboot.cli.env import SHELLS, env
 from modelboot.cli.installed import uninstall, verify
 from modelboot.cli.list import list_models
 from modelboot.cli.pin import PIN_FORMATS, pin
+from modelboot.errors import SettingsError
 
 NAMES = "name, name==version or name @ URL#sha256=HEX"
 
@@ -30,8 +33,8 @@ class Parser(argparse.ArgumentParser):
             import difflib
 
             near = difflib.get_close_matches(wrong[1], COMMANDS, n=2)
-            guess = f"; did you mean {' or '.join(near)}?" if near else f", only {', '.join(COMMANDS)}"
-            message = f"invalid choice: {wrong[1]!r} is no command{guess}"
+            guess = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(COMMANDS)}"
+            message = f"unknown command {wrong[1]!r}; {guess}"
         super().error(message)
 
 
@@ -41,6 +44,8 @@ class Command(NamedTuple):
     run: Callable[[argparse.Namespace], None]
     summary: str
     add_options: Callable[[Parser], None]
+    details: str = ""
+    """What its own help adds to the summary."""
 
 
 def make_parser(arguments: Sequence[str]) -> Parser:
@@ -63,8 +68,8 @@ def make_parser(arguments: Sequence[str]) -> Parser:
     parser.set_defaults(run=None)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name, command in COMMANDS.items():
-        summary = command.summary
-        subparser = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        description = f"{command.summary[0].upper()}{command.summary[1:]}{command.details}."
+        subparser = subparsers.add_parser(name, help=command.summary, description=description)
         if name in arguments:
             _add_common_options(subparser, is_command=True)
             command.add_options(subparser)
@@ -83,11 +88,26 @@ def _add_common_options(parser: argparse.ArgumentParser, *, is_command: bool) ->
         default = argparse.SUPPRESS if is_command else False
         parser.add_argument(name, action="store_true", default=default, help=meaning)
     default_target = argparse.SUPPRESS if is_command else None
-    parser.add_argument("--target", metavar="DIR", default=default_target, help="install here and nowhere else")
+    meaning = "install here and nowhere else"
+    parser.add_argument("--target", metavar="DIR", type=_folder, default=default_target, help=meaning)
+
+
+def _folder(text: str) -> Path:
+    """Read an option that names a folder; one that cannot be used is wrong usage."""
+    try:
+        return directory(text)
+    except SettingsError as error:
+        message = f"{error.value!r} is not {error.accepted}"
+        raise argparse.ArgumentTypeError(message) from error
+
+
+def _or_default(meaning: str, default: str) -> str:
+    """Say what an argument means, and what counts where it is not given."""
+    return f"{meaning} (default: {default})"
 
 
 def _install_options(parser: Parser) -> None:
-    parser.add_argument("models", metavar="MODEL", nargs="*", help=f"{NAMES} ({DEFAULT_MODEL})")
+    parser.add_argument("models", metavar="MODEL", nargs="*", help=_or_default(NAMES, DEFAULT_MODEL))
     meaning = "a pins file: one direct reference a line; may be given several times"
     parser.add_argument(
         "-r", "--requirement", metavar="FILE", dest="requirements", action="append", default=[], help=meaning
@@ -95,18 +115,21 @@ def _install_options(parser: Parser) -> None:
 
 
 def _check_options(parser: Parser) -> None:
-    parser.add_argument("model", metavar="MODEL", nargs="?", default=DEFAULT_MODEL, help=f"{NAMES} ({DEFAULT_MODEL})")
+    meaning = _or_default(NAMES, DEFAULT_MODEL)
+    parser.add_argument("model", metavar="MODEL", nargs="?", default=DEFAULT_MODEL, help=meaning)
 
 
 def _list_options(parser: Parser) -> None:
-    parser.add_argument("pattern", metavar="PATTERN", nargs="?", help="only names that hold or match this: fr, 'de_*'")
+    meaning = "only names that contain or match this: fr, 'de_*'"
+    parser.add_argument("pattern", metavar="PATTERN", nargs="?", help=meaning)
     parser.add_argument("--available", action="store_true", help="show the catalog for the installed spaCy instead")
     parser.add_argument("--all", action="store_true", help="with --available: the releases for every spaCy")
     parser.add_argument("--hashes", action="store_true", help="with --available: show the SHA-256 of each wheel")
+    parser.set_defaults(usage_error=parser.error)
 
 
 def _verify_options(parser: Parser) -> None:
-    parser.add_argument("models", metavar="MODEL", nargs="*", help=f"{NAMES} (all that are installed)")
+    parser.add_argument("models", metavar="MODEL", nargs="*", help=_or_default(NAMES, "all that are installed"))
 
 
 def _uninstall_options(parser: Parser) -> None:
@@ -115,7 +138,7 @@ def _uninstall_options(parser: Parser) -> None:
 
 def _fetch_options(parser: Parser) -> None:
     parser.add_argument("models", metavar="MODEL", nargs="+", help=NAMES)
-    parser.add_argument("--dest", metavar="DIR", required=True, help="folder to save wheels in")
+    parser.add_argument("--dest", metavar="DIR", type=_folder, required=True, help="folder to save wheels in")
 
 
 def _cache_options(parser: Parser) -> None:
@@ -123,24 +146,28 @@ def _cache_options(parser: Parser) -> None:
 
 
 def _doctor_options(parser: Parser) -> None:
-    meaning = f"model to ask the sources for ({DEFAULT_MODEL})"
+    meaning = _or_default("model to ask the sources for", DEFAULT_MODEL)
     parser.add_argument("model", metavar="MODEL", nargs="?", default=DEFAULT_MODEL, help=meaning)
 
 
 def _pin_options(parser: Parser) -> None:
-    meaning = f"{NAMES}, or URL or file of a wheel ({DEFAULT_MODEL})"
+    meaning = _or_default(f"{NAMES}, or URL or file of a wheel", DEFAULT_MODEL)
     parser.add_argument("model", metavar="MODEL", nargs="?", default=DEFAULT_MODEL, help=meaning)
-    parser.add_argument("--format", choices=sorted(PIN_FORMATS), default="python", help="output format (python)")
+    meaning = _or_default("output format", "python")
+    parser.add_argument("--format", choices=sorted(PIN_FORMATS), default="python", help=meaning)
 
 
 def _env_options(parser: Parser) -> None:
-    parser.add_argument("--shell", choices=sorted(SHELLS), default="sh", help="whose line to print (sh)")
+    meaning = _or_default("shell to print the line for", "sh")
+    parser.add_argument("--shell", choices=sorted(SHELLS), default="sh", help=meaning)
 
 
 COMMANDS = {
     "install": Command(commands.install, "install models that are missing", _install_options),
     "check": Command(commands.check, "install, load and try a model, and show what was found", _check_options),
-    "list": Command(list_models, "list installed models and their state", _list_options),
+    "list": Command(
+        list_models, "list installed models and their state", _list_options, "; with --available, the catalog"
+    ),
     "verify": Command(verify, "re-check the hash of every installed file", _verify_options),
     "uninstall": Command(uninstall, "remove models that modelboot installed", _uninstall_options),
     "fetch": Command(commands.fetch, "put verified wheels into a wheelhouse", _fetch_options),
