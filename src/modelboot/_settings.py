@@ -118,8 +118,8 @@ class Variable(NamedTuple):
         if _is_secret(self.name):
             return "set" if value else self.none
         if isinstance(value, tuple):
-            is_text = any(isinstance(each, str) for each in value)
-            return (" " if is_text else os.pathsep).join(without_secrets(str(each)) for each in value) or self.none
+            urls = [without_secrets(each) for each in value if isinstance(each, str)]
+            return " ".join(urls) or os.pathsep.join(map(str, value)) or self.none
         if isinstance(value, (bool, float)):
             return f"{value:g}"
         if isinstance(value, str):
@@ -177,6 +177,7 @@ _CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _HUB_URL, _HUB_TOKEN = "HF_ENDPOINT", "HF_TOKEN"
 """What users of the model hub set: another address of it, and who they are."""
 _CERTIFICATES = "a file or folder of PEM certificates"
+_PATHS = ("SSL_CERT_FILE", "SSL_CERT_DIR", *_CA_BUNDLES, "NETRC")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -247,12 +248,13 @@ def origins(settings: Settings, environ: Mapping[str, str] | None = None) -> dic
     shown = {variable.name: variable.show(getattr(settings, variable.field)) for variable in VARIABLES}
     ours = {name: (value, "environment" if env.get(name, "").strip() else "default") for name, value in shown.items()}
     # The names of proxies are read in lower case, too, and then win, empty or not.
-    others = {variable: env.get(variable.lower(), env.get(variable, "")) for variable in _PROXIES}
-    others |= {variable: env.get(variable, "") for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR", *_CA_BUNDLES, "NETRC")}
-    others |= {_HUB_URL: env.get(_HUB_URL, ""), _HUB_TOKEN: "set" if env.get(_HUB_TOKEN, "").strip() else ""}
-    return ours | {
-        name: (without_secrets(value.strip()), "environment") for name, value in others.items() if value.strip()
+    others = {
+        variable: without_secrets(env.get(variable.lower(), env.get(variable, "")).strip()) for variable in _PROXIES
     }
+    others |= {variable: env.get(variable, "").strip() for variable in _PATHS}
+    others |= {_HUB_URL: without_secrets(env.get(_HUB_URL, "").strip())}
+    others |= {_HUB_TOKEN: "set" if env.get(_HUB_TOKEN, "").strip() else ""}
+    return ours | {name: (value, "environment") for name, value in others.items() if value}
 
 
 def _hub(env: Mapping[str, str]) -> tuple[str, str]:

@@ -260,7 +260,9 @@ def test_origins_of_defaults() -> None:
         ("MODELBOOT_REQUIRE_HASH", "yes", "1"),
         ("MODELBOOT_INDEX", "off", "0"),
         ("MODELBOOT_WHEELHOUSE", f"/a{os.pathsep}/b/", f"/a{os.pathsep}/b"),
+        ("MODELBOOT_WHEELHOUSE", f"/c#/wh{os.pathsep}/d?e/a@b", f"/c#/wh{os.pathsep}/d?e/a@b"),
         ("MODELBOOT_BASE_URL", "https://user:s3cret@mirror/tree/", "https://mirror/tree"),
+        ("MODELBOOT_BASE_URL", "https://a:s3cret@m/t https://m/?key=s3cret", "https://m/t https://m/"),
         ("MODELBOOT_TARGET", "/t", "/t"),
         ("MODELBOOT_HOME", "/h", "/h"),
         ("MODELBOOT_TIMEOUT", "0.5", "0.5"),
@@ -272,10 +274,11 @@ def test_origins_of_defaults() -> None:
         ("ALL_PROXY", "http://proxy", "http://proxy"),
         ("NO_PROXY", "localhost,10.0.0.0/8,.corp:80", "localhost,10.0.0.0/8,.corp:80"),
         ("SSL_CERT_FILE", "/ca.pem", "/ca.pem"),
-        ("SSL_CERT_DIR", "/certs", "/certs"),
+        ("SSL_CERT_DIR", f"/certs{os.pathsep}/c#2", f"/certs{os.pathsep}/c#2"),
         ("REQUESTS_CA_BUNDLE", "/ca@home.pem", "/ca@home.pem"),
         ("CURL_CA_BUNDLE", "/ca.pem", "/ca.pem"),
-        ("NETRC", "/netrc", "/netrc"),
+        ("NETRC", "/net#rc", "/net#rc"),
+        ("HF_ENDPOINT", "https://me:s3cret@hub/x", "https://hub/x"),
     ],
 )
 def test_origins_of_environment(variable: str, text: str, shown: str) -> None:
