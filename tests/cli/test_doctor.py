@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from modelboot._sources.source import Probe
 from modelboot.cli import doctor as _doctor
 from modelboot.cli import main
 from modelboot.cli.doctor_report import DoctorReport
-from support.children import public_folder, run_as_other_user, skip_unless_other_user
+from support.children import public_folder, python, run_as_other_user, skip_unless_other_user
 from support.folders import snapshot
 from support.peers import forget_network_settings
 from support.server import ModelServer, Reply
@@ -332,7 +333,7 @@ def test_doctor_json(capsys: Capture) -> None:
     """The JSON has the documented keys, the URL whole, and what was not asked as null."""
     assert main([*DOCTOR, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert set(facts) == {"model", "settings", "targets", "sources", "versions", "installed", "advice"}
+    assert set(facts) == {"model", "settings", "targets", "sources", "versions", "installed", "unmet", "advice"}
     assert facts["model"] == f"{NAME} 1.0.0"
     assert {frozenset(item) for key in ("settings", "targets", "sources", "versions") for item in facts[key]} == {
         frozenset(FINDING)
@@ -356,9 +357,11 @@ def test_doctor_targets_as_another_user() -> None:
             wheelhouse = facts["sources"][0]
             assert (target["value"], target["ok"]) == (str(folder), False)
             assert target["found"] == "not writable, locks work"
-            assert store["ok"] == (home == own)
+            assert (store["ok"], store["found"]) == (None, "not used: MODELBOOT_TARGET is set")
             assert (wheelhouse["value"], wheelhouse["ok"]) == (str(closed), False)
             assert wheelhouse["found"] == "Permission denied"
+            *_, store = json.loads(run_as_other_user(AS_OTHER, "", home, closed))["targets"]
+            assert store["ok"] == (home == own)
             assert [*own.iterdir()] == []
 
 
@@ -376,11 +379,14 @@ main(["doctor", "--json"])
 
 
 @pytest.mark.usefixtures("_offline")
-def test_doctor_no_target() -> None:
-    """Where nothing can be written the last line says so."""
+@pytest.mark.parametrize("home", ["home", "own"])
+def test_doctor_no_target(home: str) -> None:
+    """Where nothing can be written the last line says so; the store stands in for no target that was set."""
     skip_unless_other_user()
     with public_folder() as folder:
-        answer = run_as_other_user(AS_OTHER.replace(', "--json"', ""), folder, folder / "home", folder)
+        (folder / "own").mkdir()
+        (folder / "own").chmod(0o777)
+        answer = run_as_other_user(AS_OTHER.replace(', "--json"', ""), folder, folder / home, folder)
     assert re.search(
         r"^en_core_web_sm \S+ cannot be installed here: no target can be written$", answer.splitlines()[-1]
     )
@@ -535,7 +541,7 @@ def test_doctor_tells_versions(capsys: Capture, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     (pip,) = [item for item in _doctor.find_versions() if item.subject == "pip"]
     assert (pip.ok, pip.value) == (False, "none")
-    assert "is not a Python, so pip cannot be run" in pip.found
+    assert pip.found == "sys.executable (empty) is not a Python, so pip cannot be run"
     assert capsys.readouterr().out == ""
 
 
@@ -577,6 +583,69 @@ def test_doctor_warns_in_an_environment_of_uv(capsys: Capture, monkeypatch: pyte
     (tmp_path / "pyvenv.cfg").write_text("uv = 0.13.9\n", "utf-8")
     assert main(DOCTOR) == 0
     assert "`uv sync` removes models" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("mirror")
+def test_doctor_tells_what_the_model_needs(wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """A requirement that is not met is what comes of it: an install stops there, whichever source has the wheel."""
+    pin = wheel.pin_at(None)
+    pins = [replace(pin, requires=("nosuchtokenizer>=2", "packaging")), pin]
+    monkeypatch.setattr("modelboot.cli.commands.resolve", lambda *_, **__: pins.pop(0))
+    assert main(DOCTOR) == 0
+    last = " ".join(capsys.readouterr().out.split("\n\n")[-1].split())
+    assert last == (f"{NAME} 1.0.0 needs nosuchtokenizer>=2 (not installed): run `pip install 'nosuchtokenizer>=2'`")
+    assert main(DOCTOR) == 0
+    assert capsys.readouterr().out.endswith(" would be fetched from mirror and installed into: MODELBOOT_TARGET\n")
+
+
+@pytest.mark.usefixtures("mirror")
+def test_doctor_names_the_store_where_the_target_is_taken(
+    wheel: BuiltWheel, target: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """A package of that name that is not modelboot's stays in the target: the doctor names the store, as an install."""
+    (target / NAME).mkdir(parents=True)
+    (target / NAME / "__init__.py").touch()
+    assert main(DOCTOR) == 0
+    out = capsys.readouterr().out
+    assert re.search(rf"\n  no  MODELBOOT_TARGET +{target}\n +has one that modelboot may not replace or read\n", out)
+    assert out.endswith(f"{NAME} 1.0.0 would be fetched from mirror and installed into: store\n")
+    assert ensure_model(wheel.pin_at(None)).path.is_relative_to(tmp_path / "home")
+
+
+@pytest.mark.usefixtures("_offline")
+def test_doctor_reads_a_list_of_certificate_folders(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL takes several folders; the one that is not there is named."""
+    for present in ("one", "t#o"):
+        (tmp_path / present).mkdir()
+    folders = os.pathsep.join(str(tmp_path / name) for name in ("one", "t#o"))
+    monkeypatch.setenv("SSL_CERT_DIR", folders)
+    assert main([*DOCTOR, "--json"]) == 0
+    finding = _finding(capsys, "settings", "SSL_CERT_DIR")
+    assert (finding["value"], finding["ok"], finding["found"]) == (folders, True, "")
+    monkeypatch.setenv("SSL_CERT_DIR", f"{folders}{os.pathsep}{tmp_path / 'three'}")
+    assert main([*DOCTOR, "--json"]) == 0
+    finding = _finding(capsys, "settings", "SSL_CERT_DIR")
+    assert (finding["ok"], finding["found"]) == (False, f"no such folder: {tmp_path / 'three'}")
+
+
+def test_doctor_ends_where_no_folder_above_the_target_exists(tmp_path: Path) -> None:
+    """A target on a drive that is gone, without even a topmost folder, keeps the doctor from nothing."""
+    gone = str(tmp_path / "gone")
+    done = python(WITHOUT_DRIVE, gone, env={"MODELBOOT_TARGET": gone, "MODELBOOT_OFFLINE": "1"})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["targets"][0]["value"] == gone
+
+
+WITHOUT_DRIVE = """
+import os, sys
+from modelboot.cli import main
+
+gone, exists = sys.argv[1], os.path.exists
+os.path.exists = lambda path: not gone.startswith(str(path)) and exists(path)
+sys.exit(main(["doctor", "--json"]))
+"""
 
 
 def _finding(capsys: Capture, block: str, subject: str) -> dict[str, Any]:

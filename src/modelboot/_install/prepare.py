@@ -14,19 +14,25 @@ from modelboot._pin import ModelPin
 from modelboot.errors import InstallError
 
 RESERVED = "this Python is externally managed (PEP 668)"
+FOREIGN = "has one that modelboot may not replace or read"
 
 _log = logging.getLogger(__name__)
 
 
 def is_writable(target: Target) -> bool:
     """Tell whether this user can install there, without changing anything."""
-    existing = target.work
-    # Not Path.exists: that raises below a folder this user may not enter (HOME=/root in a container run as another).
-    while not os.path.exists(existing) and existing != existing.parent:
-        existing = existing.parent
+    existing = nearest_existing(target.work)
     # Also the folder itself: the work folder may have been made while it was still writable.
     probes = {existing, target.folder} if os.path.exists(target.folder) else {existing}
     return all(os.path.isdir(probe) and os.access(probe, os.W_OK | os.X_OK) for probe in probes)
+
+
+def nearest_existing(folder: Path) -> Path:
+    """Return a folder, or the nearest above it that exists; the topmost where none does, as on a drive that is gone."""
+    # Not Path.exists: that raises below a folder this user may not enter (HOME=/root in a container run as another).
+    while not os.path.exists(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
 
 @contextmanager
@@ -85,7 +91,7 @@ def _choose(
     refused = []
     for target in targets:
         if target in foreign:
-            refused.append(f"{target} has one that modelboot may not replace or read")
+            refused.append(f"{target} {FOREIGN}")
         elif (reason := _make(target, made)) is None:
             if refused:
                 _log.info("%s: %s; it goes to %s", pin, "; ".join(refused), target)

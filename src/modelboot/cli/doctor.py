@@ -12,10 +12,10 @@ import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from modelboot._catalog import installed_version
+from modelboot._catalog import check_requirements, installed_version
 from modelboot._environment import is_uv_environment
 from modelboot._install.inspection import inspect
-from modelboot._install.prepare import RESERVED, is_writable
+from modelboot._install.prepare import FOREIGN, RESERVED, is_writable, nearest_existing
 from modelboot._install.target import Target, targets_to_install_into, targets_to_search
 from modelboot._limits import Deadline, Limits
 from modelboot._pin import ModelPin
@@ -24,6 +24,7 @@ from modelboot._sources.fetch import each_once, make_sources
 from modelboot._sources.pip_program import PipError, find_pip
 from modelboot._sources.source import Probe
 from modelboot.cli.doctor_report import DoctorReport
+from modelboot.errors import IncompatibleError
 
 if sys.platform != "win32":
     import fcntl
@@ -31,7 +32,7 @@ if sys.platform != "win32":
 PROBE_S = 10.0
 """Seconds a source has for its answer."""
 _MUST_EXIST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC")
-"""Variables that name a file; most programs say nothing when it is not there."""
+"""Variables that name a file or folders; most programs say nothing when it is not there."""
 
 
 def diagnose(pin: ModelPin, settings: Settings, *, from_command_line: Collection[str] = ()) -> DoctorReport:
@@ -51,7 +52,8 @@ def diagnose(pin: ModelPin, settings: Settings, *, from_command_line: Collection
         installed=tuple(_installed(pin, settings)),
         advice=_UV_SYNC if is_uv_environment() else "",
         settings=tuple(_settings(settings, from_command_line)),
-        targets=tuple(_target(target) for target in targets_to_install_into(pin, settings)),
+        unmet=_unmet(pin),
+        targets=tuple(_targets(pin, settings)),
         sources=tuple(_sources(pin, settings)),
     )
 
@@ -72,7 +74,8 @@ def find_versions() -> Iterator[Probe]:
     try:
         pip = find_pip()
     except PipError as error:
-        yield Probe(subject="pip", value="none", ok=False, found=f"{error.reason}{error.hint and f': {error.hint}'}")
+        found = f"{error.reason}: {error.hint}" if error.hint else error.reason
+        yield Probe(subject="pip", value="none", ok=False, found=found)
     else:
         yield Probe(subject="pip", value=pip.version or "unknown", ok=True, found=pip.where)
     uv = shutil.which("uv")
@@ -88,26 +91,46 @@ def _installed(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
 
 def _settings(settings: Settings, from_command_line: Collection[str]) -> Iterator[Probe]:
     for variable, (value, origin) in origins(settings).items():
-        missing = variable in _MUST_EXIST and not os.path.exists(value)
-        found = "no such file" if missing else ""
+        found = _missing_files(variable, value)
         by = "command line" if variable in from_command_line else origin
-        yield Probe(subject=variable, value=value, ok=not missing, found=found, origin=by)
+        yield Probe(subject=variable, value=value, ok=not found, found=found, origin=by)
 
 
-def _target(target: Target) -> Probe:
-    if target.is_reserved:
-        return Probe(subject=target.label, value=str(target.folder), ok=False, found=RESERVED)
+def _missing_files(variable: str, value: str) -> str:
+    """Name what a variable names and is not there; of SSL_CERT_DIR, which may have several folders, each of them."""
+    if variable == "SSL_CERT_DIR":
+        missing = [folder for folder in value.split(os.pathsep) if folder and not os.path.exists(folder)]
+        return f"no such folder: {os.pathsep.join(missing)}" if missing else ""
+    return "no such file" if variable in _MUST_EXIST and not os.path.exists(value) else ""
+
+
+def _unmet(pin: ModelPin) -> str:
+    """Say which requirements of the model are not met, and what meets them, as an install would before it begins."""
+    try:
+        check_requirements(pin)
+    except IncompatibleError as error:
+        return f"{error.message}: {error.hint}"
+    return ""
+
+
+def _targets(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
+    """Tell of each target whether an install can use it."""
+    is_last = False
+    for target in targets_to_install_into(pin, settings):
+        is_foreign = inspect(target, pin).state == "foreign"
+        if is_last:
+            found = "not used: MODELBOOT_TARGET is set"
+            yield Probe(subject=target.label, value=str(target.folder), ok=None, found=found)
+        else:
+            yield _target(target, is_foreign=is_foreign)
+        is_last = settings.target is not None and not is_foreign
+
+
+def _target(target: Target, *, is_foreign: bool) -> Probe:
+    reason = FOREIGN if is_foreign else RESERVED if target.is_reserved else ""
     writable = is_writable(target)
-    found = f"{'writable' if writable else 'not writable'}, {_lock_support(target.folder)}"
-    return Probe(subject=target.label, value=str(target.folder), ok=writable, found=found)
-
-
-def _lock_support(folder: Path) -> str:
-    """Try a lock on the nearest folder that exists: a folder can be locked without making a file."""
-    # Not Path.exists: that raises below a folder this user may not enter (HOME=/root in a container run as another).
-    while not os.path.exists(folder):
-        folder = folder.parent
-    return _flock_support(folder)
+    found = f"{'writable' if writable else 'not writable'}, {_flock_support(nearest_existing(target.folder))}"
+    return Probe(subject=target.label, value=str(target.folder), ok=writable and not reason, found=reason or found)
 
 
 if sys.platform == "win32":

@@ -26,6 +26,8 @@ class DoctorReport:
     """The programs that take part."""
     installed: tuple[Probe, ...] = ()
     """Where the model is installed already."""
+    unmet: str = ""
+    """Which requirements of the model are not met, and what meets them; empty when all are."""
     advice: str = ""
     """What to know about this kind of environment; empty for most."""
 
@@ -54,6 +56,8 @@ class DoctorReport:
     def _verdict(self) -> str:
         if self.installed:
             return f"nothing to do: {self.model} is installed in: {self.installed[0].subject}"
+        if self.unmet:
+            return self.unmet
         if self.target is None:
             return f"{self.model} cannot be installed here: no target can be written"
         if not self.answering:
@@ -66,7 +70,12 @@ _MARKS = {True: "ok", False: "no", None: "--"}
 _MAX_TEXT_WIDTH = 100
 """Columns of sentences: longer lines are hard to read."""
 _IN_SECONDS = ("MODELBOOT_TIMEOUT", "MODELBOOT_DEADLINE")
-_SEPARATORS = {"MODELBOOT_BASE_URL": " ", "MODELBOOT_WHEELHOUSE": os.pathsep, "NO_PROXY": ","}
+_SEPARATORS = {
+    "MODELBOOT_BASE_URL": " ",
+    "MODELBOOT_WHEELHOUSE": os.pathsep,
+    "NO_PROXY": ",",
+    "SSL_CERT_DIR": os.pathsep,
+}
 """Separator of the items of a variable that may have several: a line may break after it and nowhere else."""
 
 
