@@ -31,8 +31,8 @@ if sys.platform != "win32":
 
 PROBE_S = 10.0
 """Seconds a source has for its answer."""
-_MUST_EXIST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC")
-"""Variables that name a file or folders; most programs say nothing when it is not there."""
+_MUST_EXIST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC")
+"""Variables that name a file; most programs say nothing when it is not there."""
 
 
 def diagnose(pin: ModelPin, settings: Settings, *, from_command_line: Collection[str] = ()) -> DoctorReport:
@@ -97,7 +97,7 @@ def _settings(settings: Settings, from_command_line: Collection[str]) -> Iterato
 
 
 def _missing_files(variable: str, value: str) -> str:
-    """Name what a variable names and is not there; of SSL_CERT_DIR, which may have several folders, each of them."""
+    """Say that what a variable names is not there; SSL_CERT_DIR may name several folders, and each has to be."""
     if variable == "SSL_CERT_DIR":
         missing = [folder for folder in value.split(os.pathsep) if folder and not os.path.exists(folder)]
         return f"no such folder: {os.pathsep.join(missing)}" if missing else ""

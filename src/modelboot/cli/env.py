@@ -43,12 +43,13 @@ def _reasons_against(models: Sequence[Installed]) -> dict[Installed, str]:
     """
     # PYTHONPATH comes before site-packages: what this environment finds under that name must not be hidden.
     hiding = {model.folder: model.name for model in models if _has_package(model.name)}
-    newest = {model.name: model for model in models if model.folder not in hiding and model.first_problem is None}
+    intact = [model for model in models if model.first_problem is None]
+    newest = {model.name: model for model in intact if model.folder not in hiding}
     reasons: dict[Installed, str] = {}
     for model in models:
         if model.folder in hiding:
             reasons[model] = f"which would hide the {hiding[model.folder]} of this environment"
-        elif model.first_problem is not None:
+        elif model not in intact:
             reasons[model] = "which is not intact"
         elif model != newest[model.name]:
             reasons[model] = f"as {newest[model.name].version} is in {newest[model.name].folder}"
