@@ -376,7 +376,7 @@ class HashMismatchError(DownloadError):
         )
 
 
-Action = Literal["fetch", "install", "uninstall"]
+Action = Literal["fetch", "install", "pin", "uninstall"]
 Fault = Literal["archive", "busy", "owner", "permissions", "space", "system"]
 
 _ERRNO_FAULTS: dict[int | None, Fault] = {

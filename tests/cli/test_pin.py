@@ -72,6 +72,7 @@ def test_pin_of_a_wheel_that_would_be_refused(breach: str, tmp_path: Path, capsy
     out, err = capsys.readouterr()
     assert out == ""
     assert BREACHES_TO_NAME[breach].issue in err
+    assert err.startswith("error: could not pin the wheel: ")
 
 
 @pytest.mark.parametrize("what", ["absent", "no wheel", "a folder"])
@@ -85,6 +86,28 @@ def test_pin_of_something_else(what: str, tmp_path: Path, capsys: Capture) -> No
     assert main(["pin", str(path)]) == 1
     out, err = capsys.readouterr()
     assert (out, [line.partition(":")[0] for line in err.splitlines()]) == ("", ["error", "hint"])
+
+
+@pytest.mark.parametrize("offline", ["0", "1"])
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("http://127.0.0.1:9/x.whl?token=s3cret", "x.whl"),
+        ("http://127.0.0.1:9/x.whl?token=a/s3cret", "x.whl"),
+        ("http://127.0.0.1:9/x.whl#s3cret", "x.whl"),
+        ("http://ann:s3cret@127.0.0.1:9", "127.0.0.1:9"),
+        ("http://ann:s3cret@127.0.0.1:9/", "127.0.0.1:9"),
+    ],
+)
+def test_pin_keeps_secrets(
+    place: str, name: str, offline: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """A URL that cannot be read is named by what may be shown of it: no token, no password."""
+    monkeypatch.setenv("MODELBOOT_OFFLINE", offline)
+    assert main(["pin", place, "--debug"]) == 1
+    err = capsys.readouterr().err
+    assert f"error: Can't find model {name!r}" in err
+    assert "s3cret" not in err
 
 
 def test_pin_offline(server: ModelServer, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

@@ -59,12 +59,11 @@ def pin_of(place: str, settings: Settings) -> ModelPin:
                 kind=error.kind,
                 hint=_hint(url, error.kind),
             )
-            raise DownloadError(
-                name=url.rpartition("/")[2], version="", sha256="not known", attempts=(attempt,)
-            ) from error
+            raise DownloadError(name=_last_part(url), version="", sha256="not known", attempts=(attempt,)) from error
         except InvalidWheel as error:
-            shown = without_secrets(url)
-            raise InstallError(model="the wheel", path=shown, fault="archive", reason=str(error)) from error
+            raise InstallError(
+                model="the wheel", path=without_secrets(url), fault="archive", reason=str(error), action="pin"
+            ) from error
     _log.warning("the hash is that of what was read just now: compare it with one that the publisher gives")
     return pin
 
@@ -77,7 +76,8 @@ def _hint(url: str, kind: Kind) -> str | None:
 
 
 def _last_part(url: str) -> str:
-    return without_secrets(url).rpartition("/")[2]
+    """Return what a URL calls the wheel: the file, or the host where it names none."""
+    return without_secrets(url).rstrip("/").rpartition("/")[2]
 
 
 def _save(url: str, wheel: Path, settings: Settings) -> None:
