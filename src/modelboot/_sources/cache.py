@@ -1,11 +1,13 @@
 """The cache: one verified wheel per hash for all environments of a user, so that none of them downloads it again.
 
-A rename or a hard link puts a wheel there, a hash check lets it out, and one that is damaged is removed.
+A rename or a hard link puts a wheel there, a hash check lets it out, and one that is damaged is removed. Files of other
+names are somebody else's: MODELBOOT_HOME may be a folder that has more than modelboot's own.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import time
@@ -23,8 +25,10 @@ from modelboot._settings import TrustEnv
 from modelboot._sources.source import Probe, request_of
 from modelboot._sources.wheelhouse_hashes import hash_by
 
-UNFINISHED = ".part"
-"""How the name of a copy ends that is not complete."""
+KEPT = re.compile(r"[0-9a-f]{64}\.whl")
+"""Name of a wheel that is kept: its SHA-256."""
+UNFINISHED = re.compile(r"[0-9a-f]{64}\.[0-9a-f]{16}\.part")
+"""Name of a copy that is not complete: the wheel's SHA-256, and what tells it from another copy of it."""
 UNFINISHED_STALE_S = 3600.0
 """An unfinished copy that old is of a process that died."""
 
@@ -60,8 +64,7 @@ class WheelCache(NamedTuple):
             except RequestError as error:
                 if not error.got_sha256:
                     raise
-                kept.unlink(missing_ok=True)
-                raise RequestError("was damaged, and is removed", kept.as_uri()) from error
+                raise RequestError(_remove_damaged(kept), kept.as_uri()) from error
         return 0
 
     def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:  # noqa: ARG002 - looking takes no time
@@ -83,17 +86,17 @@ class WheelCache(NamedTuple):
 
     def kept(self) -> Iterator[KeptWheel]:
         """Yield the wheels that are kept."""
-        for path in sorted(self.folder.glob("*.whl")):
+        for path in self._files(KEPT):
             if _is_regular(path):
                 yield KeptWheel(path.stem, path, path.stat().st_size)
 
     def prune(self) -> Iterator[KeptWheel]:
-        """Remove what is kept, and yield each wheel that was."""
+        """Remove what is kept, yield each wheel that was, and leave alone what others have put there."""
         for wheel in self.kept():
             wheel.path.unlink(missing_ok=True)
             yield wheel
         self._remove_unfinished(older_than_s=0)
-        with suppress(OSError):  # not there, or somebody keeps another wheel meanwhile
+        with suppress(OSError):  # not there, or something else is in it
             self.folder.rmdir()
 
     def _path(self, pin: ModelPin) -> Path:
@@ -101,22 +104,22 @@ class WheelCache(NamedTuple):
 
     def _copy(self, wheel: Path, path: Path) -> None:
         self._remove_unfinished(older_than_s=UNFINISHED_STALE_S)
-        import tempfile
-
-        descriptor, name = tempfile.mkstemp(UNFINISHED, dir=self.folder)
-        os.close(descriptor)
+        part = path.with_name(f"{path.stem}.{os.urandom(8).hex()}.part")
         try:
-            shutil.copyfile(wheel, name)
-            rename(name, path, replacing=True)
+            shutil.copyfile(wheel, part)  # unlike tempfile's it has the mode of a file that others may read
+            rename(part, path, replacing=True)
         except BaseException:
-            os.unlink(name)
+            part.unlink(missing_ok=True)
             raise
 
     def _remove_unfinished(self, *, older_than_s: float) -> None:
-        for path in self.folder.glob(f"*{UNFINISHED}"):
+        for path in self._files(UNFINISHED):
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime >= older_than_s:
                     path.unlink()
+
+    def _files(self, names: re.Pattern[str]) -> list[Path]:
+        return [path for path in sorted(self.folder.glob("*")) if names.fullmatch(path.name)]
 
 
 def _is_regular(path: Path) -> bool:
@@ -125,6 +128,15 @@ def _is_regular(path: Path) -> bool:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
         return False
+
+
+def _remove_damaged(kept: Path) -> str:
+    """Remove a damaged wheel, unless the cache is read-only, and return what became of it."""
+    try:
+        kept.unlink(missing_ok=True)
+    except OSError:
+        return "is damaged, and cannot be removed"
+    return "was damaged, and is removed"
 
 
 def _take(kept: Path, wanted: Download) -> None:
