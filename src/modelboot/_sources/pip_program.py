@@ -63,12 +63,18 @@ def find_pip() -> PipProgram:
     python = _interpreter()
     if python is None:
         raise PipError(f"sys.executable ({sys.executable or 'empty'}) is not a Python, so pip cannot be run")
-    if importlib.util.find_spec("pip") is not None:
+    if _is_pip_installed():
         return PipProgram((python, "-m", "pip"), _installed_version(), "in this environment")
     wheel = _bundled_wheel()
     if wheel is None:
         raise PipError("no pip in this environment, and none that Python brings along", _how_to_get_pip())
     return PipProgram((python, f"{wheel}{os.sep}pip"), _version_of(wheel), f"bundled with Python: {wheel}")
+
+
+def _is_pip_installed() -> bool:
+    """Tell whether this environment has pip: a mere folder of that name can be imported, too, and has no file."""
+    spec = importlib.util.find_spec("pip")
+    return spec is not None and spec.origin is not None
 
 
 def _interpreter() -> str | None:

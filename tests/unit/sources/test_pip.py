@@ -27,6 +27,7 @@ from modelboot._network.download import Download
 from modelboot._progress import SILENT, Progress
 from modelboot._settings import Settings
 from modelboot._sources.pip import PackageIndex
+from modelboot._sources.pip_program import find_pip
 from modelboot.errors import Attempt, DownloadError, HashMismatchError
 from support.server import Reply
 from support.sources import point_pip_at, publish_to_index
@@ -279,6 +280,16 @@ def test_pip_download_with_the_bundled_pip(index: Index, server: ModelServer) ->
     assert index.download().read_bytes() == index.wheel.content
     assert "pip/" in server.requests[0].headers["User-Agent"]
     assert [path.name for path in index.folder.iterdir() if path.name.startswith("pip-")] == []
+
+
+@REAL_ENSUREPIP
+def test_folder_that_is_called_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder `pip` on the path of an environment without pip is not taken for it, though it can be imported."""
+    (tmp_path / "pip").mkdir()
+    others = [folder for folder in sys.path if not Path(folder or ".", "pip").exists()]
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *others])
+    monkeypatch.delitem(sys.modules, "pip", raising=False)
+    assert find_pip().where.startswith("bundled with Python")
 
 
 @pytest.mark.usefixtures("no_pip_at_all")
