@@ -21,6 +21,8 @@ from modelboot.errors import Attempt, DownloadError, Kind
 _UNREACHABLE = re.compile(r"connection broken by '(\w+)")
 """How pip reports an attempt that failed because there was no connection."""
 _REQUIREMENTS = "requirements.txt"
+_SECTIONS = ("global", "download", ":env:")
+"""Sections of pip's configuration that hold for `pip download`; a later one wins."""
 _PROGRESS = re.compile(r"^Progress (\d+) of (\d+)$", re.MULTILINE)
 """How pip reports progress to a program."""
 
@@ -147,7 +149,7 @@ def _environment(directory: Path | None, limits: Limits) -> dict[str, str]:
 
 
 def _handed_over(environment: dict[str, str], limits: Limits) -> dict[str, str]:
-    """Return uv's indexes as pip's variables, where pip has none of its own."""
+    """Return uv's indexes as pip's variables: the default one where pip has none of its own, others beside pip's."""
     uv = uv_indexes(environment)
     if not uv:
         return {}
@@ -160,8 +162,9 @@ def _handed_over(environment: dict[str, str], limits: Limits) -> dict[str, str]:
 def _pip_configuration(environment: dict[str, str], limits: Limits) -> dict[str, str]:
     """Return pip's settings by name, as pip itself finds them in its files and variables."""
     status, output = run_pip([*find_pip().command, "config", "list"], environment, None, limits.deadline)
-    found = re.findall(r"^(?:global|download|:env:)\.([\w-]+)=(['\"].*)$", output, re.MULTILINE)
-    return {name: str(ast.literal_eval(value)) for name, value in found} if status == 0 else {}
+    found = re.findall(r"^(global|download|:env:)\.([\w-]+)=(['\"].*)$", output, re.MULTILINE)
+    found.sort(key=lambda setting: _SECTIONS.index(setting[0]))
+    return {name: str(ast.literal_eval(value)) for _, name, value in found} if status == 0 else {}
 
 
 def _parse_output(pin: ModelPin, output: str) -> DownloadError:

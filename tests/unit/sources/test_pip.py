@@ -367,6 +367,26 @@ def test_pip_download_from_its_own_index_first(
 
 
 @REAL_PIP
+@pytest.mark.parametrize("stronger", ["variable", "section"])
+def test_pip_download_from_its_own_and_uvs_indexes(
+    index: Index, server: ModelServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stronger: str
+) -> None:
+    """Beside uv's index pip asks its own: of several settings of one name the one that is stronger for pip."""
+    publish_to_index(server, index.wheel.path)
+    section = "simple" if stronger == "section" else "section"
+    config = f"[global]\nextra-index-url = {server.url}/file\n[download]\nextra-index-url = {server.url}/{section}\n"
+    (tmp_path / "pip.conf").write_text(config, "utf-8")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    monkeypatch.setenv("PIP_INDEX_URL", f"{server.url}/empty")
+    monkeypatch.setenv("UV_INDEX", f"{server.url}/uv")
+    if stronger == "variable":
+        monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"{server.url}/simple")
+    assert index.download().read_bytes() == index.wheel.content
+    asked = dict.fromkeys(request.path.split("/")[1] for request in server.requests)
+    assert list(asked) == ["empty", "simple", "uv", "files"]
+
+
+@REAL_PIP
 def test_pip_download_larger_than_the_wheel_can_be(index: Index, server: ModelServer) -> None:
     """A download that outgrows the pinned wheel is ended, and little more than that has come to the disk."""
     publish_to_index(server, index.wheel.path)
