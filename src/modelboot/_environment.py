@@ -1,14 +1,19 @@
-"""What kind of environment this Python runs in: made by uv, or managed by the operating system (PEP 668)."""
+"""What pip and uv say of this Python: who made its environment (uv, the operating system: PEP 668), their switches."""
 
 from __future__ import annotations
 
 import os
 import sys
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 
-_OFF = ("", "0", "false", "no", "off")
-"""What pip's switch is when it is off."""
+_ON = frozenset({"y", "yes", "t", "true", "on", "1"})
+
+
+def is_on(variable: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether a switch of pip's or uv's is on: both know the same words for that, in upper and lower case."""
+    return environ.get(variable, "").lower() in _ON
 
 
 def is_uv_environment() -> bool:
@@ -25,7 +30,7 @@ def is_externally_managed() -> bool:
 
     Like pip's own switch, PIP_BREAK_SYSTEM_PACKAGES lifts that; a virtual environment is its owner's.
     """
-    if sys.prefix != sys.base_prefix or os.environ.get("PIP_BREAK_SYSTEM_PACKAGES", "0") not in _OFF:
+    if sys.prefix != sys.base_prefix or is_on("PIP_BREAK_SYSTEM_PACKAGES"):
         return False
     return os.path.isfile(os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED"))
 

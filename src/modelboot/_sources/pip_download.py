@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modelboot._environment import is_on
 from modelboot._limits import Limits
 from modelboot._network.download import Download
 from modelboot._pin import ModelPin
@@ -20,6 +21,7 @@ from modelboot.errors import Attempt, DownloadError, Kind
 
 _UNREACHABLE = re.compile(r"connection broken by '(\w+)")
 """How pip reports an attempt that failed because there was no connection."""
+_NO_INDEX = "PIP_NO_INDEX"
 _REQUIREMENTS = "requirements.txt"
 _SECTIONS = ("global", "download", ":env:")
 """Sections of pip's configuration that hold for `pip download`; a later one wins."""
@@ -42,7 +44,6 @@ def pip_download(pin: ModelPin, wanted: Download, directory: Path) -> Path:
         DownloadError: pip cannot be run, or did not get the wheel.
     """
     with _attempted(pin):
-        _check_that_pip_may_ask()
         pip = find_pip()
         directory.mkdir()
         requirements = directory / _REQUIREMENTS
@@ -108,7 +109,6 @@ def has_version(pin: ModelPin, limits: Limits) -> tuple[bool, str]:
     """
     try:
         with _attempted(pin):
-            _check_that_pip_may_ask()
             command = [*find_pip().command, "index", "versions", pin.name, "--no-cache-dir"]
             status, output = run_pip(command, _environment(None, limits), None, limits.deadline)
     except DownloadError as error:
@@ -120,18 +120,12 @@ def has_version(pin: ModelPin, limits: Limits) -> tuple[bool, str]:
     if any(map(pin.accepts, versions)):
         return True, f"has {pin}; only an install can compare its hash"
     others = f", only {', '.join(versions)}" if versions else ""
-    return False, f"does not have {pin}{others}"
+    return False, f"does not have {pin}{others}{_if_no_index_is_asked()}"
 
 
-def _check_that_pip_may_ask() -> None:
-    """Honour PIP_NO_INDEX, and say so: pip itself would only say that there is no such package."""
-    if _is_on(os.environ.get("PIP_NO_INDEX", "")) and not os.environ.get("PIP_FIND_LINKS"):
-        raise PipError("not asked: PIP_NO_INDEX is set", "unset PIP_NO_INDEX if the package index may be asked")
-
-
-def _is_on(text: str) -> bool:
-    """Tell whether pip takes a text for true."""
-    return text.strip().lower() in {"y", "yes", "t", "true", "on", "1"}
+def _if_no_index_is_asked() -> str:
+    """Return what pip does not say: that it may ask no index, and looks only where PIP_FIND_LINKS or a file says."""
+    return f"; {_NO_INDEX} is set, so no index is asked" if is_on(_NO_INDEX) else ""
 
 
 def _environment(directory: Path | None, limits: Limits) -> dict[str, str]:
@@ -179,7 +173,10 @@ def _parse_output(pin: ModelPin, output: str) -> DownloadError:
     lines = [line for line in output.splitlines() if line.strip() and not _PROGRESS.match(line)]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     reason = (errors or lines or ["pip failed without saying why"])[-1]
-    return _failed(pin, reason, kind="missing" if "No matching distribution" in reason else "other")
+    if "No matching distribution" not in reason:
+        return _failed(pin, reason)
+    hint = f"unset {_NO_INDEX} if the package index may be asked" if is_on(_NO_INDEX) else None
+    return _failed(pin, f"{reason}{_if_no_index_is_asked()}", kind="missing", hint=hint)
 
 
 @contextmanager

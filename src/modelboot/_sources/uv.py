@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from modelboot._environment import is_on
+
 CAN_READ_TOML = sys.version_info >= (3, 11)
-_TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def _files(environ: Mapping[str, str]) -> Iterator[Path]:
     """Yield the files uv reads wherever it is started, the one that wins first."""
     if environ.get("UV_CONFIG_FILE"):
         yield Path(environ["UV_CONFIG_FILE"])
-    elif environ.get("UV_NO_CONFIG", "").lower() not in _TRUE:
+    elif not is_on("UV_NO_CONFIG", environ):
         user = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
         system = environ.get("XDG_CONFIG_DIRS") or "/etc/xdg"
         if sys.platform == "win32":

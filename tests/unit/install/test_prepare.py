@@ -49,10 +49,17 @@ def managed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "packages"
 
 
-def test_externally_managed_environment_is_left_alone(
-    free: Settings, managed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("switch", ["", "0", "False", "n", "f", "OFF"])
+def test_externally_managed_environment_is_left_alone(  # noqa: PLR0913, PLR0917 - fixtures
+    free: Settings,
+    managed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    switch: str,
 ) -> None:
     """As for pip, environment and user site are the system's (PEP 668): the store is taken, and one line says so."""
+    monkeypatch.setenv("PIP_BREAK_SYSTEM_PACKAGES", switch)
     settings = replace(free, home=tmp_path / "home")
     targets = list(targets_to_install_into(PIN, settings))
     with caplog.at_level("INFO"), prepared_target(PIN, targets, foreign=(), has_home=True) as target:
@@ -74,17 +81,17 @@ def test_externally_managed_environment_and_no_store(free: Settings, managed: Pa
     assert not managed.exists()
 
 
-@pytest.mark.parametrize("change", ["switch", "venv", "no marker"])
+@pytest.mark.parametrize("change", ["1", "yes", "TRUE", "venv", "no marker"])
 def test_environment_that_may_be_changed(
     monkeypatch: pytest.MonkeyPatch, free: Settings, managed: Path, tmp_path: Path, change: str
 ) -> None:
     """The switch PIP_BREAK_SYSTEM_PACKAGES, a virtual environment or no marker: the environment is taken."""
-    if change == "switch":
-        monkeypatch.setenv("PIP_BREAK_SYSTEM_PACKAGES", "1")
-    elif change == "venv":
+    if change == "venv":
         monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    else:
+    elif change == "no marker":
         (tmp_path / "lib" / "EXTERNALLY-MANAGED").unlink()
+    else:
+        monkeypatch.setenv("PIP_BREAK_SYSTEM_PACKAGES", change)
     targets = list(targets_to_install_into(PIN, free))
     with prepared_target(PIN, targets, foreign=(), has_home=True) as target:
         assert (target.label, target.folder) == ("environment", managed)

@@ -309,21 +309,40 @@ def test_pip_download_no_pip(
     assert not [*index.folder.iterdir()]
 
 
+@REAL_PIP
 def test_pip_download_no_index_wanted(index: Index, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """PIP_NO_INDEX is honoured and told by its name; pip itself would say that there is no such package."""
     publish_to_index(server, index.wheel.path)
     monkeypatch.setenv("PIP_NO_INDEX", "yes")
-    assert index.failure().reason == "not asked: PIP_NO_INDEX is set"
+    attempt = index.failure()
+    told = "; PIP_NO_INDEX is set, so no index is asked"
+    assert attempt.reason == f"No matching distribution found for {NAME}=={VERSION}{told}"
+    assert attempt.hint == "unset PIP_NO_INDEX if the package index may be asked"
     (probe,) = PackageIndex("").probe(index.wheel.pin_at(None), index.settings.limits())
-    assert (probe.ok, probe.found) == (False, "not asked: PIP_NO_INDEX is set")
+    assert (probe.ok, probe.found) == (False, f"does not have {NAME} {VERSION}{told}")
     assert not server.requests
 
 
 @REAL_PIP
-def test_pip_download_no_index_but_links(index: Index, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With PIP_FIND_LINKS beside it pip has somewhere else to look, and does."""
+def test_pip_download_no_index_switched_off(index: Index, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PIP_NO_INDEX=False is no reason not to ask the index, nor is it told as one."""
+    monkeypatch.setenv("PIP_NO_INDEX", "False")
+    assert index.failure().reason == f"No matching distribution found for {NAME}=={VERSION}"
+    assert server.requests
+
+
+@REAL_PIP
+@pytest.mark.parametrize("said_by", ["variable", "file"])
+def test_pip_download_no_index_but_links(
+    index: Index, server: ModelServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said_by: str
+) -> None:
+    """With find-links beside it, in a variable or in pip's file, pip has somewhere else to look, and does."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(index.wheel.path.parent))
+    if said_by == "variable":
+        monkeypatch.setenv("PIP_FIND_LINKS", str(index.wheel.path.parent))
+    else:
+        (tmp_path / "pip.conf").write_text(f"[global]\nfind-links = {index.wheel.path.parent}\n", "utf-8")
+        monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
     assert index.download().read_bytes() == index.wheel.content
     assert not server.requests
 
