@@ -14,7 +14,7 @@ from modelboot._environment import is_on
 from modelboot._limits import Limits
 from modelboot._network.download import Download
 from modelboot._pin import ModelPin
-from modelboot._sources.pip_program import PipError, find_pip, run_pip
+from modelboot._sources.pip_program import OUTPUT, PipError, ask_pip, find_pip, run_pip
 from modelboot._sources.source import failure
 from modelboot._sources.uv import unread_files, uv_indexes
 from modelboot.errors import Attempt, DownloadError, Kind
@@ -89,9 +89,10 @@ class _Follower:
 
 
 def _largest_file_bytes(directory: Path) -> int:
-    """Return the size of the largest file below a folder that is not our own."""
+    """Return the size of the largest file below a folder that is not modelboot's own."""
     files = (os.path.join(folder, file) for folder, _, files in os.walk(directory) for file in files)
-    return max((_size_bytes(file) for file in files if os.path.basename(file) != _REQUIREMENTS), default=0)
+    own = {_REQUIREMENTS, OUTPUT}
+    return max((_size_bytes(file) for file in files if os.path.basename(file) not in own), default=0)
 
 
 def _size_bytes(path: str) -> int:
@@ -110,7 +111,7 @@ def has_version(pin: ModelPin, limits: Limits) -> tuple[bool, str]:
     try:
         with _attempted(pin):
             command = [*find_pip().command, "index", "versions", pin.name, "--no-cache-dir"]
-            status, output = run_pip(command, _environment(None, limits), None, limits.deadline)
+            status, output = ask_pip(command, _environment(None, limits), limits.deadline)
     except DownloadError as error:
         return False, error.attempts[0].reason
     if status != 0 and ("No matching distribution" not in output or _UNREACHABLE.search(output)):
@@ -155,7 +156,7 @@ def _handed_over(environment: dict[str, str], limits: Limits) -> dict[str, str]:
 
 def _pip_configuration(environment: dict[str, str], limits: Limits) -> dict[str, str]:
     """Return pip's settings by name, as pip itself finds them in its files and variables."""
-    status, output = run_pip([*find_pip().command, "config", "list"], environment, None, limits.deadline)
+    status, output = ask_pip([*find_pip().command, "config", "list"], environment, limits.deadline)
     found = re.findall(r"^(global|download|:env:)\.([\w-]+)=(['\"].*)$", output, re.MULTILINE)
     found.sort(key=lambda setting: _SECTIONS.index(setting[0]))
     return {name: str(ast.literal_eval(value)) for _, name, value in found} if status == 0 else {}

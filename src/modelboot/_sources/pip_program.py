@@ -24,6 +24,8 @@ from modelboot._versions import is_newer_version, same_version, version_key
 
 POLL_S = 0.1
 """Seconds between two looks at what pip has printed and downloaded."""
+OUTPUT = "output.txt"
+"""Name of the file that has what a pip that is watched prints."""
 QUIET = ("--no-input", "--no-color", "--disable-pip-version-check")
 
 
@@ -122,17 +124,17 @@ def _how_to_get_pip() -> str:
 def run_pip(
     arguments: list[str],
     environment: Mapping[str, str],
-    directory: Path | None,
+    directory: Path,
     deadline: Deadline,
-    watch: Callable[[str], None] = lambda _: None,
+    watch: Callable[[str], None],
 ) -> tuple[int, str]:
-    """Run pip until it is done.
+    """Run pip until it is done, and watch it.
 
     Args:
         arguments: The command and what follows it.
         environment: Its variables.
         directory: Where it may put temporary files, and works: with -m, a pip.py of another working directory would
-            be run instead. None for a command that needs no such place.
+            be run instead.
         deadline: By when it is killed, with all it has started.
         watch: Called every now and then with what it has printed; raises what ends it.
 
@@ -143,12 +145,38 @@ def run_pip(
         PipError: It could not be started, or the deadline passed.
     """
     printed = b""
-    with _started([*arguments, *QUIET], environment, directory) as process:
-        output = _output_of(process)
+    file = directory / OUTPUT  # unlike a pipe it is read without waiting, on Windows, too, whoever still has it open
+    with (
+        file.open("wb") as written,
+        file.open("rb") as output,
+        _started([*arguments, *QUIET], environment, directory, written) as process,
+    ):
         while not _has_ended(process, deadline):
-            printed += output.read() or b""
+            printed += output.read()
             watch(printed.decode(errors="replace"))
-        printed += output.read() or b""
+        printed += output.read()
+    return process.returncode, printed.decode(errors="replace")
+
+
+def ask_pip(arguments: list[str], environment: Mapping[str, str], deadline: Deadline) -> tuple[int, str]:
+    """Run pip for its answer alone: unlike `run_pip` that writes no file, so that `modelboot doctor` changes nothing.
+
+    Args:
+        arguments: The command and what follows it.
+        environment: Its variables.
+        deadline: By when it is killed, with all it has started.
+
+    Returns:
+        Its exit status and all it printed.
+
+    Raises:
+        PipError: It could not be started, or the deadline passed.
+    """
+    with _started([*arguments, *QUIET], environment, Path(os.sep), subprocess.PIPE) as process:
+        try:
+            printed, _ = process.communicate(timeout=deadline.remaining_s)
+        except subprocess.TimeoutExpired:
+            raise PipError(str(deadline)) from None
     return process.returncode, printed.decode(errors="replace")
 
 
@@ -162,26 +190,18 @@ def _has_ended(process: subprocess.Popen[bytes], deadline: Deadline) -> bool:
     return True
 
 
-def _output_of(process: subprocess.Popen[bytes]) -> IO[bytes]:
-    """Return what a process prints as a file that is read without waiting: what it left running may keep it open."""
-    output: IO[bytes] = process.stdout  # type: ignore[assignment]  # it is a pipe
-    if sys.platform != "win32":
-        os.set_blocking(output.fileno(), False)
-    return output
-
-
 @contextmanager
 def _started(
-    command: list[str], environment: Mapping[str, str], directory: Path | None
+    command: list[str], environment: Mapping[str, str], directory: Path, output: IO[bytes] | int
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a program, and kill it with all it has started if it still runs at the end of the with block."""
     try:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter
             command,
-            cwd=directory or os.sep,
+            cwd=directory,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 REAL_PIP = pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="needs pip in this environment")
 
 
+platforms = pytest.mark.parametrize("platform", ["linux", "win32"])
+"""On Windows there are no process groups to kill, and no pipes that are read without waiting."""
 REAL_ENSUREPIP = pytest.mark.skipif(importlib.util.find_spec("ensurepip") is None, reason="needs ensurepip")
 
 
@@ -191,12 +193,16 @@ def test_pip_download_other_version_only(index: Index, server: ModelServer, tmp_
 
 
 @REAL_PIP
-def test_pip_download_deadline(index: Index, server: ModelServer) -> None:
+@platforms
+def test_pip_download_deadline(
+    index: Index, server: ModelServer, monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
     """An index that says nothing holds no call beyond the deadline."""
+    monkeypatch.setattr(sys, "platform", platform)
     server.serve(f"/simple/{NAME.replace('_', '-')}/", Reply(stall="headers"))
     began_s = time.monotonic()
     assert index.failure(deadline_s=0.5).reason == "deadline of 0.5 s passed"
-    assert time.monotonic() - began_s < 15
+    assert time.monotonic() - began_s < index.settings.timeout_s - 2  # pip's own limit did not end it
 
 
 @contextmanager
@@ -444,6 +450,43 @@ def test_pip_progress_is_shown(
     assert (seen.total_bytes, seen.downloaded_bytes, seen.is_closed) == (1_000_000, 1_000_000, True)
 
 
+WAITING_PIP = """
+echo 'Progress 250000 of 1000000'
+for _ in $(seq 100); do [ -e '{folder}/shown' ] && echo 'ERROR: it was shown' && exit 1; sleep 0.05; done
+echo 'ERROR: nobody looked'
+exit 1
+"""
+
+
+@REAL_PIP
+@platforms
+def test_pip_progress_is_shown_at_once(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
+    """What pip tells is shown while pip goes on, on Windows, too."""
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(sys, "executable", program(tmp_path, WAITING_PIP.format(folder=tmp_path)))
+    monkeypatch.setattr(metadata, "version", lambda _: "24.1")
+
+    class Shown(Seen):
+        def advance(self, downloaded_bytes: int) -> None:
+            super().advance(downloaded_bytes)
+            (tmp_path / "shown").touch()
+
+    with pytest.raises(DownloadError, match="it was shown"):
+        index.download(progress=Shown())
+
+
+def test_pip_download_leaves_something_running(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pip has started and left running, its output still open, is not waited for."""
+    os.mkfifo(tmp_path / "end")
+    monkeypatch.setattr(sys, "executable", program(tmp_path, f"(read _ < '{tmp_path}/end') & echo ERROR: gone; exit 1"))
+    try:
+        assert index.failure(deadline_s=30.0).reason == "gone"
+    finally:
+        (tmp_path / "end").write_text("\n", "utf-8")
+
+
 @REAL_PIP
 def test_pip_progress_without_words(index: Index, server: ModelServer) -> None:
     """Of any pip the file that grows is watched."""
@@ -473,6 +516,18 @@ def test_pip_probe(  # noqa: PLR0913 - a table
         publish_to_index(server, small_wheel(tmp_path / version, version).path)
     (probe,) = PackageIndex("").probe(index.wheel.pin_at(None), index.settings.limits())
     assert (probe.ok, probe.found) == (ok, found)
+
+
+@REAL_PIP
+@platforms
+def test_pip_probe_deadline(index: Index, server: ModelServer, monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    """An index that says nothing holds no doctor beyond the deadline."""
+    monkeypatch.setattr(sys, "platform", platform)
+    server.serve(f"/simple/{NAME.replace('_', '-')}/", Reply(stall="headers"))
+    began_s = time.monotonic()
+    (probe,) = PackageIndex("").probe(index.wheel.pin_at(None), replace(index.settings, deadline_s=0.5).limits())
+    assert (probe.ok, probe.found) == (False, "deadline of 0.5 s passed")
+    assert time.monotonic() - began_s < index.settings.timeout_s - 2
 
 
 EXECUTABLES = {"unknown": "", "none": None, "server": "/usr/sbin/uwsgi", "absent": "/nowhere/bin/python3"}
