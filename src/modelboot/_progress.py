@@ -38,13 +38,17 @@ def make_progress(wanted: bool | None) -> Progress:  # noqa: FBT001 - the one th
 
 
 def _has_stderr() -> bool:
-    """Tell whether there is a stderr: daemons and programs without a console have none, or have closed it."""
-    return sys.stderr is not None and not sys.stderr.closed
+    """Tell whether there is a stderr: daemons and programs without a console have none, or have closed it.
+
+    What such a program puts in its place may be able to write and nothing else.
+    """
+    return sys.stderr is not None and not getattr(sys.stderr, "closed", False)
 
 
 def _is_watched() -> bool:
     """Tell whether stderr is a terminal, or what a Jupyter kernel shows below the cell."""
-    return _has_stderr() and (sys.stderr.isatty() or type(sys.stderr).__module__ == "ipykernel.iostream")
+    is_terminal = getattr(sys.stderr, "isatty", lambda: False)
+    return _has_stderr() and (is_terminal() or type(sys.stderr).__module__ == "ipykernel.iostream")
 
 
 class _Silent:

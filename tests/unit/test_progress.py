@@ -156,6 +156,37 @@ def test_line_where_there_is_no_stderr(
     assert type(shown).__name__ == "_LogLine"
 
 
+class Window:
+    """What a program without a console puts in the place of stderr: it shows what is written, and can do no more."""
+
+    def __init__(self) -> None:
+        """Show nothing yet."""
+        self.shown = ""
+
+    def write(self, text: str) -> int:
+        """Show a text."""
+        self.shown += text
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: it is shown already."""
+
+
+@pytest.mark.parametrize("wanted", [True, None], ids=["wanted", "auto"])
+def test_stderr_that_can_only_write(auto: Settings, monkeypatch: pytest.MonkeyPatch, *, wanted: bool | None) -> None:
+    """It is no terminal, so that a bar is drawn there only where one is asked for."""
+    window = Window()
+    monkeypatch.setattr(sys, "stderr", window)
+    progress = make_progress(replace(auto, progress=wanted).progress)
+    progress.ask("en_x 1.0.0", "release")
+    progress.start("en_x 1.0.0", 1000, 0)
+    progress.note("trying again in 1.0 s")
+    progress.advance(1000)
+    progress.close()
+    assert ("en_x 1.0.0:   0%" in window.shown) is (wanted is True)
+    assert (window.shown == "") is (wanted is None)
+
+
 def test_source_is_told_before_the_wait(
     monkeypatch: pytest.MonkeyPatch, auto: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
