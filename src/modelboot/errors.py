@@ -38,6 +38,8 @@ def cannot_find(name: str) -> str:
 
 
 SourceName = Literal["cache", "wheelhouse", "release", "mirror", "index"]
+ReportedSource = Literal["present", "cache", "wheelhouse", "release", "index"]
+"""Where a wheel or a model came from: "present" if it was there already; a mirror counts as the release."""
 Kind = Literal["bytes", "certificate", "login", "missing", "page", "short", "other"]
 """What an attempt failed on, as far as it decides what to do next."""
 

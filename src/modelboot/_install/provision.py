@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from modelboot._files import rename, sha256_of
 from modelboot._fsync import fsync_folder, fsync_tree
@@ -24,7 +23,7 @@ from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
 from modelboot._settings import Settings
 from modelboot._sources.fetch import FetchedWheel, fetch_wheel, make_sources
-from modelboot.errors import InstallError, ModelbootError
+from modelboot.errors import InstallError, ModelbootError, ReportedSource
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ class ProvisionedWheel:
     version: str
     sha256: str
     path: Path
-    source: Literal["present", "cache", "wheelhouse", "release", "index"]
+    source: ReportedSource
     """Where it came from: "present" if it was there already, else the source."""
     downloaded_bytes: int
     """Bytes that came over the network in this call."""

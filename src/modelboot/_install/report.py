@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from modelboot._install.installed import Installed
 from modelboot._pin import ModelPin
-
-Source = Literal["present", "cache", "wheelhouse", "release", "index"]
+from modelboot.errors import ReportedSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +23,7 @@ class InstalledModel:
     """SHA-256 of the pinned wheel."""
     verified: bool
     """Whether the hash recorded at the install is the pin's; another program may have recorded none."""
-    source: Source
+    source: ReportedSource
     """Where it came from: "present" if it was installed already, else the source; a mirror counts as the release."""
     downloaded_bytes: int
     """Bytes that came over the network in this call."""
@@ -54,7 +52,7 @@ class Timings:
         self,
         pin: ModelPin,
         installed: Installed,
-        source: Source,
+        source: ReportedSource,
         downloaded_bytes: int = 0,
     ) -> InstalledModel:
         """Sum up for the caller."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple
 
 from modelboot._limits import Limits
 from modelboot._network.download import Download
@@ -19,7 +19,7 @@ from modelboot._sources.pip import PackageIndex
 from modelboot._sources.release import Release
 from modelboot._sources.source import Source, failure, warn_of_other_bytes
 from modelboot._sources.wheelhouse import Wheelhouse
-from modelboot.errors import Attempt, DownloadError, OfflineError
+from modelboot.errors import Attempt, DownloadError, OfflineError, ReportedSource
 
 OFFLINE = "MODELBOOT_OFFLINE=1"
 
@@ -30,8 +30,8 @@ class FetchedWheel(NamedTuple):
     """A verified wheel and where it came from."""
 
     path: Path
-    source: Literal["cache", "wheelhouse", "release", "index"]
-    """The source that served it; a mirror counts as the release."""
+    source: ReportedSource
+    """The source that served it."""
     downloaded_bytes: int
     """Bytes received over the network; 0 for a wheelhouse or a file URL."""
 
@@ -111,7 +111,7 @@ def fetch_wheel(
         finally:
             progress.close()
         _log_failures(pin, attempts)
-        served = cast("Literal['cache', 'wheelhouse', 'release', 'index']", source.name.replace("mirror", "release"))
+        served: ReportedSource = "release" if source.name == "mirror" else source.name
         if downloaded_bytes:
             _keep(wanted, sources)
         return FetchedWheel(path=wanted.path, source=served, downloaded_bytes=downloaded_bytes)

@@ -1,7 +1,7 @@
 """The Source protocol: what every place that may have a wheel can be asked.
 
-A new source is one file beside this one, a line in `fetch.make_sources`, its name in `errors.SourceName` and, where
-reports are to name it, in `report.Source`; and its hint in `errors`, for when it does not have the wheel.
+A new source is one file beside this one, a line in `fetch.make_sources`, its name in `errors.SourceName` and
+`errors.ReportedSource`, and what to do where it does not have a wheel in `errors._MISSING_HINTS`.
 """
 
 from __future__ import annotations
