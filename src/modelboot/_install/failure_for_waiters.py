@@ -8,42 +8,37 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 
 from modelboot._files import read_regular_file
+from modelboot._install.target import Target
 from modelboot._pin import ModelPin
 from modelboot._sources.source import Source, failure
 from modelboot.errors import Attempt, DownloadError
 
 
-def _path(work: Path, pin: ModelPin) -> Path:
-    """Return the file that has the last failure, as long as others wait."""
-    return work / f"{pin.name}.failure"
-
-
-def forget_failures(work: Path, pin: ModelPin) -> None:
+def forget_failures(target: Target, pin: ModelPin) -> None:
     """Remove what processes that failed have left for those that waited."""
-    for path in (work / f"{pin.name}.{kind}" for kind in ("failure", "left")):
+    for path in (target.failure_file(pin.name), target.left_file(pin.name)):
         with suppress(OSError):  # the model is installed all the same
             if os.path.lexists(path):
                 path.unlink()
 
 
-def save_failure(work: Path, pin: ModelPin, sources: Sequence[Source], error: DownloadError) -> None:
+def save_failure(target: Target, pin: ModelPin, sources: Sequence[Source], error: DownloadError) -> None:
     """Save why a download failed, for the processes that wait for it. Without it they find out for themselves."""
     facts = {**_key(pin, sources), "time": time.time(), "attempts": [asdict(attempt) for attempt in error.attempts]}
-    path = _path(work, pin)
+    path = target.failure_file(pin.name)
     with suppress(OSError):
         part = path.with_name(f"{path.name}.{os.getpid()}")
         part.write_text(json.dumps(facts), "utf-8")
         part.replace(path)
 
 
-def raise_failure(work: Path, pin: ModelPin, sources: Sequence[Source], waited_since: float | None) -> None:
+def raise_failure(target: Target, pin: ModelPin, sources: Sequence[Source], waited_since: float | None) -> None:
     """Raise the failure of the process that was waited for, if it asked the same sources for the same wheel.
 
     Args:
-        work: The target's `.modelboot` folder.
+        target: Where the model goes.
         pin: The wheel.
         sources: Whom this process would ask.
         waited_since: When the wait began, in seconds since the epoch; None when there was none.
@@ -54,7 +49,7 @@ def raise_failure(work: Path, pin: ModelPin, sources: Sequence[Source], waited_s
     if waited_since is None:
         return
     try:
-        facts = json.loads(read_regular_file(_path(work, pin)))
+        facts = json.loads(read_regular_file(target.failure_file(pin.name)))
         attempts = [Attempt(**attempt) for attempt in facts["attempts"]]
         is_mine = all(facts[key] == value for key, value in _key(pin, sources).items()) and facts["time"] > waited_since
     except (OSError, ValueError, KeyError, TypeError):

@@ -70,14 +70,14 @@ def install(
         from modelboot._sources.fetch import fetch_wheel, make_sources
 
         sources = make_sources(settings)
-        raise_failure(target.work, pin, sources, state.waited_since)
+        raise_failure(target, pin, sources, state.waited_since)
         fetch = partial(fetch_wheel, pin, sources=sources, limits=limits, progress=progress)
         try:
             result = _install_into(target, pin, fetch, timings, store=_other_store(target, pin, settings))
         except DownloadError as error:
-            save_failure(target.work, pin, sources, error)
+            save_failure(target, pin, sources, error)
             raise
-        forget_failures(target.work, pin)
+        forget_failures(target, pin)
         return result
 
 

@@ -77,9 +77,9 @@ def prepared_target(
 def _leave(target: Target, pin: ModelPin, made: list[Path], *, is_alone: bool) -> None:
     """Remove what this call made; if others wait for its lock, the last of them does so, if they all fail."""
     lock = target.lock_file(pin.name)
-    failure, left = (target.work / f"{pin.name}.{kind}" for kind in ("failure", "left"))
+    left = target.left_file(pin.name)
     if is_alone:
-        _remove([*made, *([target.work, lock, left] if left.exists() else []), failure])
+        _remove([*made, *([target.work, lock, left] if left.exists() else []), target.failure_file(pin.name)])
     elif lock in made:
         with suppress(OSError):
             left.touch()

@@ -54,6 +54,14 @@ class Target(NamedTuple):
         """Return the lock file of one model."""
         return self.work / f"{name}.lock"
 
+    def failure_file(self, name: str) -> Path:
+        """Return the file that has why a model could not be fetched, as long as others wait for its lock."""
+        return self.work / f"{name}.failure"
+
+    def left_file(self, name: str) -> Path:
+        """Return the mark of one that failed and left what it had made to those that wait."""
+        return self.work / f"{name}.left"
+
     @property
     def renamed_in(self) -> Path:
         """Folder whose entries change when a model comes or goes: it has to be flushed afterwards."""
