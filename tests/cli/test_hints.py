@@ -108,7 +108,7 @@ def test_hint_of_a_wheelhouse_that_is_not_there(
     monkeypatch.setenv("MODELBOOT_OFFLINE", offline)
     lines, hint = _told(["install", tiny.name], capsys)
     assert any(f"wheelhouse ({tmp_path / 'typo'}): no such folder" in line for line in lines)
-    assert hint.startswith(f"make {tmp_path / 'typo'} or fix MODELBOOT_WHEELHOUSE, or ")
+    assert hint.startswith(f"create {tmp_path / 'typo'} or fix MODELBOOT_WHEELHOUSE, or ")
     assert ("modelboot fetch" in hint, "check the network" in hint) == (offline == "1", offline == "0")
 
 

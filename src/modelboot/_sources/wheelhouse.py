@@ -75,7 +75,7 @@ class Wheelhouse(NamedTuple):
             where=self.location(pin),
             reason="no such folder" if len(missing) == len(self.folders) else reason,
             kind="missing",
-            hint=f"make {' and '.join(missing)} or fix MODELBOOT_WHEELHOUSE" if missing else None,
+            hint=f"create {' and '.join(missing)} or fix MODELBOOT_WHEELHOUSE" if missing else None,
         )
 
     def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:  # noqa: ARG002 - looking takes no time
