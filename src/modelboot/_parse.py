@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from modelboot.errors import SettingsError
 
+CERTIFICATES = "a file or folder of PEM certificates"
 DIRECTORY = "a folder (~ only where there is a home folder)"
 _SWITCH_WORDS = {
     "0": False,

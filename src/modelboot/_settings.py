@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from modelboot._limits import Deadline, Limits
 from modelboot._parse import (
+    CERTIFICATES,
     DIRECTORY,
     HEADER_TEXT,
     SECONDS,
@@ -32,14 +33,14 @@ T = TypeVar("T")
 
 HUB = "https://huggingface.co"
 """The model hub: HF_ENDPOINT names another address of it."""
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 Origin = tuple[str, str | None, int | None]
 
 
 def origin_of(url: str) -> Origin:
     """Return what a token is bound to: scheme, host and port of a URL."""
     parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +177,6 @@ _CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """What users of requests and curl set, in order. SSL_CERT_FILE and SSL_CERT_DIR are OpenSSL's own to read."""
 _HUB_URL, _HUB_TOKEN = "HF_ENDPOINT", "HF_TOKEN"
 """What users of the model hub set: another address of it, and who they are."""
-_CERTIFICATES = "a file or folder of PEM certificates"
 _PATHS = ("SSL_CERT_FILE", "SSL_CERT_DIR", *_CA_BUNDLES, "NETRC")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -200,7 +200,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         for each in VARIABLES
     }
     given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
-    bundles = ((variable, _read(env, variable, directory, _CERTIFICATES)) for variable in _CA_BUNDLES)
+    bundles = ((variable, _read(env, variable, directory, CERTIFICATES)) for variable in _CA_BUNDLES)
     hub, refused_hub = _hub(env)
     hub_token = env.get(_HUB_TOKEN, "").strip()
     tokens = {origin_of(hub): hub_token} if hub_token and not refused_hub else {}

@@ -40,11 +40,6 @@ class Worker:
         self._until_end.acquire()
         self._thread = threading.Thread(target=self._run, name=f"modelboot-{name}", daemon=True)
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether the call is over."""
-        return self._claims[:1] == ["join"] or not self._until_end.locked()
-
     def start(self) -> bool:
         """Start the thread; False where the system allows no more of them."""
         try:

@@ -355,11 +355,17 @@ def test_flusher_interrupt_inside_a_lock(tmp_path: Path) -> None:
 
 def test_worker_interrupt_inside_a_lock() -> None:
     """Ctrl-C while a thread is waited for leaves no lock held, on which the second wait would hang."""
-    worker = Worker(lambda: time.sleep(0.05), "test")
-    worker.start()
+    ended = []
+
+    def work() -> None:
+        time.sleep(0.05)
+        ended.append("work")
+
+    worker = Worker(work, "test")
+    is_started = worker.start()
     with interrupted_inside_locks():
         worker.join()
-    assert worker.has_ended
+    assert ended == (["work"] if is_started else [])
 
 
 @pytest.mark.usefixtures("leaves_no_file")

@@ -26,7 +26,7 @@ from modelboot.errors import Attempt, DownloadError, InstallError, Kind, Offline
 _log = logging.getLogger(__name__)
 
 
-def is_place(text: str) -> bool:
+def is_url_or_path(text: str) -> bool:
     """Tell whether a text names a URL or a wheel file, not a model."""
     return "@" not in text.partition("://")[0] and ("://" in text or text.endswith(".whl") or os.sep in text)
 

@@ -28,7 +28,7 @@ from modelboot._network.response import (
     parse_response,
     redirect_target,
 )
-from modelboot._network.trust_env import VARIABLES, authorization_for, basic, proxy_for, ssl_context
+from modelboot._network.trust_env import CA_VARIABLES, authorization_for, basic, proxy_for, ssl_context
 from modelboot._redact import printable, without_secrets
 from modelboot._settings import TrustEnv
 from modelboot.errors import ModelbootError, SettingsError
@@ -215,7 +215,7 @@ def _describe(error: BaseException, url: str, timeout_s: float) -> RequestError:
         why = (
             getattr(untrusted, "verify_message", "") or getattr(untrusted, "reason", "") or "Hostname mismatch"
         )  # urllib3 1
-        reason = f"certificate of {urlsplit(url).hostname} not accepted ({why}); to trust its CA set {VARIABLES}"
+        reason = f"certificate of {urlsplit(url).hostname} not accepted ({why}); to trust its CA set {CA_VARIABLES}"
         return RequestError(reason, url, kind="certificate")
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return RequestError(f"no byte for {timeout_s:g} s", url, retryable=True)

@@ -10,11 +10,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from modelboot._parse import HEADER_TEXT, parse_token
-from modelboot._settings import TrustEnv, origin_of
+from modelboot._parse import CERTIFICATES, HEADER_TEXT, parse_token
+from modelboot._settings import DEFAULT_PORTS, TrustEnv, origin_of
 from modelboot.errors import SettingsError
-
-DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def proxy_for(url: str) -> str | None:
@@ -128,7 +126,7 @@ def _from_netrc(host: str, netrc_file: Path | None, *, allow_default: bool) -> s
     return f"{login or account or ''}:{password or ''}"
 
 
-VARIABLES = "SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
+CA_VARIABLES = "SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
 
 
 def ssl_context(ca_bundle: tuple[str, Path] | None) -> ssl.SSLContext:
@@ -153,8 +151,7 @@ def ssl_context(ca_bundle: tuple[str, Path] | None) -> ssl.SSLContext:
             return ssl.create_default_context(capath=str(bundle))
         return ssl.create_default_context(cafile=str(bundle))
     except OSError as error:  # ssl.SSLError is one
-        accepted = "a file or folder of PEM certificates"
-        raise SettingsError(variable=variable, value=str(bundle), accepted=accepted) from error
+        raise SettingsError(variable=variable, value=str(bundle), accepted=CERTIFICATES) from error
 
 
 def _system_has_any(context: ssl.SSLContext) -> bool:

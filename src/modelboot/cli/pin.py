@@ -17,10 +17,10 @@ from modelboot.cli.output import Facts, print_result
 
 def pin(options: argparse.Namespace) -> None:
     """Print the line that pins a model, or a wheel at a URL or in a file, which is read for that."""
-    from modelboot._install.pin_from_wheel import is_place, pin_of
+    from modelboot._install.pin_from_wheel import is_url_or_path, pin_of
 
     settings, place = read_settings(), options.model
-    wanted = pin_of(place, settings) if is_place(place) else resolve(place, pins=settings.pins)
+    wanted = pin_of(place, settings) if is_url_or_path(place) else resolve(place, pins=settings.pins)
     print_result(as_json=options.json, text=PIN_FORMATS[options.format](wanted), facts=pin_facts(wanted))
 
 
