@@ -16,15 +16,20 @@ from typing import Literal
 
 AHEAD = 4
 """Most chunks that wait between two threads: more would cost memory and save no time."""
-Job = Callable[[threading.Event], object]
-"""Something to do, which ends early once the event is set."""
+Stop = Callable[[], bool]
+"""Tells whether to end early."""
+Job = Callable[[Stop], object]
+"""Something to do, which asks now and then whether to end early."""
+JOIN_S = 1.0
+"""Longest wait for a thread that has nothing left to do."""
 
 
 class Worker:
     """A thread that ends before whoever started it goes on, also when Ctrl-C comes while it is started or waited for.
 
     `Thread.join` alone does not do: in Python before 3.13, once interrupted, it takes the thread for ended. Nor does an
-    event: Ctrl-C inside its Python code can leave its lock held, and whoever waits again waits forever.
+    event, or a lock in a `with` statement: Ctrl-C can leave the lock held, in Python 3.14 most of the time (its issue
+    148874), and whoever waits again waits forever.
     """
 
     def __init__(self, call: Callable[[], object], name: str) -> None:
@@ -36,8 +41,8 @@ class Worker:
         """
         self._call = call
         self._claims: list[Literal["run", "join"]] = []  # the first one decides whether the call is made
-        self._until_end = threading.Lock()
-        self._until_end.acquire()
+        self._is_over = False
+        self._end: SimpleQueue[None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"modelboot-{name}", daemon=True)
 
     def start(self) -> bool:
@@ -51,11 +56,10 @@ class Worker:
     def join(self) -> None:
         """Wait for the end of the call. One that has not begun never will."""
         self._claims.append("join")
-        if self._claims[0] == "run":
-            with self._until_end:
-                pass
+        if self._claims[0] == "run" and not self._is_over:
+            self._end.get()
         if self._thread.is_alive():  # for a moment
-            self._thread.join()
+            self._thread.join(JOIN_S)
 
     def _run(self) -> None:
         self._claims.append("run")
@@ -64,7 +68,8 @@ class Worker:
         try:
             self._call()
         finally:
-            self._until_end.release()
+            self._is_over = True
+            self._end.put(None)
 
 
 def run_at_once(jobs: Sequence[Job]) -> None:
@@ -76,18 +81,20 @@ def run_at_once(jobs: Sequence[Job]) -> None:
     Raises:
         BaseException: What the first job to fail raised.
     """
-    pending, stop = deque(jobs), threading.Event()
-    failures: list[BaseException] = []
+    pending, failures = deque(jobs), list[BaseException]()
+    is_interrupted: list[bool] = []
+
+    def stop() -> bool:
+        return bool(failures or is_interrupted)
 
     def work() -> None:
         try:
-            while pending and not stop.is_set():
+            while pending and not stop():
                 with suppress(IndexError):  # the other thread has just taken the last one
                     job = pending.popleft()
                     job(stop)
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
-            stop.set()
 
     other = Worker(work, "writer")
     try:
@@ -95,7 +102,7 @@ def run_at_once(jobs: Sequence[Job]) -> None:
         work()
         other.join()
     except BaseException:  # Ctrl-C
-        stop.set()
+        is_interrupted.append(True)
         other.join()
         raise
     if failures:  # Ctrl-C goes first: a job that it has ended early fails, too

@@ -26,25 +26,53 @@ from modelboot._threads import read_ahead, run_at_once
 
 if TYPE_CHECKING:
     from installer.utils import Scheme
+    from typing_extensions import Self
 
-    from modelboot._threads import Job
+    from modelboot._threads import Job, Stop
 
 LARGE_BYTES = 1 << 25
 """A member of that size is inflated in a thread of its own. Smaller ones keep two threads busy as they are."""
 
 
+class ArchiveOfEachThread:
+    """A wheel that each thread opens for itself.
+
+    The members of a ZipFile share a lock. Ctrl-C can leave that held (in Python 3.14, its issue 148874), and then the
+    other thread would wait for it, and the interrupted one for the other.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open nothing yet."""
+        self._path, self._own, self._opened = path, threading.local(), list[zipfile.ZipFile]()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._opened:
+            self._opened.pop().close()
+
+    @property
+    def mine(self) -> zipfile.ZipFile:
+        """The archive as this thread has opened it."""
+        if not hasattr(self._own, "archive"):
+            self._own.archive = zipfile.ZipFile(self._path)
+            self._opened.append(self._own.archive)
+        return cast("zipfile.ZipFile", self._own.archive)
+
+
 class Member(io.RawIOBase):
     """A member of an archive, which is opened when it is written."""
 
-    def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+    def __init__(self, archives: ArchiveOfEachThread, info: zipfile.ZipInfo) -> None:
         """Open nothing yet."""
-        self._archive, self._info = archive, info
+        self._archives, self._info = archives, info
         self.path, self.size_bytes = info.filename, info.file_size
 
     @contextmanager
     def chunks(self) -> Iterator[Iterator[bytes]]:
         """Inflate it, a large one ahead of whoever takes the chunks."""
-        with cast("zipfile.ZipExtFile", self._archive.open(self._info)) as stream:
+        with cast("zipfile.ZipExtFile", self._archives.mine.open(self._info)) as stream:
             chunks = iter(partial(stream.read1, CHUNK_BYTES), b"")
             with read_ahead(chunks) if self.size_bytes >= LARGE_BYTES else nullcontext(chunks) as taken:
                 yield taken
@@ -53,12 +81,23 @@ class Member(io.RawIOBase):
 class ParallelSource(WheelFile):
     """A wheel whose members are not opened one after another: `ParallelDestination` does so."""
 
+    def __init__(self, archives: ArchiveOfEachThread, name: str) -> None:
+        """Name the wheel.
+
+        Args:
+            archives: The wheel's file.
+            name: What to take its name and version from: the file's own name may be anything.
+        """
+        archives.mine.filename = name
+        super().__init__(archives.mine)
+        self._archives = archives
+
     def get_contents(self) -> Iterator[tuple[tuple[str, str, str], BinaryIO, bool]]:
         """Yield the members. The check of the archive has compared them with RECORD already."""
         for info in self._zipfile.infolist():
             if not info.is_dir():
                 is_executable = bool(info.external_attr >> 16 & 0o111)
-                yield (info.filename, "", ""), cast("BinaryIO", Member(self._zipfile, info)), is_executable
+                yield (info.filename, "", ""), cast("BinaryIO", Member(self._archives, info)), is_executable
 
 
 class ParallelDestination(WheelDestination):
@@ -116,11 +155,11 @@ class ParallelDestination(WheelDestination):
         file: Path,
         expected: str,
         is_executable: bool,  # noqa: FBT001 - as above
-        stop: threading.Event,
+        stop: Stop,
     ) -> None:
         with member.chunks() as chunks:
             digest = self._write(_until(stop, chunks), file)
-        if stop.is_set():
+        if stop():
             return
         if f"sha256={digest}" != expected.rstrip("="):
             raise InvalidWheel([f"{member.path} does not match its hash in RECORD"])
@@ -137,8 +176,8 @@ class ParallelDestination(WheelDestination):
         return base64.urlsafe_b64encode(digest.digest()).decode("ascii").rstrip("=")
 
 
-def _until(stop: threading.Event, chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _until(stop: Stop, chunks: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
-        if stop.is_set():
+        if stop():
             return
         yield chunk

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import zipfile
 from pathlib import Path
 
 import installer
 
 from modelboot._fsync import Flusher, fsync_folders
 from modelboot._install.archive import UNREADABLE, InvalidWheel, WheelContents, validate
-from modelboot._install.parallel import ParallelDestination, ParallelSource
+from modelboot._install.parallel import ArchiveOfEachThread, ParallelDestination, ParallelSource
 from modelboot._install.target import INSTALLER
 from modelboot._pin import ModelPin
 from modelboot._redact import without_secrets
@@ -50,12 +49,10 @@ def _check_disk_space(needed_bytes: int, pin: ModelPin, folder: Path) -> None:
 
 
 def _run_installer(wheel: Path, pin: ModelPin, directory: Path, contents: WheelContents) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        # installer reads name and version off the file's name, which may be anything.
-        archive.filename = f"{contents.dist_info.removesuffix('.dist-info')}-py3-none-any.whl"
-        with Flusher() as flusher:
-            destination = ParallelDestination(directory, contents.hashes, flusher)
-            installer.install(ParallelSource(archive), destination, installer_metadata(pin))
+    name = f"{contents.dist_info.removesuffix('.dist-info')}-py3-none-any.whl"
+    with ArchiveOfEachThread(wheel) as archives, Flusher() as flusher:
+        destination = ParallelDestination(directory, contents.hashes, flusher)
+        installer.install(ParallelSource(archives, name), destination, installer_metadata(pin))
 
 
 def installer_metadata(pin: ModelPin) -> dict[str, bytes]:
