@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,15 @@ from support.wheels import BREACHES_TO_NAME, DIST_INFO, NAME, VERSION, BuiltWhee
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.mark.parametrize("way", ["file", "file URL", "http", "unnamed"])
-def test_pin_of_a_wheel(way: str, tiny: BuiltWheel, server: ModelServer, capsys: Capture) -> None:
+@pytest.mark.parametrize("way", ["file", "file URL", "http", "unnamed", "folder with an @"])
+def test_pin_of_a_wheel(way: str, tiny: BuiltWheel, server: ModelServer, tmp_path: Path, capsys: Capture) -> None:
     """A wheel at a URL or in a file is read once and hashed; the line that is printed is the pin that installs it."""
     server.serve("/x/en_tiny_sm-1.0.0-py3-none-any.whl", Reply(body=tiny.content))
     server.serve("/assets/4711", Reply(body=tiny.content))
+    folder = tmp_path / "ann@corp"
+    folder.mkdir()
     place = {
+        "folder with an @": str(shutil.copy(tiny.path, folder)),
         "file": str(tiny.path),
         "file URL": tiny.url,
         "http": f"{server.url}/x/en_tiny_sm-1.0.0-py3-none-any.whl",

@@ -369,7 +369,16 @@ def test_uninstall_refuses_what_is_not_modelboot_s(
     assert snapshot(target) == before
 
 
-@pytest.mark.parametrize("name", ["en_nothing_sm", f"{NAME}=={OLDER}"])
+@pytest.mark.usefixtures("pin")
+def test_uninstall_of_no_version_is_refused(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`name==` of a variable that is not set does not mean every version."""
+    before = snapshot(target)
+    assert main(["uninstall", f"{NAME}=="]) == 1
+    assert "only == is supported" in capsys.readouterr().err
+    assert snapshot(target) == before
+
+
+@pytest.mark.parametrize("name", ["en_nothing_sm", f"{NAME}=={OLDER}", f"{NAME} @ https://host/x#sha256={'a' * 64}"])
 @pytest.mark.usefixtures("pin")
 def test_uninstall_of_what_is_not_installed_fails(name: str, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing of that name or version: status 1, and nothing is removed, not even what was named before it."""

@@ -20,6 +20,7 @@ from modelboot._network.file_url import is_file_url, open_file
 from modelboot._network.response import RequestError, Response
 from modelboot._pin import ModelPin
 from modelboot._redact import without_secrets
+from modelboot._reference import is_reference
 from modelboot._settings import Settings
 from modelboot.errors import Attempt, DownloadError, InstallError, Kind, OfflineError
 
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 def is_url_or_path(text: str) -> bool:
     """Tell whether a text names a URL or a wheel file, not a model."""
-    return "@" not in text.partition("://")[0] and ("://" in text or text.endswith(".whl") or os.sep in text)
+    return not is_reference(text) and ("://" in text or text.endswith(".whl") or os.sep in text)
 
 
 def pin_of(place: str, settings: Settings) -> ModelPin:

@@ -11,7 +11,7 @@ from modelboot._install.installed import Installed, list_installed
 from modelboot._install.target import INSTALLER, targets_in_use
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
-from modelboot._reference import is_reference, parse_reference, read_pins
+from modelboot._reference import is_reference, parse_name, parse_reference, read_pins
 from modelboot._settings import read_settings
 from modelboot._versions import same_name, same_version
 from modelboot.cli.command_error import CommandError
@@ -164,17 +164,22 @@ def _named(models: Sequence[str]) -> list[Installed]:
 
 def _installed(model: str) -> list[Installed]:
     """List what is installed of a name, name==version or direct reference, which need not be in the catalog."""
+    everything = list_installed(targets_in_use(read_settings()))
     if is_reference(model):
         pin = parse_reference(model)
-        name, version = pin.name, pin.version or ""
+        named = [
+            item
+            for item in everything
+            if same_name(item.name, pin.name)
+            and (same_version(item.version, pin.version) if pin.version else item.sha256 == pin.sha256)
+        ]
     else:
-        name, _, version = (part.strip() for part in model.partition("=="))
-    everything = list_installed(targets_in_use(read_settings()))
-    named = [
-        item
-        for item in everything
-        if same_name(item.name, name) and same_version(item.version, version or item.version)
-    ]
+        name, version = parse_name(model)
+        named = [
+            item
+            for item in everything
+            if same_name(item.name, name) and same_version(item.version, version or item.version)
+        ]
     if not named:
         raise CommandError(
             f"{model} is not installed",
