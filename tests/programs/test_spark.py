@@ -109,7 +109,10 @@ def test_readme_section(real_wheel: BuiltWheel, tmp_path: Path, target: Path) ->
     _, code = blocks("On a cluster", "python")
     (tmp_path / "wheelhouse").mkdir()
     shutil.copy(real_wheel.path, tmp_path / "wheelhouse")
-    end = 'print(json.dumps({"found": [row[0] for row in found]}))\nspark.stop()\n'
+    end = (
+        '\nframe = spark.createDataFrame([("Elle vivait à Paris.",)], ["text"])\n'
+        'print(json.dumps({"found": [row[0] for row in frame.select(lemmas("text")).collect()]}))\nspark.stop()\n'
+    )
     assert run(f"{SESSION}{code}{end}", tmp_path)["found"] == [["lui", "vivre", "à", "Paris", "."]]
     assert (target / real_wheel.name).is_dir()
 
