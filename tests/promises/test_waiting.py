@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelboot import ModelPin
+from modelboot import ModelPin, ensure_model
 from support.children import (
     OTHER,
     TIMEOUT_S,
@@ -76,6 +77,25 @@ def test_waiting_processes_learn_of_a_failure(server: ModelServer, wheel: BuiltW
     assert time.monotonic() - began_s < 4 * 4  # one after another would be 32 s
     assert server.count(path) <= 2  # one that was not yet waiting asks for itself
     assert not (target / ".modelboot").exists()
+
+
+def test_wait_ends_when_the_model_is_there(
+    wheel: BuiltWheel, server: ModelServer, target: Path, tmp_path: Path
+) -> None:
+    """Who waits goes on once the model is published, although whoever holds the lock still does."""
+    path = f"/{wheel.path.name}"
+    pin = server.publish(wheel, Reply(stall="headers"))
+    holder = started(pin, MODELBOOT_TIMEOUT=str(TIMEOUT_S))
+    server.wait_for(path)
+    waiting = [started(pin) for _ in range(3)]
+    ensure_model(wheel.pin, target=tmp_path / "other")
+    for name in (wheel.name, f"{wheel.name}-{wheel.version}.dist-info"):
+        shutil.move(tmp_path / "other" / name, target / name)
+    assert [said(process) for process in waiting] == ["present"] * 3
+    assert holder.poll() is None
+    holder.kill()
+    holder.communicate()
+    assert server.count(path) == 1
 
 
 def test_group_folder(wheel: BuiltWheel) -> None:

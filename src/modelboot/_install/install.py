@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -59,7 +60,9 @@ def install(
     limits = settings.limits()
     with (
         _prepared(pin, settings, replacing) as target,
-        lock.locked(target.lock_file(pin.name), str(pin), limits.deadline) as state,
+        lock.locked(
+            target.lock_file(pin.name), str(pin), limits.deadline, _publishing(target, pin, settings, replacing)
+        ) as state,
     ):
         timings.mark("lock")
         installed = find(pin, targets_to_search(pin, settings), replacing)
@@ -79,6 +82,29 @@ def install(
             raise
         forget_failures(target, pin)
         return result
+
+
+def _publishing(target: Target, pin: ModelPin, settings: Settings, replacing: Installed | None) -> Callable[[], bool]:
+    """Return what tells that another process has just published the model.
+
+    The folder is looked at, and searched only when it has changed. Without this 64 processes that wait would take the
+    lock one after another, each to see that the model is there.
+    """
+    seen = _changed_ns(target)
+
+    def has_published() -> bool:
+        nonlocal seen
+        before, seen = seen, _changed_ns(target)
+        return before != seen and find(pin, targets_to_search(pin, settings), replacing) is not None
+
+    return has_published
+
+
+def _changed_ns(target: Target) -> int:
+    try:
+        return os.stat(target.renamed_in).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _prepared(pin: ModelPin, settings: Settings, replacing: Installed | None) -> AbstractContextManager[Target]:
