@@ -49,9 +49,9 @@ class TrustEnv:
 
     tokens: tuple[tuple[Origin, str], ...] = field(default=(), repr=False)
     """Bearer token by the one place it may be sent to."""
-    hub: str = HUB
+    hub: str = field(default=HUB, repr=False)  # both may carry a password
     """URL that stands in for the model hub's."""
-    refused_hub: str = ""
+    refused_hub: str = field(default="", repr=False)
     """An HF_ENDPOINT that is no URL."""
     netrc: Path | None = None
     """The user's .netrc; None where there is none."""

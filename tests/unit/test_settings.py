@@ -133,6 +133,12 @@ def test_settings_shown_without_the_mirror() -> None:
     assert "s3cret" not in repr(read_settings({"MODELBOOT_BASE_URL": "https://user:s3cret@mirror"}))
 
 
+@pytest.mark.parametrize("address", ["https://user:s3cret@hub", "https://user:s3cret@[hub"])
+def test_settings_shown_without_the_hub(address: str) -> None:
+    """What a debugger shows of the settings has no password of HF_ENDPOINT, whether that can be used or not."""
+    assert "s3cret" not in repr(read_settings({"HF_ENDPOINT": address}))
+
+
 def test_settings_read_at_call_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process's environment counts as it is at the call, not at the import."""
     before = read_settings().retries
