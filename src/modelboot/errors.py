@@ -9,14 +9,20 @@ from __future__ import annotations
 import errno
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from modelboot._redact import printable
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, dataclass_transform
+else:
+
+    def dataclass_transform(**_: object) -> Callable[[type], type]:
+        """Tell type checkers, and nobody else, what the constructors accept (PEP 681)."""
+        return lambda cls: cls
+
 
 __all__ = [
     "Attempt",
@@ -109,7 +115,7 @@ def _callers_frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, in
         trace = trace.tb_next
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@dataclass_transform(kw_only_default=True, eq_default=False)
 class ModelbootError(Exception):
     """Root of everything modelboot raises on purpose. Those that mean "no pipeline for you" are OSError, too.
 
@@ -120,9 +126,31 @@ class ModelbootError(Exception):
     """
 
     remembered_s: float | None = None
+    _fact_names: ClassVar[tuple[str, ...]] = ("remembered_s",)
+
+    def __init__(self, **facts: object) -> None:
+        """Keep the facts.
+
+        No dataclass: to write code for ten constructors took longer at each start than all else in this module.
+
+        Args:
+            facts: What the annotations of the class name; those with a value there may be left out.
+
+        Raises:
+            TypeError: One is missing, or is none of them.
+        """
+        missing = [name for name in self._fact_names if name not in facts and not hasattr(type(self), name)]
+        unknown = [name for name in facts if name not in self._fact_names]
+        if missing or unknown:
+            fault = f"got no {', '.join(missing)}" if missing else f"takes no {', '.join(unknown)}"
+            message = f"{type(self).__name__}() {fault}"
+            raise TypeError(message)
+        super().__init__()
+        vars(self).update(facts)
 
     def __init_subclass__(cls) -> None:
-        """Make every message and hint one printable line, whatever the facts hold that it is made of."""
+        """Learn the names of the facts; make every message and hint one printable line, whatever the facts hold."""
+        cls._fact_names += tuple(cls.__annotations__)
         for name in ("message", "hint"):
             if name in vars(cls):
                 setattr(cls, name, _printable_property(vars(cls)[name]))
@@ -173,10 +201,9 @@ class ModelbootError(Exception):
         return _revive, (type(self), self._facts())
 
     def _facts(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in self._fact_names}
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class SettingsError(ModelbootError, ValueError):
     """A variable or an argument has a value that cannot be used."""
 
@@ -200,7 +227,6 @@ class SettingsError(ModelbootError, ValueError):
         )
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class UnknownModelError(ModelbootError, OSError):
     """The catalog has no pipeline of that name or version."""
 
@@ -228,7 +254,6 @@ class UnknownModelError(ModelbootError, OSError):
         return f"{ask}`modelboot list --available` shows all names; `modelboot pin` pins any other wheel"
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class IncompatibleError(ModelbootError):
     """What is installed does not fit the pipeline: spaCy itself, or a package the pipeline needs."""
 
@@ -259,7 +284,6 @@ def _quoted(argument: str) -> str:
     return f'"{argument}"' if " " in argument else argument
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class OfflineError(ModelbootError, OSError):
     """The model is not installed, and the network is switched off."""
 
@@ -295,7 +319,6 @@ class OfflineError(ModelbootError, OSError):
         return ", or ".join(dict.fromkeys([*(attempt.hint for attempt in self.attempts if attempt.hint), fetch]))
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class DownloadError(ModelbootError, OSError):
     """No source gave the wheel."""
 
@@ -359,7 +382,6 @@ _DOWNLOAD_HINTS: dict[Kind, str] = {
 """What to do next, the clearest failure first."""
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class HashMismatchError(DownloadError):
     """A source gave bytes that are not the pinned ones, and no other source gave the wheel."""
 
@@ -402,7 +424,6 @@ _INSTALL_HINTS: dict[Fault, str] = {
 }
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class InstallError(ModelbootError, OSError):
     """The verified wheel could not be put in place: permissions, disk space, another process, or the archive itself."""
 
@@ -443,7 +464,6 @@ class InstallError(ModelbootError, OSError):
         return _INSTALL_HINTS[self.fault]
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class LoadError(ModelbootError, OSError):
     """The model is installed, but spaCy cannot load it, and its files are not known to be damaged."""
 

@@ -7,7 +7,8 @@ import errno
 import pickle
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from inspect import get_annotations
 
 import pytest
 
@@ -197,7 +198,9 @@ def family(root: type[ModelbootError]) -> Iterator[type[ModelbootError]]:
 
 def facts(error: ModelbootError) -> dict[str, object]:
     """Give everything an error was told."""
-    return {field.name: getattr(error, field.name) for field in fields(error)}
+    classes = (each for each in type(error).__mro__ if issubclass(each, ModelbootError))
+    names = [name for each in classes for name in get_annotations(each) if not name.startswith("_")]
+    return {name: getattr(error, name) for name in names}
 
 
 @cases
@@ -248,6 +251,20 @@ def test_error_repr(case: Case) -> None:
     """What a debugger shows is the call that would make the error: its class and every fact, by keyword."""
     classes = {each.__name__: each for each in (type(case.error), Attempt)}
     assert facts(eval(repr(case.error), classes)) == facts(case.error)  # noqa: S307 - our own error
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"variable": "X", "value": "1"}, "SettingsError() got no accepted"),
+        ({"variable": "X", "value": "1", "accepted": "2", "hint": "3"}, "SettingsError() takes no hint"),
+    ],
+    ids=["missing", "unknown"],
+)
+def test_error_takes_its_facts_only(given: dict[str, str], fault: str) -> None:
+    """A fact that is missing or that the class does not know is a TypeError, as with any function."""
+    with pytest.raises(TypeError, match=re.escape(fault)):
+        SettingsError(**given)
 
 
 def test_error_is_compared_by_identity() -> None:
