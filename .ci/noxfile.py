@@ -18,7 +18,12 @@ PYTHONS = tuple(python for python in ("3.10", "3.11", "3.12", "3.13", "3.14") if
 SUBSET = (
     *(f"tests/unit/{wing}" for wing in ("install", "network", "cli")),
     *("tests/unit/test_pin.py", "tests/unit/test_errors.py", "tests/unit/test_settings.py", "tests/unit/test_files.py"),
-    *("tests/unit/test_redact.py", "tests/unit/test_parse.py", "tests/unit/test_second_thread.py"),
+    *(
+        "tests/unit/test_redact.py",
+        "tests/unit/test_parse.py",
+        "tests/unit/test_trust_env.py",
+        "tests/unit/test_second_thread.py",
+    ),
     *("tests/unit/spacy/test_load.py", "tests/promises/test_pinned_bytes.py", "tests/test_packaging.py"),
 )
 """What a Python or a dependency can change: files, archives, sockets, messages; wheels are installed and loaded."""

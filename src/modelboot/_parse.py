@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
+from modelboot._redact import is_secret, without_secrets
 from modelboot.errors import SettingsError
+
+T = TypeVar("T")
 
 CERTIFICATES = "a file or folder of PEM certificates"
 DIRECTORY = "a folder (~ only where there is a home folder)"
@@ -29,6 +33,38 @@ SECONDS = "a number of seconds above 0"
 HEADER_TEXT = "a token: characters of ASCII without spaces"
 _MAX_SECONDS = 2e6
 """Timers of the operating system overflow at 2**31 milliseconds; 23 days are as good as "never"."""
+
+
+def read_variable(
+    env: Mapping[str, str], variable: str, parse: Callable[[str], T], accepted: str, default: str = "none"
+) -> T | None:
+    """Read one variable.
+
+    Args:
+        env: The variables.
+        variable: Its name.
+        parse: Turns the text into the value; raises ValueError for a text that cannot be used.
+        accepted: What `parse` takes, as the end of the sentence "… is not …".
+        default: What holds when it is unset, in words.
+
+    Returns:
+        The value; None for a variable that is unset or empty.
+
+    Raises:
+        SettingsError: The text cannot be used.
+    """
+    text = env.get(variable, "").strip()
+    if not text:
+        return None
+    try:
+        return parse(text)
+    except ValueError:
+        shown = " ".join(
+            without_secrets(part) if any(mark in part for mark in "@/?") else part for part in text.split()
+        )
+        shown = "***" if is_secret(variable) else shown
+        # The cause would show the whole value, password included.
+        raise SettingsError(variable=variable, value=shown, accepted=accepted, default=default) from None
 
 
 def parse_switch(text: str) -> bool:

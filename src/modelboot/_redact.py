@@ -51,3 +51,8 @@ def _printable_character(character: str) -> str:
 
 _TEXT_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """What makes a terminal show a text in another order than it has."""
+
+
+def is_secret(variable: str) -> bool:
+    """Tell whether the value of a variable is not to be shown."""
+    return variable.endswith("_TOKEN")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from dataclasses import replace
 
 import pytest
 
@@ -32,7 +31,7 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 @pytest.fixture
 def auto(settings: Settings) -> Settings:
     """Return settings that draw a bar where one can be seen."""
-    return replace(settings, progress=None)
+    return settings._replace(progress=None)
 
 
 def test_bar_on_terminal(monkeypatch: pytest.MonkeyPatch, auto: Settings, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +123,7 @@ def test_bar_switched_on(monkeypatch: pytest.MonkeyPatch, auto: Settings) -> Non
     """MODELBOOT_PROGRESS=1 draws a bar into a file as well."""
     stderr = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stderr)
-    progress = make_progress(replace(auto, progress=True).progress)
+    progress = make_progress(auto._replace(progress=True).progress)
     progress.start("en_x 1.0.0", 1000, 0)
     progress.close()
     assert "en_x 1.0.0:   0%" in stderr.getvalue()
@@ -133,7 +132,7 @@ def test_bar_switched_on(monkeypatch: pytest.MonkeyPatch, auto: Settings) -> Non
 def test_bar_switched_off(monkeypatch: pytest.MonkeyPatch, auto: Settings) -> None:
     """MODELBOOT_PROGRESS=0 draws none on a terminal."""
     terminal = on_terminal(monkeypatch)
-    progress = make_progress(replace(auto, progress=False).progress)
+    progress = make_progress(auto._replace(progress=False).progress)
     progress.start("en_x 1.0.0", 1000, 0)
     progress.note("trying again in 1.0 s")
     progress.close()
@@ -149,7 +148,7 @@ def test_line_where_there_is_no_stderr(
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stderr", None if stderr == "none" else closed)
-    shown = make_progress(replace(auto, progress=progress).progress)
+    shown = make_progress(auto._replace(progress=progress).progress)
     shown.start("en_x 1.0.0", 1000, 0)
     shown.note("trying again in 1.0 s")
     shown.close()
@@ -177,7 +176,7 @@ def test_stderr_that_can_only_write(auto: Settings, monkeypatch: pytest.MonkeyPa
     """It is no terminal, so that a bar is drawn there only where one is asked for."""
     window = Window()
     monkeypatch.setattr(sys, "stderr", window)
-    progress = make_progress(replace(auto, progress=wanted).progress)
+    progress = make_progress(auto._replace(progress=wanted).progress)
     progress.ask("en_x 1.0.0", "release")
     progress.start("en_x 1.0.0", 1000, 0)
     progress.note("trying again in 1.0 s")

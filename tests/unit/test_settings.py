@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from modelboot._settings import Settings, TrustEnv, origins, read_settings
+from modelboot._settings import Settings, origins, read_settings
+from modelboot._trust_env import TrustEnv
 from modelboot.errors import SettingsError
 
 SWITCHES = {"0": False, "no": False, "OFF": False, "false": False, "1": True, "yes": True, "on": True, "True": True}
 ACCEPTED: list[tuple[str, str, str, object]] = [
     *(("MODELBOOT_OFFLINE", "offline", text, value) for text, value in SWITCHES.items()),
     *(("MODELBOOT_REQUIRE_HASH", "require_hash", text, value) for text, value in SWITCHES.items()),
-    *(("MODELBOOT_INDEX", "index", text, value) for text, value in SWITCHES.items()),
+    *(("MODELBOOT_INDEX", "use_index", text, value) for text, value in SWITCHES.items()),
     *(("MODELBOOT_PROGRESS", "progress", text, value) for text, value in SWITCHES.items()),
     ("MODELBOOT_PROGRESS", "progress", "Auto", None),
     ("MODELBOOT_WHEELHOUSE", "wheelhouse", "/a", (Path("/a"),)),
@@ -72,7 +73,7 @@ def test_settings_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         wheelhouse=(),
         mirrors=(),
         require_hash=False,
-        index=True,
+        use_index=True,
         target=None,
         home=Path("/cache/modelboot"),
         trust_env=TrustEnv(netrc=None, ca_bundle=None),
@@ -131,12 +132,6 @@ def test_refused_value_with_a_secret(variable: str, text: str) -> None:
 def test_settings_shown_without_the_mirror() -> None:
     """Settings that are printed do not show the mirror's password."""
     assert "s3cret" not in repr(read_settings({"MODELBOOT_BASE_URL": "https://user:s3cret@mirror"}))
-
-
-@pytest.mark.parametrize("address", ["https://user:s3cret@hub", "https://user:s3cret@[hub"])
-def test_settings_shown_without_the_hub(address: str) -> None:
-    """What a debugger shows of the settings has no password of HF_ENDPOINT, whether that can be used or not."""
-    assert "s3cret" not in repr(read_settings({"HF_ENDPOINT": address}))
 
 
 def test_settings_read_at_call_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,39 +194,6 @@ def test_folder_below_the_home_of_a_user_without_one(monkeypatch: pytest.MonkeyP
     _without_home(monkeypatch)
     with pytest.raises(SettingsError, match=r"^MODELBOOT_TARGET='~/models' is not a folder"):
         read_settings({"MODELBOOT_TARGET": "~/models"})
-
-
-def test_ca_bundle_of_two() -> None:
-    """Of two bundles that of requests counts, as requests itself has it."""
-    env = {"CURL_CA_BUNDLE": "/curl.pem", "REQUESTS_CA_BUNDLE": "/requests.pem"}
-    assert read_settings(env).trust_env.ca_bundle == ("REQUESTS_CA_BUNDLE", Path("/requests.pem"))
-    assert read_settings(env | {"REQUESTS_CA_BUNDLE": ""}).trust_env.ca_bundle == ("CURL_CA_BUNDLE", Path("/curl.pem"))
-
-
-@pytest.mark.parametrize("name", [".netrc", "_netrc"])
-def test_netrc_of_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
-    """The file of either name in the home folder is found."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert read_settings({}).trust_env.netrc is None
-    (tmp_path / name).touch()
-    assert read_settings({}).trust_env.netrc == tmp_path / name
-
-
-def test_netrc_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """NETRC names another file, below the home folder as well; one that is not there is none at all."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in (".netrc", "other"):
-        (tmp_path / name).touch()
-    assert read_settings({"NETRC": str(tmp_path / "other")}).trust_env.netrc == tmp_path / "other"
-    assert read_settings({"NETRC": " ~/other "}).trust_env.netrc == tmp_path / "other"
-    assert read_settings({"NETRC": ""}).trust_env.netrc == tmp_path / ".netrc"
-    assert read_settings({"NETRC": str(tmp_path / "absent")}).trust_env.netrc is None
-
-
-def test_netrc_of_a_user_without_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user without a home folder has no such file."""
-    _without_home(monkeypatch)
-    assert read_settings({}).trust_env.netrc is None
 
 
 def in_force(env: dict[str, str]) -> dict[str, tuple[str, str]]:

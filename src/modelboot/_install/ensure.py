@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 
 from modelboot._catalog import DEFAULT_MODEL, resolve
 from modelboot._install.find import find
@@ -34,11 +33,11 @@ def ensure_model(
     """Read the settings, apply the arguments, and install; see `modelboot.ensure_model`."""
     settings = read_settings()
     if target is not None:
-        settings = replace(settings, target=directory(target))
+        settings = settings._replace(target=directory(target))
     if wheelhouse is not None:
-        settings = replace(settings, wheelhouse=directories(wheelhouse))
+        settings = settings._replace(wheelhouse=directories(wheelhouse))
     if offline is not None:
-        settings = replace(settings, offline=offline)
+        settings = settings._replace(offline=offline)
     report, installed = ensure(resolve(model, pins=settings.pins), settings)
     append_to_sys_path(installed.folder)
     return report

@@ -30,7 +30,7 @@ from modelboot._network.response import (
 )
 from modelboot._network.trust_env import CA_VARIABLES, authorization_for, basic, proxy_for, ssl_context
 from modelboot._redact import printable, without_secrets
-from modelboot._settings import TrustEnv
+from modelboot._trust_env import TrustEnv
 from modelboot.errors import ModelbootError, SettingsError
 
 if TYPE_CHECKING:

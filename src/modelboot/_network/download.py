@@ -18,7 +18,7 @@ from modelboot._network.partial import PartialFile
 from modelboot._network.response import RequestError, Response
 from modelboot._network.retry import RetryBudget
 from modelboot._progress import Progress
-from modelboot._settings import TrustEnv
+from modelboot._trust_env import TrustEnv
 
 MAX_UNKNOWN_BYTES = 4 << 30
 """Most bytes taken when neither the caller nor the server says how large the file is."""

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from modelboot._parse import CERTIFICATES, HEADER_TEXT, parse_token
-from modelboot._settings import DEFAULT_PORTS, TrustEnv, origin_of
+from modelboot._trust_env import DEFAULT_PORTS, TrustEnv, origin_of
 from modelboot.errors import SettingsError
 
 

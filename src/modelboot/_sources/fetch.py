@@ -46,14 +46,14 @@ def make_sources(settings: Settings) -> tuple[Source, ...]:
             Release(mirror=mirror, trust_env=settings.trust_env, network_off=network_off)
             for mirror in settings.mirrors or [None]
         ),
-        PackageIndex(network_off or ("" if settings.index else "MODELBOOT_INDEX=0")),
+        PackageIndex(network_off or ("" if settings.use_index else "MODELBOOT_INDEX=0")),
     )
 
 
 def wheel_cache(settings: Settings) -> WheelCache | None:
     """Return the cache; None where none is wanted, or no folder is the user's own."""
     folder = cache_folder(settings)
-    return WheelCache(folder) if settings.cache and folder else None
+    return WheelCache(folder) if settings.use_cache and folder else None
 
 
 def cache_folder(settings: Settings) -> Path | None:

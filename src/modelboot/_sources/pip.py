@@ -9,8 +9,8 @@ from modelboot._limits import Limits
 from modelboot._network.download import Download
 from modelboot._pin import ModelPin
 from modelboot._progress import SILENT
-from modelboot._settings import TrustEnv
 from modelboot._sources.source import Probe, download_from
+from modelboot._trust_env import TrustEnv
 
 
 class PackageIndex(NamedTuple):

@@ -15,8 +15,8 @@ from modelboot._network.response import RequestError, Response
 from modelboot._network.trust_env import proxy_for
 from modelboot._pin import ModelPin
 from modelboot._redact import without_secrets
-from modelboot._settings import HUB, TrustEnv
 from modelboot._sources.source import Probe, download_from
+from modelboot._trust_env import HUB, TrustEnv
 from modelboot.errors import ModelbootError, SourceName
 
 

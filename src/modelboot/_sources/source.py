@@ -16,7 +16,7 @@ from modelboot._limits import Limits
 from modelboot._network.download import Download, download
 from modelboot._network.response import RequestError
 from modelboot._pin import ModelPin
-from modelboot._settings import TrustEnv
+from modelboot._trust_env import TrustEnv
 from modelboot.errors import Attempt, DownloadError, HashMismatchError, SourceName
 
 _log = logging.getLogger(__name__)

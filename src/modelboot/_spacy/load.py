@@ -9,7 +9,7 @@ import inspect
 import logging
 import os
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +22,14 @@ from modelboot._install.target import targets_to_search
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
-from modelboot._settings import Settings, network_variables, read_settings
+from modelboot._settings import Settings, read_settings
 from modelboot._spacy.failures import Failures
 from modelboot._spacy.names import find_model
 from modelboot._spacy.package import import_package
 from modelboot._spacy.preload import preloading
 from modelboot._spacy.registry import register
 from modelboot._spacy.turns import Turns
+from modelboot._trust_env import network_variables
 from modelboot.errors import LoadError, ModelbootError, SettingsError
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _refuse_unknown(options: Options) -> None:
 def settings_of_call(*, offline: bool | None) -> Settings:
     """Read the settings in force; an argument beats the environment."""
     settings = read_settings()
-    return settings if offline is None else replace(settings, offline=offline)
+    return settings if offline is None else settings._replace(offline=offline)
 
 
 def component_names(option: str, names: str | Iterable[str]) -> list[str]:

@@ -6,7 +6,6 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,7 +84,7 @@ def test_list_no_pipeline(settings: Settings, target: Path) -> None:
 def test_list_without_home(settings: Settings, target: Path, tiny_pin: ModelPin) -> None:
     """A user without a home folder has no store to look in."""
     ensure_model(tiny_pin)
-    assert [item.folder for item in listed(replace(settings, home=None))] == [target]
+    assert [item.folder for item in listed(settings._replace(home=None))] == [target]
 
 
 def _remove(path: Path) -> None:

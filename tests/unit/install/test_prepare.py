@@ -7,7 +7,6 @@ import site
 import sys
 import sysconfig
 from collections.abc import Container
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,7 @@ print(is_writable(Target("target", Path(sys.argv[1]))))
 @pytest.fixture
 def free(settings: Settings) -> Settings:
     """Return settings without a target."""
-    return replace(settings, target=None, home=Path("/home"))
+    return settings._replace(target=None, home=Path("/home"))
 
 
 @pytest.fixture
@@ -60,7 +59,7 @@ def test_externally_managed_environment_is_left_alone(  # noqa: PLR0913, PLR0917
 ) -> None:
     """As for pip, environment and user site are the system's (PEP 668): the store is taken, and one line says so."""
     monkeypatch.setenv("PIP_BREAK_SYSTEM_PACKAGES", switch)
-    settings = replace(free, home=tmp_path / "home")
+    settings = free._replace(home=tmp_path / "home")
     targets = list(targets_to_install_into(PIN, settings))
     with caplog.at_level("INFO"), prepared_target(PIN, targets, foreign=(), has_home=True) as target:
         assert target.label == "store"
@@ -72,7 +71,7 @@ def test_externally_managed_environment_is_left_alone(  # noqa: PLR0913, PLR0917
 
 def test_externally_managed_environment_and_no_store(free: Settings, managed: Path) -> None:
     """Where nothing else is left the error says why."""
-    targets = list(targets_to_install_into(PIN, replace(free, home=None)))
+    targets = list(targets_to_install_into(PIN, free._replace(home=None)))
     with (
         pytest.raises(InstallError, match="externally managed"),
         prepared_target(PIN, targets, foreign=(), has_home=False),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import site
 import sys
 import sysconfig
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,13 +38,13 @@ print(*(target.folder for target in targets_in_use(settings)))
 @pytest.fixture
 def chosen(settings: Settings) -> Settings:
     """Return settings with a target and a store."""
-    return replace(settings, target=Path("/target"), home=Path("/home"))
+    return settings._replace(target=Path("/target"), home=Path("/home"))
 
 
 @pytest.fixture
 def free(settings: Settings) -> Settings:
     """Return settings without a target."""
-    return replace(settings, target=None, home=Path("/home"))
+    return settings._replace(target=None, home=Path("/home"))
 
 
 def enable_user_site(monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
@@ -71,7 +70,7 @@ def test_targets_to_search_target(chosen: Settings) -> None:
 
 def test_targets_to_search_target_without_home(chosen: Settings) -> None:
     """A user without a store is looked for in the target alone."""
-    assert searched(PIN, replace(chosen, home=None)) == [Path("/target")]
+    assert searched(PIN, chosen._replace(home=None)) == [Path("/target")]
 
 
 def test_targets_to_search_order(monkeypatch: pytest.MonkeyPatch, free: Settings) -> None:
@@ -93,7 +92,7 @@ def test_targets_to_search_working_directory(
     monkeypatch.chdir(work)
     environment = purelib()  # once asked for, sysconfig knows it without an import
     monkeypatch.setattr(sys, "path", [entry.format(cwd=work, link=link), "below", "/a"])
-    folders = searched(PIN, replace(free, home=None))
+    folders = searched(PIN, free._replace(home=None))
     assert folders == [environment, work / "below", Path("/a")]
 
 
@@ -120,7 +119,7 @@ def test_targets_to_search_deleted_working_directory(
     monkeypatch.chdir(gone)
     gone.rmdir()
     monkeypatch.setattr(sys, "path", ["", "below", "/a"])
-    assert searched(PIN, replace(free, home=None)) == expected
+    assert searched(PIN, free._replace(home=None)) == expected
 
 
 def test_targets_in_use(tmp_path: Path, chosen: Settings) -> None:
@@ -128,7 +127,7 @@ def test_targets_in_use(tmp_path: Path, chosen: Settings) -> None:
     for name in ("b-1-0123456789ab", "a-1-0123456789ab", "site-packages", WORK):
         (tmp_path / name).mkdir()
     (tmp_path / "stray").touch()
-    targets = list(targets_in_use(replace(chosen, home=tmp_path)))
+    targets = list(targets_in_use(chosen._replace(home=tmp_path)))
     assert targets == [
         Target("MODELBOOT_TARGET", Path("/target")),
         Store("store", tmp_path / "a-1-0123456789ab"),
@@ -139,7 +138,7 @@ def test_targets_in_use(tmp_path: Path, chosen: Settings) -> None:
 @pytest.mark.parametrize("home", [None, Path("/no/such/folder")], ids=["none", "missing"])
 def test_targets_in_use_without_a_store(chosen: Settings, home: Path | None) -> None:
     """Where there is no store the other folders are in use."""
-    assert [target.folder for target in targets_in_use(replace(chosen, home=home))] == [Path("/target")]
+    assert [target.folder for target in targets_in_use(chosen._replace(home=home))] == [Path("/target")]
 
 
 @pytest.mark.parametrize("below", ["", "modelboot"], ids=["unreadable", "out-of-reach"])
@@ -176,7 +175,7 @@ def test_targets_to_install_into_without_user_site(
 ) -> None:
     """Where Python does not use the user site, or there is no home, neither is a choice."""
     monkeypatch.setattr(site, "ENABLE_USER_SITE", enabled)
-    labels = [target.label for target in targets_to_install_into(PIN, replace(free, home=None))]
+    labels = [target.label for target in targets_to_install_into(PIN, free._replace(home=None))]
     assert labels == ["environment"]
 
 

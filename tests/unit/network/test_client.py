@@ -10,7 +10,6 @@ import threading
 import time
 import traceback
 from contextlib import ExitStack, closing, suppress
-from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +21,8 @@ from modelboot._network import connections
 from modelboot._network import response as network_response
 from modelboot._network.client import HttpClient
 from modelboot._network.response import RequestError
-from modelboot._settings import Settings, TrustEnv
+from modelboot._settings import Settings
+from modelboot._trust_env import TrustEnv
 from support.server import ModelServer, Reply
 
 BODY = bytes(range(256)) * 1024
@@ -31,7 +31,7 @@ BODY = bytes(range(256)) * 1024
 @pytest.fixture
 def patient(settings: Settings) -> Settings:
     """Return settings that give up on a silent server soon."""
-    return replace(settings, timeout_s=0.2)
+    return settings._replace(timeout_s=0.2)
 
 
 def client_of(settings: Settings) -> HttpClient:
@@ -544,7 +544,7 @@ def test_stream_name_server_without_answer(
     answered = threading.Event()
     monkeypatch.setattr(connections, "DNS_TIMEOUT_S", 0.4)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [*[answered.wait(30)][1:]])
-    refused = refusal("http://release.invalid/x.whl", replace(settings, timeout_s=timeout_s))
+    refused = refusal("http://release.invalid/x.whl", settings._replace(timeout_s=timeout_s))
     answered.set()
     assert str(refused) == f"no answer from the DNS server for release.invalid within {given_up_s:g} s"
     assert (refused.retryable, refused.unreachable) == (False, True)
@@ -582,7 +582,7 @@ def test_stream_netrc_login_of_each_host(
     other_server.serve("/z.whl", Reply(body=BODY))
     read(
         f"{server.url.replace('//', '//user:secret@')}/x.whl",
-        replace(settings, trust_env=TrustEnv(netrc=tmp_path / "netrc")),
+        settings._replace(trust_env=TrustEnv(netrc=tmp_path / "netrc")),
     )
     sent = [request.headers.get("Authorization") for request in [*server.requests, *other_server.requests]]
     assert sent == [login("user:secret"), login("me:local"), None]

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,8 @@ from modelboot._network import retry as _retry
 from modelboot._network.download import Download, download
 from modelboot._network.response import RequestError
 from modelboot._progress import Progress
-from modelboot._settings import Settings, TrustEnv
+from modelboot._settings import Settings
+from modelboot._trust_env import TrustEnv
 from modelboot.errors import InstallError, SettingsError
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
 from support.interrupts import pressed, threads_left
@@ -76,7 +77,7 @@ class Destination:
 
     def with_settings(self, **settings: object) -> Destination:
         """Return the same destination under other settings."""
-        return Destination(self.folder, replace(self.settings, **settings))  # type: ignore[arg-type]  # each test's own
+        return Destination(self.folder, self.settings._replace(**settings))  # type: ignore[arg-type]  # each test's own
 
     def wanted(
         self, progress: Progress, *, sha256: str = SHA256, size_mb: int | None = None, deadline_s: float = 30.0
@@ -120,7 +121,7 @@ def destination(tmp_path: Path, settings: Settings) -> Destination:
     """Return an empty folder with a time-out of 30 s and no retries."""
     folder = tmp_path / "stage"
     folder.mkdir()
-    return Destination(folder, replace(settings, timeout_s=30.0, retries=0))
+    return Destination(folder, settings._replace(timeout_s=30.0, retries=0))
 
 
 def test_fetch_http(server: ModelServer, destination: Destination) -> None:

@@ -9,14 +9,14 @@ import shutil
 import ssl
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from modelboot._network.trust_env import credentials_for, proxy_for, ssl_context
-from modelboot._settings import Settings, TrustEnv
+from modelboot._settings import Settings
+from modelboot._trust_env import TrustEnv
 from modelboot.errors import SettingsError
 from support.peers import Authority, make_authority
 
@@ -266,7 +266,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def plain(settings: Settings) -> Settings:
     """Return settings without a bundle."""
-    return replace(settings, trust_env=TrustEnv())
+    return settings._replace(trust_env=TrustEnv())
 
 
 @pytest.fixture
@@ -346,7 +346,7 @@ def test_trusted_by_openssls_variables(
 def test_trusted_other_host(plain: Settings, authority: Authority, bundle: str) -> None:
     """A certificate of another host is refused, whoever vouches for it: nothing switches verification off."""
     chosen = (
-        replace(plain, trust_env=TrustEnv(ca_bundle=("CURL_CA_BUNDLE", authority.ca))) if bundle == "private" else plain
+        plain._replace(trust_env=TrustEnv(ca_bundle=("CURL_CA_BUNDLE", authority.ca))) if bundle == "private" else plain
     )
     context = ssl_context(chosen.trust_env.ca_bundle)
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)

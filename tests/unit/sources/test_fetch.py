@@ -8,7 +8,7 @@ import logging
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ class Search:
 
     def fetch(self, *houses: Path, url: str | None = None, **settings: object) -> FetchedWheel:
         """Fetch the wheel and see that it is the pinned one."""
-        chosen = replace(self.settings, wheelhouse=houses, **settings)  # type: ignore[arg-type]  # each test's own
+        chosen = self.settings._replace(wheelhouse=houses, **settings)  # type: ignore[arg-type]  # each test's own
         progress = make_progress(chosen.progress)
         fetched = fetch_wheel(self.wheel.pin_at(url), self.stage, make_sources(chosen), chosen.limits(), progress)
         assert fetched.path.read_bytes() == self.wheel.content
@@ -64,7 +64,7 @@ class Search:
 def search(wheel: BuiltWheel, server: ModelServer, settings: Settings, tmp_path: Path) -> Search:
     """Return a search on the server as mirror; there is no wheelhouse, and the index may not be asked."""
     (tmp_path / "stage").mkdir()
-    return Search(wheel, tmp_path, replace(settings, mirrors=(server.url,), timeout_s=10.0, retries=0))
+    return Search(wheel, tmp_path, settings._replace(mirrors=(server.url,), timeout_s=10.0, retries=0))
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_fetch_wheel_wheelhouse_first(search: Search, mirror: ModelServer) -> None:
     """What a wheelhouse has is asked of nobody else."""
-    assert search.fetch(search.house("house", FILE), index=True) == FetchedWheel(
+    assert search.fetch(search.house("house", FILE), use_index=True) == FetchedWheel(
         path=search.stage / f"{search.wheel.sha256}.whl", source="wheelhouse", downloaded_bytes=0
     )
     assert not mirror.requests
@@ -84,7 +84,7 @@ def test_fetch_wheel_wheelhouse_first(search: Search, mirror: ModelServer) -> No
 
 def test_fetch_wheel_mirror_second(search: Search, mirror: ModelServer) -> None:
     """What no wheelhouse has comes from the mirror, and the index is not asked."""
-    fetched = search.fetch(search.house("house", "other.whl", content=b"x"), index=True)
+    fetched = search.fetch(search.house("house", "other.whl", content=b"x"), use_index=True)
     assert (fetched.source, fetched.downloaded_bytes) == ("release", search.wheel.size_bytes)
     assert [request.path for request in mirror.requests] == [f"/{PLACE}"]
     assert not (search.stage / "index").exists()
@@ -95,7 +95,7 @@ def test_fetch_wheel_index_last(search: Search, server: ModelServer, monkeypatch
     """What neither wheelhouse nor mirror has comes from the index, through pip."""
     publish_to_index(server, search.wheel.path)
     point_pip_at(server.url, monkeypatch)
-    fetched = search.fetch(search.house("house", "other.whl", content=b"x"), index=True)
+    fetched = search.fetch(search.house("house", "other.whl", content=b"x"), use_index=True)
     assert (fetched.source, fetched.downloaded_bytes) == ("index", search.wheel.size_bytes)
     asked = [request.path for request in server.requests]
     assert (asked[0], asked[-1]) == (f"/{PLACE}", f"/files/{FILE}")
@@ -151,7 +151,7 @@ def test_fetch_wheel_mirror_does_not_replace_a_file(search: Search, mirror: Mode
 
 def test_fetch_wheel_mirror_of_files(search: Search) -> None:
     """A mirror may be a folder, also offline."""
-    fetched = search.fetch(mirrors=(search.house("mirror", PLACE).as_uri(),), offline=True, index=True)
+    fetched = search.fetch(mirrors=(search.house("mirror", PLACE).as_uri(),), offline=True, use_index=True)
     assert (fetched.source, fetched.downloaded_bytes) == ("release", 0)
 
 
@@ -161,7 +161,7 @@ def test_fetch_wheel_offline_asks_nothing(search: Search, mirror: ModelServer) -
     url = f"{mirror.url}/{PLACE}"
     house = search.house("house", "other.whl", content=b"x")
     with pytest.raises(OfflineError, match="MODELBOOT_OFFLINE=1") as missing:
-        search.fetch(house, offline=True, index=True)
+        search.fetch(house, offline=True, use_index=True)
     assert not mirror.requests
     assert missing.value.url == url
     assert [(attempt.source, attempt.where) for attempt in missing.value.attempts] == [("wheelhouse", str(house))]
@@ -252,7 +252,7 @@ def test_fetch_wheel_every_source_in_the_error(search: Search, server: ModelServ
     """When all sources fail each is named with its place and its reason, in order."""
     house, absent = search.house("house", "other.whl", content=b"x"), search.root / "absent"
     with pytest.raises(DownloadError, match="could not get") as failed:
-        search.fetch(house, absent, index=True)
+        search.fetch(house, absent, use_index=True)
     assert not isinstance(failed.value, HashMismatchError)
     assert [(attempt.source, attempt.where, attempt.reason) for attempt in failed.value.attempts] == [
         (
@@ -272,7 +272,7 @@ def test_fetch_wheel_wrong_bytes_among_failures(search: Search, server: ModelSer
     """One source with wrong bytes makes the whole a refusal; the other sources' reasons stay in it."""
     server.serve(f"/{PLACE}", Reply(body=b"x"))
     with pytest.raises(HashMismatchError, match="not the pinned bytes") as failed:
-        search.fetch(search.house("house", FILE, content=b"y"), index=True)
+        search.fetch(search.house("house", FILE, content=b"y"), use_index=True)
     assert [attempt.got_sha256 for attempt in failed.value.attempts] == [
         hashlib.sha256(b"y").hexdigest(),
         hashlib.sha256(b"x").hexdigest(),
@@ -294,9 +294,9 @@ def test_fetch_wheel_index_switched_off(search: Search, monkeypatch: pytest.Monk
         pytest.fail("a program was started")
 
     monkeypatch.setattr(subprocess, "Popen", forbidden)
-    index = read_settings({"MODELBOOT_INDEX": "0"}).index
+    use_index = read_settings({"MODELBOOT_INDEX": "0"}).use_index
     with pytest.raises(DownloadError, match="HTTP 404 Not Found") as failed:
-        search.fetch(index=index)
+        search.fetch(use_index=use_index)
     assert [attempt.source for attempt in failed.value.attempts] == ["mirror"]
 
 

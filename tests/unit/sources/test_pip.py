@@ -82,7 +82,7 @@ class Index:
 
     def download(self, *, pin: ModelPin | None = None, progress: Progress = SILENT, deadline_s: float = 60.0) -> Path:
         """Let pip fetch the wheel."""
-        pin, limits = pin or self.wheel.pin_at(None), replace(self.settings, deadline_s=deadline_s).limits()
+        pin, limits = pin or self.wheel.pin_at(None), self.settings._replace(deadline_s=deadline_s).limits()
         path = self.folder / "pinned.whl"
         wanted = Download(
             label=str(pin), sha256=pin.sha256, size_mb=pin.size_mb, path=path, limits=limits, progress=progress
@@ -107,7 +107,7 @@ def index(
     point_pip_at(server.url, monkeypatch)
     folder = tmp_path / "scratch"
     folder.mkdir()
-    return Index(wheel, folder, replace(settings, timeout_s=10.0, retries=0))
+    return Index(wheel, folder, settings._replace(timeout_s=10.0, retries=0))
 
 
 def program(folder: Path, script: str) -> str:
@@ -525,7 +525,7 @@ def test_pip_probe_deadline(index: Index, server: ModelServer, monkeypatch: pyte
     monkeypatch.setattr(sys, "platform", platform)
     server.serve(f"/simple/{NAME.replace('_', '-')}/", Reply(stall="headers"))
     began_s = time.monotonic()
-    (probe,) = PackageIndex("").probe(index.wheel.pin_at(None), replace(index.settings, deadline_s=0.5).limits())
+    (probe,) = PackageIndex("").probe(index.wheel.pin_at(None), index.settings._replace(deadline_s=0.5).limits())
     assert (probe.ok, probe.found) == (False, "deadline of 0.5 s passed")
     assert time.monotonic() - began_s < index.settings.timeout_s - 2
 
