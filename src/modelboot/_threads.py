@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
+from types import FrameType
 from typing import Literal
 
 AHEAD = 4
@@ -20,6 +21,7 @@ Stop = Callable[[], bool]
 """Tells whether to end early."""
 Job = Callable[[Stop], object]
 """Something to do, which asks now and then whether to end early."""
+IMPORT_SYSTEM = "<frozen importlib._bootstrap>"
 JOIN_S = 1.0
 """Longest wait for a thread that has nothing left to do."""
 
@@ -207,3 +209,12 @@ class BackgroundHash:
                     self._digest.update(chunk)
             else:
                 chunk.put(None)
+
+
+def is_importing(frame: FrameType | None) -> bool:
+    """Tell whether a thread is in the middle of an import, so that others may wait for that."""
+    while frame is not None:
+        if frame.f_code.co_filename == IMPORT_SYSTEM:
+            return True
+        frame = frame.f_back
+    return False

@@ -28,7 +28,7 @@ REVIEWED = {
     "modelboot._network.partial._translating_errors": "its with blocks are PartialFile's, on its own file alone",
     "modelboot._sources.wheelhouse_hashes._translating_errors": "its with blocks read one file",
     "modelboot.cli.parser.__call__": "its with block writes one line to a standard stream",
-    "modelboot._spacy.preload._import": "it imports spaCy ahead of the load, which does so again and then fails itself",
+    "modelboot._install.preload._import": "what it imports is imported again by whoever needs it, who then fails",
 }
 """What runs nothing of modelboot's although it might, and what fails again where it is heard."""
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from modelboot._catalog import DEFAULT_MODEL, resolve
 from modelboot._install.find import find
 from modelboot._install.importable import append_to_sys_path
 from modelboot._install.installed import Installed
-from modelboot._install.report import InstalledModel, Timings
+from modelboot._install.outcome import Outcome, Timings
 from modelboot._install.target import purelib, targets_to_search
 from modelboot._parse import directories, directory
 from modelboot._pin import ModelPin
-from modelboot._progress import Progress, make_progress
 from modelboot._settings import Settings, read_settings
 from modelboot.errors import InstallError, ModelbootError
+
+if TYPE_CHECKING:
+    from modelboot._install.report import InstalledModel
 
 _log = logging.getLogger(__name__)
 logging.getLogger("modelboot").addHandler(logging.NullHandler())
@@ -31,6 +34,9 @@ def ensure_model(
     offline: bool | None = None,
 ) -> InstalledModel:
     """Read the settings, apply the arguments, and install; see `modelboot.ensure_model`."""
+    from modelboot._install.report import report
+
+    timings = Timings()
     settings = read_settings()
     if target is not None:
         settings = settings._replace(target=directory(target))
@@ -38,14 +44,20 @@ def ensure_model(
         settings = settings._replace(wheelhouse=directories(wheelhouse))
     if offline is not None:
         settings = settings._replace(offline=offline)
-    report, installed = ensure(resolve(model, pins=settings.pins), settings)
-    append_to_sys_path(installed.folder)
-    return report
+    pin = resolve(model, pins=settings.pins)
+    outcome = ensure(pin, settings, timings=timings)
+    append_to_sys_path(outcome.installed.folder)
+    return report(pin, outcome, timings)
 
 
 def ensure(
-    pin: ModelPin, settings: Settings, *, replacing: Installed | None = None, progress: Progress | None = None
-) -> tuple[InstalledModel, Installed]:
+    pin: ModelPin,
+    settings: Settings,
+    *,
+    replacing: Installed | None = None,
+    preload: Sequence[str] = (),
+    timings: Timings | None = None,
+) -> Outcome:
     """Install a pin unless it is there; `ensure_model` for callers inside modelboot.
 
     Args:
@@ -53,27 +65,27 @@ def ensure(
         settings: The settings in force.
         replacing: A model that looks intact but has modified files: it does not count as installed, and is replaced
             if it is modelboot's own; else the pinned model is installed into the store.
-        progress: Shows the download; as the settings say when None.
+        preload: Names of modules that the caller needs next; they are imported beside a download.
+        timings: Is told what each part took.
 
     Returns:
-        The report for the caller, and where the files are.
+        Where the files are and how they got there.
     """
-    timings = Timings()
+    timings = timings or Timings()
     try:
         installed = find(pin, targets_to_search(pin, settings), replacing)
         timings.mark("find")
         if installed is None:
             from modelboot._install.install import install
 
-            progress = progress or make_progress(settings.progress)
-            return install(pin, settings, replacing=replacing, progress=progress, timings=timings)
+            return install(pin, settings, replacing=replacing, preload=preload, timings=timings)
     except ModelbootError:  # some are OSError, too
         raise
     except OSError as error:  # whatever the system refused on the way
         where = settings.target or purelib()
         raise InstallError.from_os_error(error, model=str(pin), path=str(where)) from error
     _warn_unless_verified(pin, installed)
-    return timings.report(pin, installed, "present"), installed
+    return Outcome(installed)
 
 
 _warned: set[str] = set()

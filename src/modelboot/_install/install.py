@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -22,35 +22,39 @@ from modelboot._install import lock, stage
 from modelboot._install.find import find
 from modelboot._install.inspection import inspect, may_replace
 from modelboot._install.installed import Installed
+from modelboot._install.outcome import Outcome, Timings
+from modelboot._install.preload import preloading
 from modelboot._install.prepare import prepared_target
 from modelboot._install.publish import CannotReplaceError, publish, take_orphans
-from modelboot._install.report import InstalledModel, Timings
 from modelboot._install.target import Target, targets_to_install_into, targets_to_search
 from modelboot._pin import ModelPin
-from modelboot._progress import Progress
+from modelboot._progress import make_progress
 from modelboot._settings import Settings
 from modelboot.errors import DownloadError, InstallError
 
 if TYPE_CHECKING:
     from modelboot._sources.fetch import FetchedWheel
 
+UNPACK = "modelboot._install.unpack"
+"""Imported while the wheel travels: installer and what it needs take longer than small wheels do."""
+
 _log = logging.getLogger(__name__)
 
 
 def install(
-    pin: ModelPin, settings: Settings, *, replacing: Installed | None, progress: Progress, timings: Timings
-) -> tuple[InstalledModel, Installed]:
+    pin: ModelPin, settings: Settings, *, replacing: Installed | None, preload: Sequence[str], timings: Timings
+) -> Outcome:
     """Install a model, unless another process has done so in the meantime.
 
     Args:
         pin: What to install.
         settings: The settings in force.
         replacing: A model with modified files that does not count as installed; see `ensure`.
-        progress: Shows the download.
+        preload: Names of modules to import beside the download, after those that unpack the wheel.
         timings: Is told what each part took.
 
     Returns:
-        The report for the caller, and where the files are.
+        Where the files are and how they got there.
 
     Raises:
         ModelbootError: It could not be fetched or put in place.
@@ -59,6 +63,8 @@ def install(
     check_requirements(pin)
     limits = settings.limits()
     with (
+        # Begun first, as it may end last: nobody else waits for what this process imports.
+        preloading([UNPACK, *preload], make_progress(settings.progress)) as progress,
         _prepared(pin, settings, replacing) as target,
         lock.locked(
             target.lock_file(pin.name), str(pin), limits.deadline, _publishing(target, pin, settings, replacing)
@@ -67,7 +73,7 @@ def install(
         timings.mark("lock")
         installed = find(pin, targets_to_search(pin, settings), replacing)
         if installed is not None:
-            return timings.report(pin, installed, "present"), installed
+            return Outcome(installed)
         # urllib3 opens a socket when it is imported, to see whether there is IPv6: not in a warm start.
         from modelboot._install.failure_for_waiters import forget_failures, raise_failure, save_failure
         from modelboot._sources.fetch import fetch_wheel, make_sources
@@ -76,12 +82,12 @@ def install(
         raise_failure(target, pin, sources, state.waited_since)
         fetch = partial(fetch_wheel, pin, sources=sources, limits=limits, progress=progress)
         try:
-            result = _install_into(target, pin, fetch, timings, store=_other_store(target, pin, settings))
+            outcome = _install_into(target, pin, fetch, timings, store=_other_store(target, pin, settings))
         except DownloadError as error:
             save_failure(target, pin, sources, error)
             raise
         forget_failures(target, pin)
-        return result
+        return outcome
 
 
 def _publishing(target: Target, pin: ModelPin, settings: Settings, replacing: Installed | None) -> Callable[[], bool]:
@@ -133,21 +139,21 @@ def _other_store(target: Target, pin: ModelPin, settings: Settings) -> Target | 
 
 def _install_into(
     target: Target, pin: ModelPin, fetch: Callable[[Path], FetchedWheel], timings: Timings, *, store: Target | None
-) -> tuple[InstalledModel, Installed]:
-    from modelboot._install.unpack import unpack
-
+) -> Outcome:
     with stage.staged(target.work, pin.name) as staging:
         take_orphans(staging, target, pin)
         stage.remove_stale(target.work, pin.name, inherit_into=staging)
         fetched = fetch(staging)
         timings.mark("fetch")
+        from modelboot._install.unpack import unpack
+
         unpack(fetched.path, pin, staging / "unpacked")
         timings.mark("unpack")
         installed = _publish(staging, target, pin, store)
         timings.mark("publish")
     _invalidate_imports(installed)
     _log.debug("installed %s from %s into %s", pin, fetched.source, installed.folder)
-    return timings.report(pin, installed, fetched.source, fetched.downloaded_bytes), installed
+    return Outcome(installed, fetched.source, fetched.downloaded_bytes)
 
 
 def _publish(staging: Path, target: Target, pin: ModelPin, store: Target | None) -> Installed:

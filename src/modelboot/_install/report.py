@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from modelboot._install.installed import Installed
+from modelboot._install.outcome import Outcome, Timings
 from modelboot._pin import ModelPin
 from modelboot.errors import ReportedSource
 
@@ -36,34 +35,17 @@ class InstalledModel:
         return f"{self.name} {self.version}"
 
 
-@dataclass(slots=True)
-class Timings:
-    """Seconds of each part of a call."""
-
-    started_s: float = field(default_factory=time.perf_counter)
-    phases: list[tuple[str, float]] = field(default_factory=list)
-
-    def mark(self, phase: str) -> None:
-        """Note the time since the last mark as the seconds of a phase."""
-        before = sum(seconds for _, seconds in self.phases)
-        self.phases.append((phase, time.perf_counter() - self.started_s - before))
-
-    def report(
-        self,
-        pin: ModelPin,
-        installed: Installed,
-        source: ReportedSource,
-        downloaded_bytes: int = 0,
-    ) -> InstalledModel:
-        """Sum up for the caller."""
-        return InstalledModel(
-            name=pin.name,
-            version=installed.version,
-            path=installed.data_folder,
-            sha256=pin.sha256,
-            verified=installed.sha256 == pin.sha256,
-            source=source,
-            downloaded_bytes=downloaded_bytes,
-            seconds=time.perf_counter() - self.started_s,
-            phases=tuple(self.phases),
-        )
+def report(pin: ModelPin, outcome: Outcome, timings: Timings) -> InstalledModel:
+    """Sum up for the caller of `ensure_model`."""
+    installed = outcome.installed
+    return InstalledModel(
+        name=pin.name,
+        version=installed.version,
+        path=installed.data_folder,
+        sha256=pin.sha256,
+        verified=installed.sha256 == pin.sha256,
+        source=outcome.source,
+        downloaded_bytes=outcome.downloaded_bytes,
+        seconds=timings.seconds,
+        phases=tuple(timings.phases),
+    )

@@ -21,12 +21,10 @@ from modelboot._install.installed import Installed
 from modelboot._install.target import targets_to_search
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
-from modelboot._progress import make_progress
 from modelboot._settings import Settings, read_settings
 from modelboot._spacy.failures import Failures
 from modelboot._spacy.names import find_model
 from modelboot._spacy.package import import_package
-from modelboot._spacy.preload import preloading
 from modelboot._spacy.registry import register
 from modelboot._spacy.turns import Turns
 from modelboot._trust_env import network_variables
@@ -150,11 +148,12 @@ def _install(pin: ModelPin, settings: Settings, replacing: Installed | None = No
     with (
         turns.turn(call, str(pin), Deadline.after(settings.deadline_s)),
         failures.remembered(call, partial(_look, pin, settings)),
-        preloading(pin, make_progress(settings.progress)) as progress,
     ):
-        report, installed = ensure(pin, settings, replacing=replacing, progress=progress)
+        next_imports = ["spacy", f"spacy.lang.{pin.name.partition('_')[0]}"]
+        installed = ensure(pin, settings, replacing=replacing, preload=next_imports).installed
+        folder = installed.data_folder
     append_to_sys_path(installed.folder)
-    return report.path, installed
+    return folder, installed
 
 
 def _identity(pin: ModelPin, settings: Settings) -> tuple[Hashable, ...]:

@@ -10,14 +10,13 @@ import sys
 import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 from modelboot._limits import Deadline
+from modelboot._threads import IMPORT_SYSTEM, is_importing
 from modelboot.errors import LoadError
 
 LOOK_EVERY_S = 0.05
 """How often a thread that waits looks whether its wait can still end."""
-_IMPORT_SYSTEM = "<frozen importlib._bootstrap>"
 
 
 class Turns:
@@ -89,16 +88,7 @@ class Turns:
         return owner == me
 
 
-def is_importing(frame: FrameType | None) -> bool:
-    """Tell whether a thread is in the middle of an import, so that others may wait for that."""
-    while frame is not None:
-        if frame.f_code.co_filename == _IMPORT_SYSTEM:
-            return True
-        frame = frame.f_back
-    return False
-
-
 def _waits_for_import(thread: int) -> bool:
     """Tell whether a thread waits right now for a module that another thread imports."""
     frame = sys._current_frames().get(thread)  # noqa: SLF001 - documented, and the only way to see it
-    return frame is not None and frame.f_code.co_filename == _IMPORT_SYSTEM and frame.f_code.co_name == "acquire"
+    return frame is not None and frame.f_code.co_filename == IMPORT_SYSTEM and frame.f_code.co_name == "acquire"

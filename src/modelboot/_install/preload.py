@@ -1,16 +1,14 @@
-"""What a load will import, imported while the wheel travels: half of a cold start is that."""
+"""What comes after a download, imported while the wheel travels: for a cold start that is half of the time."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from modelboot._pin import ModelPin
 from modelboot._progress import Progress
-from modelboot._spacy.turns import is_importing
-from modelboot._threads import Worker
+from modelboot._threads import Worker, is_importing
 
 
 class PreloadingProgress:
@@ -28,13 +26,13 @@ class PreloadingProgress:
 
 
 @contextmanager
-def preloading(pin: ModelPin, shown: Progress) -> Iterator[Progress]:
-    """Import spaCy and the language of a model beside its download.
+def preloading(modules: Sequence[str], shown: Progress) -> Iterator[Progress]:
+    """Import modules beside a download.
 
-    What an import raises is not lost: the load imports the same again, and raises it where the caller sees it.
+    What an import raises is not lost: whoever needs the module imports it again, and the caller sees it there.
 
     Args:
-        pin: The model, whose name begins with its language.
+        modules: Their names, in the order in which they are needed.
         shown: What a user sees of the download.
 
     Yields:
@@ -44,14 +42,14 @@ def preloading(pin: ModelPin, shown: Progress) -> Iterator[Progress]:
     if is_importing(sys._getframe()):  # noqa: SLF001 - documented
         yield shown
         return
-    worker = Worker(lambda: _import(f"spacy.lang.{pin.name.partition('_')[0]}"), "preload")
+    worker = Worker(lambda: _import(modules), "preload")
     try:
         yield PreloadingProgress(shown, worker)
     finally:
         worker.join()
 
 
-def _import(module: str) -> None:
+def _import(modules: Sequence[str]) -> None:
     with suppress(Exception):
-        importlib.import_module("spacy")
-        importlib.import_module(module)
+        for module in modules:
+            importlib.import_module(module)

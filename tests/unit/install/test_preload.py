@@ -77,3 +77,18 @@ def test_caller_that_is_being_imported_waits_for_no_thread(web_pin: ModelPin, tm
     script = WATCH + "import loads_at_import; print(importers['spacy'], len(loads_at_import.nlp('a b')))"
     done = python(script, *pin_arguments(web_pin), env={"PYTHONPATH": str(tmp_path)})
     assert done.stdout.split() == ["True", "2"]
+
+
+def test_install_imports_what_unpacks_beside_the_download(web_pin: ModelPin) -> None:
+    """installer, which takes longer to import than a small wheel takes to come, is imported by another thread."""
+    script = WATCH + "ensure_model(pin); print(importers['installer'])"
+    assert python(script, *pin_arguments(web_pin)).stdout == "False\n"
+
+
+def test_wheel_that_is_copied_is_unpacked_too(tiny: BuiltWheel, tmp_path: Path) -> None:
+    """Where nothing is downloaded, installer is imported all the same."""
+    (tmp_path / "house").mkdir()
+    (tmp_path / "house" / tiny.path.name).write_bytes(tiny.content)
+    script = WATCH + "print(ensure_model(pin, wheelhouse=sys.argv[5]).source)"
+    pin = tiny.pin_at("http://127.0.0.1:9/x.whl")
+    assert python(script, *pin_arguments(pin), str(tmp_path / "house")).stdout == "wheelhouse\n"
