@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from modelboot._environment import install_command
+from modelboot._environment import install_command, installed_version
 from modelboot._pin import ModelPin
 from modelboot._reference import is_reference, parse_name, parse_reference, read_pins
 from modelboot._versions import accepts_version, is_older_than_range, meets, required_name, same_name, version_key
@@ -199,31 +195,6 @@ def check_requirements(pin: ModelPin) -> None:
 
 def _incompatible(pin: ModelPin, *unmet: tuple[str, str | None]) -> IncompatibleError:
     return IncompatibleError(model=str(pin), unmet=unmet, command=install_command())
-
-
-def installed_version(name: str) -> str | None:
-    """Return the installed version of a distribution, from its metadata; None when it is not installed."""
-    return next(_versions_on_path(name), None) or _version_elsewhere(name)
-
-
-def _versions_on_path(name: str) -> Iterator[str]:
-    """Yield the versions in the names of dist-info folders, some of which have nothing left in them."""
-    for folder in dict.fromkeys(sys.path):
-        with suppress(OSError, ValueError, TypeError):  # what Python skips, too: no folder, a null byte, no text
-            for entry in os.listdir(folder or "."):
-                if entry.endswith(".dist-info"):
-                    found, _, version = entry.removesuffix(".dist-info").rpartition("-")
-                    if same_name(found, name) and os.path.exists(os.path.join(folder, entry, "METADATA")):
-                        yield version
-
-
-def _version_elsewhere(name: str) -> str | None:
-    """Look for what is no plain dist-info folder: archives, egg-info, other importers. This import takes 20 ms."""
-    from importlib import metadata
-
-    found = metadata.distributions(name=name)
-    # What an interrupted uninstall left is empty, and has no version.
-    return next((each.version for each in found if each.read_text("METADATA") or each.read_text("PKG-INFO")), None)
 
 
 def unmet_requirement(requirement: str) -> tuple[str, str | None] | None:

@@ -13,15 +13,8 @@ from typing import Any
 import pytest
 
 from modelboot import IncompatibleError, ModelPin, SettingsError, UnknownModelError
-from modelboot._catalog import (
-    CatalogEntry,
-    catalog,
-    check_requirements,
-    entries,
-    installed_version,
-    resolve,
-    unmet_requirement,
-)
+from modelboot._catalog import CatalogEntry, catalog, check_requirements, entries, resolve, unmet_requirement
+from modelboot._environment import installed_version
 from modelboot._versions import is_requirement, version_key
 
 SHARED = Path(__file__).parents[3] / "shared" / "catalog.csv"
@@ -270,21 +263,3 @@ def test_resolve_pins_file_wins(tmp_path: Path) -> None:
     assert resolve("en_core_web_sm", pins=pins).sha256 == "a" * 64
     assert resolve("en_core_web_sm==3.8.0", pins=pins, spacy_version="3.8.0").sha256 != "a" * 64
     assert resolve("fr_core_news_sm", pins=pins, spacy_version="3.8.0").version == "3.8.0"
-
-
-def test_installed_version_skips_what_an_interrupted_uninstall_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A dist-info folder without METADATA, as an interrupted uninstall leaves it, hides no version that is there."""
-    (tmp_path / "pytest-0.1.dist-info").mkdir()
-    monkeypatch.syspath_prepend(tmp_path)
-    assert installed_version("pytest") == pytest.__version__
-
-
-def test_installed_version_of_an_egg_info(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is installed in an older form is found, too."""
-    egg_info = tmp_path / "old_thing-1.2.egg-info"
-    egg_info.mkdir()
-    (egg_info / "PKG-INFO").write_text("Metadata-Version: 1.0\nName: old-thing\nVersion: 1.2\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    assert installed_version("old.thing") == "1.2"

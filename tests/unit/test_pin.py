@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pickle
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modelboot import ModelPin, SettingsError
-from modelboot._catalog import installed_version, unmet_requirement
-from modelboot._versions import is_version
+from modelboot._catalog import unmet_requirement
+from modelboot._environment import installed_version
 
 NAME, VERSION, SHA = "en_acme_sm", "1.2.0", "0123456789abcdef" * 4
 URL = "https://host/path/en_acme_sm-1.2.0-py3-none-any.whl"
@@ -206,22 +205,6 @@ def test_release_with_a_url() -> None:
     """A pin with a URL is published there, and on a mirror below its own name and version."""
     named = pin(url="https://host/other.whl")
     assert (named.release_path, named.release_url) == ("en_acme_sm-1.2.0/other.whl", "https://host/other.whl")
-
-
-def test_installed() -> None:
-    """The version of a distribution is that of its metadata; what is not there has none."""
-    assert is_version(installed_version("pytest") or "")
-    assert installed_version("modelboot-no-such-thing") is None
-
-
-def test_installed_version_beside_a_stale_dist_info(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty dist-info that comes first on sys.path, as an interrupted uninstall leaves it, hides nothing."""
-    (tmp_path / "pytest-0.1.dist-info").mkdir()
-    (tmp_path / "modelboot_no_such_thing-1.0.dist-info").mkdir()
-    found = installed_version("pytest")
-    monkeypatch.syspath_prepend(tmp_path)
-    assert installed_version("pytest") == found
-    assert installed_version("modelboot-no-such-thing") is None
 
 
 @pytest.mark.parametrize(

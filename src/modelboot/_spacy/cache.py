@@ -6,7 +6,6 @@ import functools
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -61,14 +60,14 @@ class CacheKey(NamedTuple):
         return {option: sorted(names) for option, names in chosen.items() if names}
 
 
-@dataclass(slots=True)
 class State:
     """Everything `get_nlp` remembers in this process."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    models: dict[CacheKey, Language] = field(default_factory=dict)
-    hits: int = 0
-    misses: int = 0
+    def __init__(self) -> None:
+        """Remember nothing yet."""
+        self.lock = threading.Lock()
+        self.models: dict[CacheKey, Language] = {}
+        self.hits = self.misses = 0
 
     def reset_after_fork(self) -> None:
         """Replace a lock that another thread held when the process forked: that thread does not exist in the child."""

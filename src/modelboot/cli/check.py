@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from textwrap import indent
 
-from modelboot._catalog import installed_version, resolve
+from modelboot._catalog import resolve
+from modelboot._environment import installed_version
 from modelboot._install.ensure import ensure_model
 from modelboot._install.report import InstalledModel
 from modelboot._pin import ModelPin

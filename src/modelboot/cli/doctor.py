@@ -12,8 +12,8 @@ import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from modelboot._catalog import check_requirements, installed_version
-from modelboot._environment import is_uv_environment
+from modelboot._catalog import check_requirements
+from modelboot._environment import installed_version, is_uv_environment
 from modelboot._install.inspection import inspect
 from modelboot._install.prepare import FOREIGN, RESERVED, is_writable, nearest_existing
 from modelboot._install.target import Target, targets_to_install_into, targets_to_search

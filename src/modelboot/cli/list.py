@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from modelboot._catalog import CatalogEntry, catalog, installed_version
+from modelboot._catalog import CatalogEntry, catalog
+from modelboot._environment import installed_version
 from modelboot._install.installed import list_installed
 from modelboot._install.target import targets_in_use
 from modelboot._settings import read_settings

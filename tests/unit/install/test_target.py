@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelboot import ModelPin
-from modelboot._catalog import installed_version
+from modelboot._environment import installed_version
 from modelboot._install.inspection import inspect
 from modelboot._install.target import (
     WORK,
