@@ -180,6 +180,18 @@ def test_verify_asks_the_pins_file_first(
     assert f"sha256 {wheel.sha256}, the catalog pins {other.sha256}\n" in capsys.readouterr().out
 
 
+def test_verify_compares_with_the_reference_it_is_given(
+    wheel: BuiltWheel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A direct reference is a pin: the installed model is compared with its hash, whatever the catalog says."""
+    other = small_wheel(tmp_path / "other", weight_bytes=900)
+    ensure_model(f"{NAME} @ {wheel.url}#sha256={wheel.sha256}")
+    assert main(["verify", f"{NAME} @ {wheel.url}#sha256={wheel.sha256}"]) == 0, capsys.readouterr().out
+    capsys.readouterr()
+    assert main(["verify", f"{NAME} @ {other.url}#sha256={other.sha256}"]) == 1
+    assert f"sha256 {wheel.sha256}, the reference pins {other.sha256}\n" in capsys.readouterr().out
+
+
 def test_verify_without_a_name_checks_all_that_is_installed(
     pin: ModelPin, tmp_path: Path, target: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

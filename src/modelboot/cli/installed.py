@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from modelboot._catalog import entries
 from modelboot._install.installed import Installed, list_installed
@@ -69,7 +69,10 @@ def verify(options: argparse.Namespace) -> None:
     """Re-check the hash of every installed file; fail when one is not as it was installed."""
     settings = read_settings()
     models = _named(options.models) or list_installed(targets_in_use(settings))
-    pins = read_pins(settings.pins) if settings.pins else ()
+    pins = {
+        "reference": [parse_reference(model) for model in options.models if is_reference(model)],
+        "pins file": [*read_pins(settings.pins)] if settings.pins else [],
+    }
     issues = [issues_of(model, pins) for model in models]
     facts = [installed_facts(*each) for each in zip(models, issues, strict=True)]
     print_result(as_json=options.json, text=verified_text(models, issues), facts=facts)
@@ -87,12 +90,12 @@ def _repair_hint(broken: Sequence[Installed]) -> str:
     return "; ".join([*hints, *(f"reinstall {model} with {installer}" for model, installer in others.items())])
 
 
-def issues_of(model: Installed, pins: Sequence[ModelPin] = ()) -> list[str]:
+def issues_of(model: Installed, pins: Mapping[str, Sequence[ModelPin]]) -> list[str]:
     """Name each file that is modified, missing or unexpected, and a wheel that is not the pinned one.
 
     Args:
         model: The model.
-        pins: Those of the pins file, which win over the catalog's.
+        pins: Pins that win over the catalog's by what they come from; of these the first wins.
 
     Raises:
         OSError: A file could not be read.
@@ -107,12 +110,13 @@ def issues_of(model: Installed, pins: Sequence[ModelPin] = ()) -> list[str]:
     return issues
 
 
-def _pinned_hashes(model: Installed, pins: Sequence[ModelPin]) -> tuple[str, list[str]]:
+def _pinned_hashes(model: Installed, pins: Mapping[str, Sequence[ModelPin]]) -> tuple[str, list[str]]:
     """Return who pins a model of that name and version, and the hashes; a pin without a version is that of its hash."""
-    listed = [pin for pin in pins if same_name(pin.name, model.name) and pin.accepts(model.version)]
-    hashes = [pin.sha256 for pin in listed if pin.version or pin.sha256 == model.sha256]
-    if hashes:
-        return "pins file", hashes
+    for by, given in pins.items():
+        listed = [pin for pin in given if same_name(pin.name, model.name) and pin.accepts(model.version)]
+        hashes = [pin.sha256 for pin in listed if pin.version or pin.sha256 == model.sha256]
+        if hashes:
+            return by, hashes
     return "catalog", [entry.pin.sha256 for entry in entries(model.name) if entry.pin.accepts(model.version)]
 
 

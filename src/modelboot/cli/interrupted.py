@@ -18,8 +18,7 @@ def what_is_kept(options: argparse.Namespace) -> str:
     """Return what to do after Ctrl-C: how much of a download the next run need not fetch again."""
     kept_bytes = 0
     with suppress(ModelbootError, OSError):
-        # Several models may go to one target.
-        folders = {*_work_folders(options)}
+        folders = {*_work_folders(options)}  # several models may go to one target
         kept_bytes = sum(path.stat().st_size for folder in folders for path in folder.rglob("*.part"))
     if kept_bytes:
         return f"{kept_bytes / 1e6:.1f} MB of the download are kept; run it again to continue there"
@@ -36,5 +35,6 @@ def _work_folders(options: argparse.Namespace) -> Iterator[Path]:
     else:
         models = getattr(options, "models", None) or [model for model in [getattr(options, "model", None)] if model]
     for model in models:
-        pin = resolve(model, pins=settings.pins)
-        yield from (target.work for target in targets_to_install_into(pin, settings))
+        with suppress(ModelbootError):  # a misspelled name, which the command has not come to yet
+            pin = resolve(model, pins=settings.pins)
+            yield from (target.work for target in targets_to_install_into(pin, settings))

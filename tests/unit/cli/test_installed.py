@@ -57,10 +57,10 @@ def test_installed_facts(tmp_path: Path, issues: list[str]) -> None:
 def test_issues_of_wheel_not_in_the_catalog(tmp_path: Path) -> None:
     """A model of a catalog version that came from another wheel is told with both hashes."""
     official = resolve("en_core_web_sm")
-    assert issues_of(_installed(tmp_path / "official", official.name, version=official.version_label)) == [
+    assert issues_of(_installed(tmp_path / "official", official.name, version=official.version_label), {}) == [
         f"it came from a wheel with sha256 {SHA256}, the catalog pins {official.sha256}"
     ]
-    assert issues_of(_installed(tmp_path / "unknown", official.name, version="9.9.9")) == []
+    assert issues_of(_installed(tmp_path / "unknown", official.name, version="9.9.9"), {}) == []
 
 
 def _installed(
