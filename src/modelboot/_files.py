@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import BinaryIO
 
 CHUNK_BYTES = 1 << 18
 NOTHING_THERE = frozenset(
@@ -49,10 +50,15 @@ def read_regular_file(path: Path) -> bytes:
 
 
 def read_chunks(path: Path) -> Generator[bytes, None, None]:
-    """Read a regular file; anything else, such as a FIFO, on which a reader would wait, counts as missing."""
-    with open(path, "rb", opener=_open_regular) as file:
+    """Read a regular file, piece by piece; see `open_regular`."""
+    with open_regular(path) as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file; anything else, such as a FIFO, on which a reader would wait, counts as missing."""
+    return open(path, "rb", opener=_open_regular)
 
 
 def _open_regular(path: str, flags: int) -> int:

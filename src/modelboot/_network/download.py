@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from modelboot._files import CHUNK_BYTES
 from modelboot._limits import Deadline, Limits
 from modelboot._network.file_url import is_file_url, open_file
 from modelboot._network.partial import PartialFile
@@ -141,7 +142,8 @@ class _Transfer:
         partial.set_validator(response.validator)
         max_bytes = self._max_bytes(response)
         self.wanted.progress.start(self.wanted.label, response.total_bytes, partial.size_bytes)
-        for chunk in response.chunks:
+        # One byte more than may come tells that there is more.
+        while chunk := response.read(max(1, min(CHUNK_BYTES, max_bytes - partial.size_bytes + 1))):
             self._check_deadline(response.url)
             if partial.size_bytes == 0 and not chunk.startswith(ZIP_MAGIC[: len(chunk)]):
                 _reject_html(response, chunk)

@@ -6,11 +6,11 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from modelboot._files import read_chunks
+from modelboot._files import open_regular
 from modelboot._network.response import RequestError, Response
 from modelboot.errors import Kind, ModelbootError
 
@@ -63,8 +63,8 @@ def open_file(url: str) -> Iterator[Response]:
     """
     try:
         path = path_of(url)
-        with closing(read_chunks(path)) as chunks:
-            yield Response(url=url, chunks=chunks, total_bytes=path.stat().st_size)
+        with open_regular(path) as file:
+            yield Response(url=url, read=file.read, total_bytes=path.stat().st_size)
     except ModelbootError:  # what the target refuses is not the source's fault
         raise
     except OSError as error:

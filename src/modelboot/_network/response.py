@@ -9,20 +9,22 @@ import base64
 import email.utils
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
+from modelboot._files import CHUNK_BYTES
 from modelboot._redact import printable, without_secrets
 from modelboot.errors import Kind
 
 if TYPE_CHECKING:
     import urllib3
 
-CHUNK_BYTES = 1 << 16
+WAITING_BYTES = 1 << 16
+"""Most bytes that are waited for, so that they are not lost when no more come."""
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/json", "application/problem+json")
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses that may be another in a moment; every other 4xx and 5xx is final."""
@@ -70,7 +72,8 @@ class Response(NamedTuple):
 
     url: str
     """Where it came from in the end, after redirects."""
-    chunks: Iterable[bytes]
+    read: Callable[[int], bytes]
+    """Reads at most so many bytes as they come in: what has come is not lost when the rest does not."""
     total_bytes: int | None = None
     """Length of the complete file as the server declares it."""
     start: int = 0
@@ -78,6 +81,11 @@ class Response(NamedTuple):
     validator: str | None = None
     """What identifies this very file on the server (a strong ETag, else its date), to resume it later."""
     content_type: str = ""
+
+    @property
+    def chunks(self) -> Iterator[bytes]:
+        """The body as it comes in, for who takes all of it."""
+        return iter(partial(self.read, CHUNK_BYTES), b"")
 
     @property
     def is_html(self) -> bool:
@@ -165,7 +173,7 @@ def parse_response(response: urllib3.BaseHTTPResponse, url: str, requested_start
             raise RequestError(reason, url, retryable=True, discard_partial=True)
     return Response(
         url=url,
-        chunks=_chunks(response),
+        read=_reader(response),
         total_bytes=total_bytes,
         start=start,
         validator=_validator(headers.get("ETag", ""), headers.get("Last-Modified", "")),
@@ -173,15 +181,12 @@ def parse_response(response: urllib3.BaseHTTPResponse, url: str, requested_start
     )
 
 
-def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """Yield the body as it comes in: what has come is not lost when the rest does not.
-
-    No more than a small chunk is read beyond the most that a file may have.
-    """
+def _reader(response: urllib3.BaseHTTPResponse) -> Callable[[int], bytes]:
+    """Return what reads the body."""
     if hasattr(response, "read1"):
-        yield from iter(partial(response.read1, CHUNK_BYTES, decode_content=False), b"")
-    else:  # urllib3 before 2.2 waits for as many bytes as are asked for
-        yield from response.stream(CHUNK_BYTES, decode_content=False)
+        return partial(response.read1, decode_content=False)
+    # urllib3 before 2.2 waits for as many bytes as are asked for.
+    return lambda most_bytes: response.read(min(most_bytes, WAITING_BYTES), decode_content=False)
 
 
 def named_sha256(headers: Mapping[str, str], status: int) -> str | None:
