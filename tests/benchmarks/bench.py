@@ -45,6 +45,9 @@ nlp = spacy.load(f"{sys.argv[4]}/{sys.argv[5]}")
 os._exit(0)
 """
 # They end where the pipeline is ready: taking it apart at the end of a process takes a quarter of a second.
+LOAD = "import os, spacy, sys; nlp = spacy.load(sys.argv[1]); os._exit(0)"
+TRANSFER_OF_LOAD = 1.6 / 2.3
+"""What a transfer at 10 MB/s took of a load where the budget of the cold start was set: here a load may take longer."""
 COLD = "import os, sys; from modelboot import get_nlp; nlp = get_nlp(sys.argv[1]); os._exit(0)"
 # What a first call does besides `spacy.load`, in seconds: two loads differ by more than that from run to run.
 FIRST = """
@@ -112,10 +115,13 @@ class Bench:
         return tasks
 
     def start(self) -> list[dict[str, Any]]:
-        """From a cold process to a ready pipeline over lines of 10 and 50 MB/s, against a loader made by hand."""
+        """From a cold process to a ready pipeline over lines of several speeds, against a loader made by hand."""
         rows, wheel = [], self.wheels[0]
         folder = f"{wheel.name}/{wheel.name}-{wheel.version}"
-        for pace in (10.0, 50.0):
+        self._install(wheel)
+        load = Task("load", [PYTHON, "-c", LOAD, str(self.target / folder)], QUIET, lambda: None)
+        load_s = statistics.median(run.wall_s for run in compare([load], self.rounds)["load"])
+        for pace in (round(wheel.megabytes / (TRANSFER_OF_LOAD * load_s), 1), 10.0, 50.0):
             with served(self.out / "wheels", pace) as (origin, _):
                 env = {"MODELBOOT_BASE_URL": origin, "MODELBOOT_TARGET": str(self.target)}
                 hand = [str(HERE), wheel.url(origin), wheel.sha256, str(self.target), folder]
@@ -124,18 +130,14 @@ class Bench:
                     self._task("by hand", PYTHON, "-c", COLD_BY_HAND, *hand),
                 ]
                 results = compare(tasks, self.rounds)
-            rows += [
-                {"mb_per_s": pace, "tool": tool, **summary(runs, results["by hand"])} for tool, runs in results.items()
-            ]
+            facts = {"load_s": round(load_s, 2), "mb_per_s": pace}
+            rows += [{**facts, "tool": tool, **summary(runs, results["by hand"])} for tool, runs in results.items()]
         return rows
 
     def warm(self) -> list[dict[str, Any]]:
         """Take what a call costs where the model is present, and what the import costs."""
         wheel = self.wheels[0]
-        self._clean()
-        with served(self.out / "wheels") as (origin, _):
-            env = {**QUIET, "MODELBOOT_BASE_URL": origin, "MODELBOOT_TARGET": str(self.target)}
-            run(Task("install", [PYTHON, "-c", ENSURE, wheel.name], env, lambda: None))
+        env = self._install(wheel)
         keep: Callable[[], object] = lambda: None  # noqa: E731 - a type for the tasks below
         imports = compare(
             [
@@ -151,6 +153,13 @@ class Bench:
             {"what": "import over a bare interpreter", "ms": _difference_ms(imports["import"], imports["bare"])},
             {"what": "cached call", "ms": round(1e3 * cached_s, 6)},
         ]
+
+    def _install(self, wheel: Wheel) -> dict[str, str]:
+        """Install a wheel, and return the environment in which it is found."""
+        with served(self.out / "wheels") as (origin, _):
+            env = {**QUIET, "MODELBOOT_BASE_URL": origin, "MODELBOOT_TARGET": str(self.target)}
+            run(Task("install", [PYTHON, "-c", ENSURE, wheel.name], env, self._clean))
+        return env
 
     def herd(self) -> list[dict[str, Any]]:
         """Start 1 to 64 processes at once, cold and warm: requests, and seconds until the last has the model."""
