@@ -134,9 +134,9 @@ def _warm_up(race: Race) -> None:
 
         spacy.blank("en")
     if race.processes > 1:
-        from modelboot._install import unpack  # noqa: F401 - as above
-        from modelboot._sources import fetch  # noqa: F401 - as above
+        from support.states import import_ahead  # imports of modelboot what racers that are programs import themselves
 
+        import_ahead()
         _libraries()
     for number in range(race.rounds) if race.before else ():
         name, version, sha256, url = race.before or ("", "", "", "")

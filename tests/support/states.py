@@ -5,19 +5,19 @@ Nothing here imports spaCy: the wheels hold a few small files, and one attempt t
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
+import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# What a cold call imports on its way is imported here: else each forked attempt would import it again.
 from modelboot import ModelbootError, ModelPin, ensure_model
-from modelboot._install import unpack as _install  # noqa: F401
-from modelboot._sources import fetch as _sources  # noqa: F401
 from support import children, folders, layers
 from support.wheels import DIST_INFO, NAME, OLDER, VERSION, small_wheel
 
@@ -87,6 +87,26 @@ def _described(work: Callable[[], object]) -> dict[str, object]:
         return {"kind": "interrupted"}
     except BaseException:  # noqa: BLE001 - the very thing the sweep looks for
         return {"kind": "raised", "facts": {"traceback": traceback.format_exc()}}
+
+
+def import_ahead() -> None:
+    """Import what a cold call imports on its way: else each child that is forked later would import it again.
+
+    A child installs a wheel of its own and tells what that imported.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        sandbox, pin = Sandbox(Path(folder)), small_wheel(Path(folder, "wheels")).pin
+        before = {*sys.modules}
+
+        def install() -> str:
+            sandbox.ensure(pin)
+            return " ".join(name for name in sys.modules if name not in before)
+
+        outcome = attempt(install)
+    if outcome.kind != "installed":
+        raise RuntimeError(outcome)
+    for name in outcome.facts["result"].split():
+        importlib.import_module(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +205,7 @@ class Builder:
 
     def __init__(self, folder: Path) -> None:
         """Build the wheels of both versions."""
+        import_ahead()
         self._folder = folder
         self.old = small_wheel(folder / "wheels", OLDER).pin
         self.new = small_wheel(folder / "wheels").pin
