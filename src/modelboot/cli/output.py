@@ -81,10 +81,10 @@ def fit_columns(lines: Sequence[Sequence[str]], *, right: Container[int] = ()) -
 
 def align(lines: Sequence[Sequence[str]], *, right: Container[int] = ()) -> list[str]:
     """Align the columns of some lines, two spaces between them; those in `right` at their right edge."""
-    columns = [
-        [_pad(text, max(map(_width, column)), at_right=index in right) for text in column]
-        for index, column in enumerate(zip(*lines, strict=True))
-    ]
+    columns = []
+    for index, column in enumerate(zip(*lines, strict=True)):
+        width = max(map(_width, column))
+        columns.append([_pad(text, width, at_right=index in right) for text in column])
     return ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
 
 
