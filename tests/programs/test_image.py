@@ -34,13 +34,13 @@ NOBODY = 54321
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """buildah with a storage of its own."""
+    """buildah with a storage of its own, in layers where the file system has them: else it copies all for each step."""
 
     folder: Path
 
     def run(self, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         """Run a command of buildah and return what came of it."""
-        storage = ["--storage-driver=vfs", f"--root={self.folder}/root", f"--runroot={self.folder}/run"]
+        storage = [f"--root={self.folder}/root", f"--runroot={self.folder}/run"]
         line = [*prefix, "buildah", *storage, *arguments]
         return subprocess.run(line, check=False, capture_output=True, text=True, timeout=1500)
 
@@ -98,7 +98,7 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
     builder.done("commit", "--rm", container, "localhost/base")
     shutil.rmtree(debian)
     yield builder
-    builder.run("umount", "--all")
+    builder.done("rm", "--all")  # the container of a build that failed, too, which is mounted
     shutil.rmtree(folder)
 
 
