@@ -55,6 +55,14 @@ def leaves_no_thread(has_threads: bool) -> Iterator[None]:  # noqa: ARG001, FBT0
     assert {*threading.enumerate()} == before
 
 
+@pytest.fixture(autouse=True)
+def _heeds_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C raise as it does at a terminal: it is ignored where tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def is_told_to_end(stop: Stop) -> bool:
     """Tell whether a job is told to end, within half a minute."""
     until_s = time.monotonic() + 30
