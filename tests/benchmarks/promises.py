@@ -17,22 +17,23 @@ from pathlib import Path
 from typing import Any
 
 from modelboot import InstalledModel, ensure_model
-from modelboot._install import ensure, stage, unpack
+from modelboot._install import ensure, install, stage, unpack
 
-CHECKS: dict[str, tuple[Any, str]] = {
-    "the archive policy": (unpack, "validate"),
-    "looks before and under the lock": (ensure, "_find"),
-    "the stage's lock": (stage, "try_lock"),
-    "removal of what dead installs left": (stage, "remove_stale"),
+CHECKS: dict[str, list[tuple[Any, str]]] = {
+    "the archive policy": [(unpack, "validate")],
+    "looks before and under the lock": [(ensure, "find"), (install, "find")],
+    "the stage's lock": [(stage, "try_lock")],
+    "removal of what dead installs left": [(stage, "remove_stale")],
 }
+"""Where each is called, by the name that is called there."""
 
 
 class Timed:
-    """A function that adds up the time it takes."""
+    """A function that notes the seconds of each call."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], spent_s: list[float]) -> None:
         """Take its place."""
-        self.function, self.seconds = function, 0.0
+        self.function, self._spent_s = function, spent_s
 
     def __call__(self, *arguments: object, **options: object) -> object:
         """Call it."""
@@ -40,40 +41,46 @@ class Timed:
         try:
             return self.function(*arguments, **options)
         finally:
-            self.seconds += time.perf_counter() - started_s
+            self._spent_s.append(time.perf_counter() - started_s)
 
 
-def install(reference: str, target: Path) -> InstalledModel:
+def install_anew(reference: str, target: Path) -> InstalledModel:
     """Install from nothing."""
     shutil.rmtree(target, ignore_errors=True)
     return ensure_model(reference, target=target)
 
 
+def _timed_install(reference: str, target: Path) -> dict[str, list[float]]:
+    """Install with each check timed, and return the seconds of its calls."""
+    spent_s: dict[str, list[float]] = {name: [] for name in CHECKS}
+    places = [(*place, spent_s[name]) for name, found in CHECKS.items() for place in found]
+    for module, function, calls_s in places:
+        setattr(module, function, Timed(getattr(module, function), calls_s))
+    try:
+        install_anew(reference, target)
+    finally:
+        for module, function, _ in places:
+            setattr(module, function, getattr(module, function).function)
+    return spent_s
+
+
 def main(reference: str, target: Path, rounds: int) -> dict[str, float]:
     """Measure all, round by round."""
-    install(reference, target)
+    install_anew(reference, target)
     real, differences, totals = os.fsync, [], []
     timed: dict[str, list[float]] = {}
     for _ in range(rounds):
-        installed = install(reference, target)
+        installed = install_anew(reference, target)
         totals.append(1e3 * installed.seconds)
         timed.setdefault("target made ready, the model's lock", []).append(1e3 * dict(installed.phases)["lock"])
         os.fsync = lambda fd: None  # noqa: ARG005 - as it is called
         try:
-            differences.append(totals[-1] - 1e3 * install(reference, target).seconds)
+            differences.append(totals[-1] - 1e3 * install_anew(reference, target).seconds)
         finally:
             os.fsync = real
     for _ in range(rounds):
-        functions = {name: Timed(getattr(*place)) for name, place in CHECKS.items()}
-        for name, place in CHECKS.items():
-            setattr(*place, functions[name])
-        try:
-            install(reference, target)
-        finally:
-            for name, place in CHECKS.items():
-                setattr(*place, functions[name].function)
-        for name, function in functions.items():
-            timed.setdefault(name, []).append(1e3 * function.seconds)
+        for name, spent_s in _timed_install(reference, target).items():
+            timed.setdefault(name, []).append(1e3 * sum(spent_s))
     costs = {"fsync of all files and folders": statistics.median(differences)}
     costs |= {name: statistics.median(values) for name, values in timed.items()}
     return {"an install in all": statistics.median(totals), **costs}
