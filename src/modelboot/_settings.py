@@ -80,8 +80,6 @@ class Variable(NamedTuple):
             return " ".join(urls) or os.pathsep.join(map(str, value)) or self.none
         if isinstance(value, (bool, float)):
             return f"{value:g}"
-        if isinstance(value, str):
-            return without_secrets(value)
         return self.none if value is None else str(value)
 
 
