@@ -14,6 +14,9 @@ from modelboot._install.target import INSTALLER, Target
 from modelboot._pin import ModelPin
 from modelboot._versions import is_newer_version, same_name, same_version
 
+PATIENCE_S = 1.0
+"""Longest wait for another process that publishes. On a busy machine its few renames can take a tenth of that."""
+
 
 class Inspection(NamedTuple):
     """What a target holds of a model at one moment."""
@@ -41,18 +44,16 @@ def inspect(target: Target, pin: ModelPin) -> Inspection:
         OSError: It cannot be judged: too many open files, no memory, a broken disk.
     """
     try:
-        inspection = _inspect(target, pin)
-        for _ in range(_LOOKS):  # another process may publish between two looks at the folder
-            if inspection.state != "foreign" or not _is_busy(target, pin, inspection.existing):
+        inspection, until_s = _inspect(target, pin), time.monotonic() + PATIENCE_S
+        # Another process may publish between two looks at the folder.
+        while inspection.state == "foreign" and _is_busy(target, pin, inspection.existing):
+            if time.monotonic() > until_s:
                 break
             time.sleep(0.002)
             inspection = _inspect(target, pin)
     except PermissionError:
         return Inspection("foreign")
     return inspection
-
-
-_LOOKS = 10
 
 
 def _is_busy(target: Target, pin: ModelPin, seen: tuple[Path, ...]) -> bool:
