@@ -21,10 +21,18 @@ _log = logging.getLogger(__name__)
 
 def is_writable(target: Target) -> bool:
     """Tell whether this user can install there, without changing anything."""
-    existing = nearest_existing(target.work)
-    # Also the folder itself: the work folder may have been made while it was still writable.
-    probes = {existing, target.folder} if os.path.exists(target.folder) else {existing}
-    return all(os.path.isdir(probe) and os.access(probe, os.W_OK | os.X_OK) for probe in probes)
+    for _ in range(_LOOKS):
+        existing = nearest_existing(target.work)
+        # Also the folder itself: the work folder may have been made while it was still writable.
+        probes = {existing, target.folder} if os.path.exists(target.folder) else {existing}
+        if all(os.path.isdir(probe) and os.access(probe, os.W_OK | os.X_OK) for probe in probes):
+            return True
+        if all(map(os.path.exists, probes)):  # else another process, the last one there, has just removed it
+            return False
+    return False
+
+
+_LOOKS = 10
 
 
 def nearest_existing(folder: Path) -> Path:

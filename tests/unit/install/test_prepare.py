@@ -193,3 +193,21 @@ def test_prepared_target_none_without_home(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     reason = refusal_of([Target("environment", tmp_path / "file")], has_home=False).reason
     assert reason.endswith("; MODELBOOT_HOME is not set and this user has no home folder")
+
+
+def test_work_folder_that_another_process_removes_is_no_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A work folder that vanishes between two looks, as the last process there removes it, can be made again."""
+    target = Target("store", tmp_path / "store")
+    target.work.mkdir(parents=True)
+    is_folder = os.path.isdir
+
+    def after_removal(path: Path) -> bool:
+        if path == target.work and target.work.exists():
+            target.work.rmdir()
+        return is_folder(path)
+
+    monkeypatch.setattr(os.path, "isdir", after_removal)
+    assert is_writable(target)
+    assert not target.work.exists()
