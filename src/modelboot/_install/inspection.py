@@ -33,6 +33,8 @@ class Inspection(NamedTuple):
 def inspect(target: Target, pin: ModelPin) -> Inspection:
     """Judge what a target holds of a model, in about a millisecond and without writing or locking.
 
+    While another process publishes there, it looks again for at most a second.
+
     Args:
         target: The target; its folder need not exist.
         pin: The model.
