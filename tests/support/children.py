@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 OTHER = 65534
 """Somebody without rights: "nobody" on most systems, but no account is needed."""
 TESTS = Path(__file__).parents[1]
+STUB_SPACY: dict[str, str | None] = {"PYTHONPATH": os.pathsep.join([str(TESTS / "support" / "stub"), str(TESTS)])}
+"""Changes to the environment of a child that is not about spaCy: it imports `support/stub/spacy` in its place."""
 _UNPREPARED = ("HOME", "XDG_CACHE_HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 """Variables that lead to folders another user may not write."""
 TIMEOUT_S = 120.0
