@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spacy import Language, load
+import spacy
 
 
 def get_model_meta(path: Path) -> dict[str, Any]:
@@ -15,8 +15,8 @@ def get_model_meta(path: Path) -> dict[str, Any]:
     return meta
 
 
-def load_model_from_init_py(init_file: str, **overrides: object) -> Language:
+def load_model_from_init_py(init_file: str, **overrides: Any) -> object:  # noqa: ANN401 - spaCy's
     """Load the data beside a package's `__init__.py`."""
     package = Path(init_file).parent
     meta = get_model_meta(package)
-    return load(package / f"{meta['lang']}_{meta['name']}-{meta['version']}", **overrides)  # type: ignore[arg-type]
+    return spacy.load(package / f"{meta['lang']}_{meta['name']}-{meta['version']}", **overrides)
