@@ -85,7 +85,7 @@ def test_is_version(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "latest", "3.8.x", "3..8", ">=3.8", "3.8.0\n", " 3.8.0", "../3.8.0", NINES, f"1.{NINES}"]
+    "text", ["", "latest", "3.8.x", "3..8", ">=3.8", "3.8.0\n", " 3.8.0", "../3.8.0", pytest.param(NINES, id="nines")]
 )
 def test_is_version_false(text: str) -> None:
     """Anything else is not one, nor the same as any but itself; white space would end up in file names."""
