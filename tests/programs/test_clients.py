@@ -1,56 +1,36 @@
-"""Small client projects of the kinds found in the wild, with their own tests, before and after the switch.
+"""A client project with the three kinds of use found in the wild, and its own tests, before and after the switch.
 
-Each is run with the model present and absent, in an environment that may be written and in one that may not.
+It is run with the model present and absent, in an environment that may be written and in one that may not.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-import shutil
+import re
 import subprocess
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from spacy.about import __version__ as spacy_version
 
-from support.children import OTHER, command, environment, make_env, owned, public_folder, skip_unless_other_user
+from support.children import (
+    OTHER,
+    TIMEOUT_S,
+    as_user,
+    environment,
+    library_of,
+    make_env,
+    owned,
+    public_folder,
+    skip_unless_other_user,
+)
 from support.server import ModelServer, Reply
 from support.wheels import BuiltWheel
-
-Files = Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """A project: its files, its own tests, which stay as they are, and the lines that switch it."""
-
-    files: Files
-    tests: str
-    switch: Mapping[str, str]
-    """What stands in place of which text."""
-    fetches_itself: bool = False
-    """Whether it brings a missing model along before the switch."""
-
-    def switched(self) -> Files:
-        """Return its files after the switch."""
-        return {path: _replaced(text, self.switch) for path, text in self.files.items()}
-
-    def written_lines(self) -> list[str]:
-        """Return the lines that the switch adds or rewrites, as a diff shows them."""
-        after = self.switched()
-        pairs = ((text.splitlines(), after[path].splitlines()) for path, text in self.files.items())
-        return [line for before, now in pairs for line in difflib.ndiff(before, now) if line.startswith("+ ")]
-
-
-def _replaced(text: str, switch: Mapping[str, str]) -> str:
-    for old, new in switch.items():
-        text = text.replace(old, new)
-    return text
-
 
 LIBRARY = """\
 import spacy
@@ -70,21 +50,20 @@ def sentences(text):
     return [str(sentence) for sentence in pipeline()(text).sents]
 """
 LIBRARY_TESTS = """\
-import unittest
-
-import library
+from .library import pipeline, sentences
 
 
-class Tests(unittest.TestCase):
-    def test_sentences(self):
-        self.assertEqual(library.sentences("One. Two."), ["One.", "Two."])
+def test_sentences():
+    assert sentences("One. Two.") == ["One.", "Two."]
 
-    def test_exclude(self):
-        self.assertEqual(library.pipeline(exclude=["sentencizer"]).pipe_names, [])
 
-    def test_each_has_its_own(self):
-        library.pipeline().max_length = 3
-        self.assertEqual(library.sentences("One. Two."), ["One.", "Two."])
+def test_exclude():
+    assert pipeline(exclude=["sentencizer"]).pipe_names == []
+
+
+def test_each_has_its_own():
+    pipeline().max_length = 3
+    assert sentences("One. Two.") == ["One.", "Two."]
 """
 FRAMEWORK = """\
 import spacy
@@ -102,216 +81,164 @@ class Engine:
             raise ConfigError(str(error)) from error
 """
 FRAMEWORK_TESTS = """\
-import tempfile
-import unittest
-
+import pytest
 import spacy
 
-from framework import ConfigError, Engine
+from .framework import ConfigError, Engine
 
 
-class Tests(unittest.TestCase):
-    def test_name(self):
-        engine = Engine({"model": "en_tiny_sm", "disable": ["sentencizer"], "spacy": {"nlp": {"batch_size": 3}}})
-        self.assertEqual((engine.nlp.disabled, engine.nlp.batch_size), (["sentencizer"], 3))
-
-    def test_path(self):
-        with tempfile.TemporaryDirectory() as folder:
-            spacy.blank("de").to_disk(folder)
-            self.assertEqual(Engine({"model": folder}).nlp.lang, "de")
-
-    def test_blank(self):
-        self.assertEqual(Engine({"model": "blank:fr"}).nlp.lang, "fr")
-
-    def test_wrong_name(self):
-        with self.assertRaisesRegex(ConfigError, "Can't find model 'en_typo_sm'"):
-            Engine({"model": "en_typo_sm"})
-
-    def test_wrong_path(self):
-        with self.assertRaisesRegex(ConfigError, "Can't find model"):
-            Engine({"model": "./typo"})
-"""
-MODELS = """\
-import spacy
+def test_name():
+    engine = Engine({"model": "en_tiny_sm", "disable": ["sentencizer"], "spacy": {"nlp": {"batch_size": 3}}})
+    assert (engine.nlp.disabled, engine.nlp.batch_size) == (["sentencizer"], 3)
 
 
-def pipeline():
-    return spacy.load("en_tiny_sm")
+def test_path(tmp_path):
+    spacy.blank("de").to_disk(tmp_path)
+    assert Engine({"model": str(tmp_path)}).nlp.lang == "de"
+
+
+def test_blank():
+    assert Engine({"model": "blank:xx"}).nlp.lang == "xx"
+
+
+@pytest.mark.parametrize("model", ["en_typo_sm", "./typo"])
+def test_wrong_name_or_path(model):
+    with pytest.raises(ConfigError, match="Can't find model"):
+        Engine({"model": model})
 """
 RULES = """\
-from package.models import pipeline
+import spacy
 
-nlp = pipeline()
+nlp = spacy.load("en_tiny_sm")
 nlp.add_pipe("entity_ruler").add_patterns([{{"label": "{label}", "pattern": "{pattern}"}}])
 """
 PACKAGE_TESTS = """\
-import unittest
-
-from package import people, places
+from . import people, places
 
 
-class Tests(unittest.TestCase):
-    def test_both_have_their_rules(self):
-        found = [[(ent.text, ent.label_) for ent in nlp("Ada in Rome.").ents] for nlp in (people.nlp, places.nlp)]
-        self.assertEqual(found, [[("Ada", "PERSON")], [("Rome", "PLACE")]])
+def test_both_have_their_rules():
+    found = [[(ent.text, ent.label_) for ent in nlp("Ada in Rome.").ents] for nlp in (people.nlp, places.nlp)]
+    assert found == [[("Ada", "PERSON")], [("Rome", "PLACE")]]
 """
-CLIENTS = {
-    "library": Client(
-        {"library.py": LIBRARY},
-        LIBRARY_TESTS,
-        {
-            "import spacy\n": "from modelboot import load\n",
-            LIBRARY[LIBRARY.index("    try:") : LIBRARY.index("\n\ndef sentences")]: (
-                "    return load(MODEL, exclude=exclude)\n"
-            ),
-        },
-        fetches_itself=True,
-    ),
-    "framework": Client(
-        {"framework.py": FRAMEWORK},
-        FRAMEWORK_TESTS,
-        {"import spacy\n": "from modelboot import load\n", "spacy.load(": "load("},
-    ),
-    "package": Client(
-        {
-            "package/__init__.py": "",
-            "package/models.py": MODELS,
-            "package/people.py": RULES.format(label="PERSON", pattern="Ada"),
-            "package/places.py": RULES.format(label="PLACE", pattern="Rome"),
-        },
-        PACKAGE_TESTS,
-        {"import spacy\n": "from modelboot import load\n", "spacy.load(": "load("},
-    ),
+PROJECT = {
+    "library.py": LIBRARY,
+    "framework.py": FRAMEWORK,
+    "people.py": RULES.format(label="PERSON", pattern="Ada"),
+    "places.py": RULES.format(label="PLACE", pattern="Rome"),
 }
-RELEASES = """
+TESTS = {
+    "__init__.py": "",
+    "test_framework.py": FRAMEWORK_TESTS,
+    "test_library.py": LIBRARY_TESTS,  # behind the framework's: it may bring the model along
+    "test_package.py": PACKAGE_TESTS,
+}
+ALL = {"framework", "library", "package"}
+CONFTEST = """\
+import os
 import spacy.about
-spacy.about.__compatibility__, spacy.about.__download_url__ = "{url}/compatibility.json", "{url}"
+
+spacy.about.__download_url__ = os.environ["RELEASES"]
+spacy.about.__compatibility__ = os.environ["RELEASES"] + "/compatibility.json"
 """
 """How `spacy download` is led to a server of the test's own."""
-TESTS = "import unittest; unittest.main('test_client', argv=['tests'])"
+
+
+def switched(text: str) -> str:
+    """Return a file of the project after the switch."""
+    download = LIBRARY[LIBRARY.index("    try:") : LIBRARY.index("\n\ndef sentences")]
+    text = text.replace(download, "    return spacy.load(MODEL, exclude=exclude)\n")
+    return text.replace("import spacy\n", "from modelboot import load\n").replace("spacy.load(", "load(")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An environment that clients run in, and who runs them."""
+    """An environment that the project runs in, and who runs it."""
 
-    python: Path
     folder: Path
-    """Where the clients lie."""
-    home: Path
     user: int | None
+    server: ModelServer
+    model: BuiltWheel
 
     @property
     def library(self) -> Path:
         """Its site-packages."""
-        (library,) = self.python.parents[1].glob("lib/python*/site-packages")
-        return library
+        return library_of(self.folder / "env")
 
-    def run(self, files: Files, tests: str, *, before: str = "", pins: str = "") -> tuple[bool, str]:
-        """Run a client's own tests; return whether they are green, and what was printed."""
-        for path, text in {**files, "test_client.py": tests, "pins.txt": pins}.items():
-            (self.folder / path).parent.mkdir(exist_ok=True)
-            (self.folder / path).write_text(text, "utf-8")
-        own = {"HOME": str(self.home), "MODELBOOT_TARGET": None, "MODELBOOT_HOME": str(self.home / "modelboot")}
-        own |= {"MODELBOOT_PINS": str(self.folder / "pins.txt") if pins else None}
-        own |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    def green(self, *states: str) -> set[str]:
+        """Return the parts of the project whose tests all pass, each with the state it is in: "before/library"."""
+        home = self.folder / "home"
+        settings = {"HOME": str(home), "MODELBOOT_TARGET": None, "MODELBOOT_HOME": str(home / "modelboot")}
+        settings |= {"MODELBOOT_PINS": str(self.folder / "pins.txt"), "RELEASES": self.server.url}
+        settings |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        settings |= {"PYTEST_ADDOPTS": None, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        words = [*as_user(self.user), str(self.folder / "env" / "bin" / "python"), "-m", "pytest", "-rA"]
+        options = ["-p", "no:cacheprovider", "--continue-on-collection-errors", f"--basetemp={home / 'tests'}"]
         done = subprocess.run(
-            command(f"{before}\n{TESTS}", user=self.user, executable=str(self.python)),
-            env=environment(own),
-            cwd=self.folder,
+            [*words, *options, *states],
+            env=environment(settings),
+            cwd=self.folder / "client",
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=TIMEOUT_S,
         )
-        return done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the interpreter of an environment that is made once and copied for every test."""
-    return make_env(tmp_path_factory.mktemp("fresh") / "env")
+        print(done.stdout, done.stderr)  # noqa: T201 - what pytest shows of a test that failed
+        outcomes = defaultdict(set)
+        for outcome, part in re.findall(r"^(PASSED|FAILED|ERROR) (\w+/test_\w+)\.py", done.stdout, re.MULTILINE):
+            outcomes[part.replace("test_", "")].add(outcome)
+        assert len(outcomes) == len(ALL) * len(states)
+        return {part for part, seen in outcomes.items() if seen == {"PASSED"}}
 
 
 @pytest.fixture(params=["writable", "read-only"])
-def place(request: pytest.FixtureRequest, fresh: Path) -> Iterator[Place]:
-    """Return a new environment: this user's own, or one that another user runs and may not write."""
+def place(request: pytest.FixtureRequest, server: ModelServer, tiny: BuiltWheel) -> Iterator[Place]:
+    """Return a new environment with the project, and the model on a server; it is another user's if read-only."""
     user = None if request.param == "writable" else OTHER
     if user is not None:
         skip_unless_other_user()
-    with public_folder() as folder:
-        (folder / "client").mkdir()
-        home = owned(folder / "home", OTHER) if user is not None else folder / "home"
-        shutil.copytree(fresh.parents[1], folder / "env", symlinks=True)
-        yield Place(folder / "env" / "bin" / "python", folder / "client", home, user)
-
-
-@pytest.fixture
-def pins(tiny: BuiltWheel, server: ModelServer) -> str:
-    """Serve the model as spaCy's release host does; return the line that pins it there."""
     minor = ".".join(spacy_version.split(".")[:2])
     table = f'{{"spacy": {{"{minor}": {{"{tiny.name}": ["{tiny.version}"]}}}}}}'
     server.serve("/compatibility.json", Reply(body=table.encode()))
     server.serve(f"/{tiny.release_path}", Reply(body=tiny.content))
-    return f"{tiny.name} @ {server.url}/{tiny.release_path}#sha256={tiny.sha256}\n"
+    with public_folder() as folder:
+        make_env(folder / "env")
+        owned(folder / "home", os.getuid() if user is None else user)
+        (folder / "pins.txt").write_text(f"{tiny.name} @ {server.url}/{tiny.release_path}#sha256={tiny.sha256}\n")
+        after = {path: switched(text) for path, text in PROJECT.items()}
+        for state, files in {"before": PROJECT, "after": after}.items():
+            (folder / "client" / state).mkdir(parents=True)
+            for path, text in {**files, **TESTS}.items():
+                (folder / "client" / state / path).write_text(text, "utf-8")
+        (folder / "client" / "conftest.py").write_text(CONFTEST, "utf-8")
+        yield Place(folder, user, server, tiny)
 
 
-@pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
-def test_switch_takes_one_or_two_lines(client: Client) -> None:
-    """No more than two lines are written; whatever else differs is gone."""
-    assert 1 <= len(client.written_lines()) <= 2
-    assert {*client.switched()} == {*client.files}
+@pytest.mark.parametrize("file", PROJECT)
+def test_switch_takes_one_or_two_lines(file: str) -> None:
+    """No more than two lines of a file are written; whatever else differs is gone."""
+    lines = difflib.ndiff(PROJECT[file].splitlines(), switched(PROJECT[file]).splitlines())
+    assert 1 <= sum(line.startswith("+ ") for line in lines) <= 2
 
 
-@pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
-def test_client_after_the_switch(
-    client: Client, place: Place, pins: str, tiny: BuiltWheel, server: ModelServer
-) -> None:
+def test_client_after_the_switch(place: Place) -> None:
     """The model absent, its tests are green: one download, into the environment or, where it may not be, the store."""
-    green, printed = place.run(client.switched(), client.tests, pins=pins)
-    assert green, printed
-    assert server.count(f"/{tiny.release_path}") == 1
-    store = place.home / "modelboot" / f"{tiny.name}-{tiny.version}-{tiny.sha256[:12]}"
+    assert place.green("after") == {f"after/{part}" for part in ALL}
+    assert place.server.count(f"/{place.model.release_path}") == 1
+    stored = [*(place.folder / "home" / "modelboot").glob(f"{place.model.name}-{place.model.version}-*")]
     is_ours = place.user is None
-    assert ((place.library / tiny.name).exists(), store.exists()) == (is_ours, not is_ours)
+    assert ((place.library / place.model.name).exists(), bool(stored)) == (is_ours, not is_ours)
 
 
-@pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
-@pytest.mark.usefixtures("pins")
-def test_client_before_the_switch(client: Client, place: Place, server: ModelServer) -> None:
+def test_client_before_the_switch(place: Place) -> None:
     """The model absent, its tests were green only where it calls spaCy's own command, and that may write."""
-    green, printed = place.run(client.files, client.tests, before=RELEASES.format(url=server.url))
-    assert green == (client.fetches_itself and place.user is None), printed
-    assert bool(server.count("/compatibility.json")) == client.fetches_itself
+    assert place.green("before") == ({"before/library"} if place.user is None else set())
+    assert place.server.count("/compatibility.json") > 0
 
 
-def test_clients_where_the_model_is_there(place: Place, pins: str, tiny: BuiltWheel, server: ModelServer) -> None:
-    """The model present, the tests of all of them are green before and after, and no server is asked."""
-    _install_as_pip(tiny, place.library)
-    tests = "".join(
-        client.tests.replace("class Tests", f"class {name.title()}Tests") for name, client in CLIENTS.items()
-    )
-    before = {path: text for client in CLIENTS.values() for path, text in client.files.items()}
-    after = {path: text for client in CLIENTS.values() for path, text in client.switched().items()}
-    for files, line in ((before, ""), (after, pins)):
-        green, printed = place.run(files, tests, pins=line)
-        assert green, printed
-        assert "Ran 9 tests" in printed
-    assert server.requests == []
-
-
-def test_shared_pipeline_is_not_for_adding_pipes(tmp_path: Path, tiny: BuiltWheel) -> None:
-    """Switched to `get_nlp`, the package adds its pipe twice to one object: that is what `load` is for."""
-    client = CLIENTS["package"]
-    shared = {path: text.replace("load", "get_nlp") for path, text in client.switched().items()}
-    place = Place(make_env(tmp_path / "env"), tmp_path / "client", tmp_path / "home", None)
-    place.folder.mkdir()
-    green, printed = place.run(shared, client.tests, pins=f"{tiny.name} @ {tiny.url}#sha256={tiny.sha256}\n")
-    assert (green, "[E007]" in printed) == (False, True)
-
-
-def _install_as_pip(wheel: BuiltWheel, library: Path) -> None:
-    """Put the model into an environment as pip does from a wheel of its own: nothing tells which wheel it was."""
-    with zipfile.ZipFile(wheel.path) as archive:
-        archive.extractall(library)
-    (library / f"{wheel.name}-{wheel.version}.dist-info" / "INSTALLER").write_text("pip\n", "utf-8")
+def test_client_where_the_model_is_there(place: Place) -> None:
+    """The model present as pip leaves it, all tests are green before and after, and no server is asked."""
+    with zipfile.ZipFile(place.model.path) as archive:
+        archive.extractall(place.library)
+    (place.library / f"{place.model.name}-{place.model.version}.dist-info" / "INSTALLER").write_text("pip\n", "utf-8")
+    assert place.green("before", "after") == {f"{state}/{part}" for state in ("before", "after") for part in ALL}
+    assert place.server.requests == []

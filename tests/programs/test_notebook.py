@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import importlib.util
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from modelboot import ModelPin
+from support.children import STUB_SPACY, TIMEOUT_S, environment
 from support.readme import blocks
 from support.real import NAME
 from support.server import ModelServer, Reply
-from support.wheels import BuiltWheel
+from support.wheels import BuiltWheel, build_wheel
 
-pytest.importorskip("ipykernel", reason="the package ipykernel, of the extra test, is not installed")
-TIMEOUT_S = 120
+pytestmark = pytest.mark.skipif(
+    not importlib.util.find_spec("ipykernel"), reason="the package ipykernel, of the extra test, is not installed"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +50,9 @@ class Kernel:
         self.client.execute_interactive(code, output_hook=self.messages.append, timeout=TIMEOUT_S, allow_stdin=False)
         close_loop()
         (error,) = self._contents("error") or [{"ename": "", "traceback": []}]
-        streams = self._contents("stream")
-        shown = {
-            name: "".join(each["text"] for each in streams if each["name"] == name) for name in ("stderr", "stdout")
-        }
+        shown = {"stderr": "", "stdout": ""}
+        for stream in self._contents("stream"):
+            shown[stream["name"]] += stream["text"]
         return Cell(**shown, error=error["ename"], traceback="\n".join(error["traceback"]))
 
     def _contents(self, kind: str) -> list[dict[str, Any]]:
@@ -62,13 +66,14 @@ def close_loop() -> None:
     ensure_event_loop().close()
 
 
-@pytest.fixture
-def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
-    """Return a kernel that no variable tells to draw a bar, or not to."""
+@contextmanager
+def started(folder: Path, **changes: str | None) -> Iterator[Kernel]:
+    """Start a kernel whose models lie in a folder, and which no variable tells to draw a bar, or not to."""
     from jupyter_client.manager import start_new_kernel
 
-    monkeypatch.delenv("MODELBOOT_PROGRESS")
-    manager, client = start_new_kernel(startup_timeout=TIMEOUT_S)
+    changes |= {"MODELBOOT_TARGET": str(folder / "target"), "MODELBOOT_HOME": str(folder / "home")}
+    changes |= {"MODELBOOT_PROGRESS": None, "MODELBOOT_INDEX": "0", "MODELBOOT_CACHE": "0"}
+    manager, client = start_new_kernel(startup_timeout=TIMEOUT_S, env=environment(changes))
     close_loop()
     try:
         yield Kernel(manager, client)
@@ -79,28 +84,35 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
         close_loop()
 
 
-def pin_code(wheel: BuiltWheel, url: str) -> str:
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """Return the kernel in which the tests run their cells; it has the stub of spaCy."""
+    with started(tmp_path_factory.mktemp("kernel"), **STUB_SPACY) as running:
+        yield running
+
+
+def pin_code(pin: ModelPin) -> str:
     """Write the lines of a cell that name a pin."""
-    facts = ", ".join(map(repr, (wheel.name, wheel.version, wheel.sha256)))
-    return f"from modelboot import ModelPin, get_nlp\nPIN = ModelPin({facts}, url={url!r})\n"
+    facts = ", ".join(map(repr, (pin.name, str(pin.version), pin.sha256)))
+    return f"from modelboot import ModelPin, get_nlp\nPIN = ModelPin({facts}, url={str(pin.url)!r})\n"
 
 
 def test_cold_call_in_a_notebook(kernel: Kernel, server: ModelServer, tiny: BuiltWheel) -> None:
     """A first call shows a bar with the model's name and loads it at once; later cells find it, and show nothing."""
-    pin = server.publish(tiny)
-    first = kernel.run(f"{pin_code(tiny, str(pin.url))}nlp = get_nlp(PIN)\nprint(nlp.pipe_names)")
+    first = kernel.run(f"{pin_code(server.publish(tiny))}nlp = get_nlp(PIN)\nprint(nlp.pipe_names)")
     assert (first.error, first.stdout) == ("", "['sentencizer']\n")
     assert re.search(r"\ren_tiny_sm 1\.0\.0: +\d+%\|", first.stderr)
-    second = kernel.run("print([sentence.text for sentence in get_nlp(PIN)('One. Two.').sents])")
-    assert (second.error, second.stdout, second.stderr) == ("", "['One.', 'Two.']\n", "")
+    second = kernel.run("print(len(get_nlp(PIN)('One. Two.').sents), get_nlp(PIN) is nlp)")
+    assert (second.error, second.stdout, second.stderr) == ("", "2 True\n", "")
 
 
-def test_interrupted_cell(kernel: Kernel, server: ModelServer, tiny: BuiltWheel) -> None:
+def test_interrupted_cell(kernel: Kernel, server: ModelServer, tmp_path: Path) -> None:
     """A cell that is interrupted during the download ends at once; run again, it works."""
-    pin = server.publish(tiny, Reply(body=tiny.content, stall="body"), Reply(body=tiny.content))
-    interrupting = threading.Thread(target=_interrupt, args=(kernel, lambda: server.wait_for(f"/{tiny.path.name}")))
+    wheel = build_wheel(tmp_path, name="en_interrupted_sm")
+    pin = server.publish(wheel, Reply(body=wheel.content, stall="body"), Reply(body=wheel.content))
+    interrupting = threading.Thread(target=_interrupt, args=(kernel, lambda: server.wait_for(f"/{wheel.path.name}")))
     interrupting.start()
-    cell = f"{pin_code(tiny, str(pin.url))}print(get_nlp(PIN).pipe_names)"
+    cell = f"{pin_code(pin)}print(get_nlp(PIN).pipe_names)"
     interrupted = kernel.run(cell)
     interrupting.join()
     assert (interrupted.error, interrupted.stdout) == ("KeyboardInterrupt", "")
@@ -116,8 +128,8 @@ def _interrupt(kernel: Kernel, has_begun: Callable[[], bool]) -> None:
 
 def test_error_in_a_notebook(kernel: Kernel, server: ModelServer, tiny: BuiltWheel) -> None:
     """An error shows the line of the cell, what failed and what to do, and none of the frames between."""
-    cell = f"{pin_code(tiny, f'{server.url}/absent.whl')}def nouns():\n    return get_nlp(PIN)\nnouns()"
-    shown = kernel.run(cell)
+    absent = ModelPin("en_absent_sm", "1.0.0", tiny.sha256, url=f"{server.url}/absent.whl")
+    shown = kernel.run(f"{pin_code(absent)}def nouns():\n    return get_nlp(PIN)\nnouns()")
     lines = shown.traceback.splitlines()
     assert shown.error == "DownloadError"
     assert len(lines) <= 12, shown.traceback
@@ -128,11 +140,12 @@ def test_error_in_a_notebook(kernel: Kernel, server: ModelServer, tiny: BuiltWhe
 
 
 @pytest.mark.index
-def test_readme_section(kernel: Kernel, real_wheel: BuiltWheel) -> None:
+@pytest.mark.exhaustive
+def test_readme_section(real_wheel: BuiltWheel, tmp_path: Path) -> None:
     """README's cell works as it stands."""
     (code,) = blocks("In a notebook", "python")
     assert f'"{NAME}"' in code
-    kernel.run(f"import os; os.environ['MODELBOOT_WHEELHOUSE'] = {json.dumps(str(real_wheel.path.parent))}")
-    shown = kernel.run(code)
+    with started(tmp_path, MODELBOOT_WHEELHOUSE=str(real_wheel.path.parent)) as kernel:
+        shown = kernel.run(code)
     assert shown.error == "", shown.traceback
     assert "Paris" in shown.stdout

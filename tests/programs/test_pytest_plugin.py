@@ -2,135 +2,139 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from support.children import STUB_SPACY
 from support.readme import README, blocks
 from support.server import ModelServer, Reply
-from support.sources import catalog_lines
 from support.wheels import BuiltWheel
 
-CATALOG = """\
-import json
-from modelboot import _catalog
-
-_catalog._lines = lambda: json.loads({lines!r})
-"""
-READERS = """\
-def test_reader(modelboot_nlp):
+INI = "modelboot_model = en_tiny_sm"
+READER = """\
+def test_reader{}(modelboot_nlp):
     assert modelboot_nlp.pipe_names == ["sentencizer"]
 """
-Project = Callable[..., pytest.RunResult]
+Run = Callable[..., pytest.RunResult]
 
 
 @pytest.fixture
-def release(server: ModelServer, tiny: BuiltWheel, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
-    """Return the mirror of the inner projects, which has a tiny pipeline that loads."""
-    server.serve(f"/{tiny.release_path}", Reply(body=tiny.content))
-    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
+def release(server: ModelServer, tiny: BuiltWheel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModelServer:
+    """Return the server that the inner projects' pins name: it has the tiny pipeline, and others in its place."""
+    server.serve("/tiny.whl", Reply(body=tiny.content))
+    server.serve("/altered.whl", Reply(body=b"PK\x03\x04" + tiny.content[4:-1] + b"x"))
+    lines = [
+        f"en_{name}_sm @ {server.url}/{name}.whl#sha256={tiny.sha256}\n" for name in ("tiny", "altered", "missing")
+    ]
+    (tmp_path / "pins.txt").write_text("".join(lines), "utf-8")
+    monkeypatch.setenv("MODELBOOT_PINS", str(tmp_path / "pins.txt"))
     monkeypatch.setenv("MODELBOOT_RETRIES", "0")
     return server
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester, tiny: BuiltWheel) -> Project:
-    """Return what runs pytest, in a process of its own, in a project whose tests know the tiny pipeline alone."""
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return what runs pytest on a project's tests, in a process of its own with the stub of spaCy."""
+    monkeypatch.setenv("PYTHONPATH", str(STUB_SPACY["PYTHONPATH"]))
 
-    def run_project(tests: str, *arguments: str, ini: str = "modelboot_model = en_tiny_sm") -> pytest.RunResult:
+    def run_project(tests: str, *arguments: str, ini: str = INI) -> pytest.RunResult:
         pytester.makeini(f"[pytest]\n{ini}\n")
-        pytester.makeconftest(CATALOG.format(lines=json.dumps(catalog_lines(tiny))))
         pytester.makepyfile(tests)
         return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rs", *arguments)
 
     return run_project
 
 
-@pytest.mark.usefixtures("release")
-def test_fixtures_share_and_renew(run: Project) -> None:
-    """modelboot_nlp is the object of get_nlp, the same in every test; modelboot_load gives a new one at each call."""
-    done = run(
-        """
-        import modelboot
+def test_fixtures_in_two_workers(run: Run, release: ModelServer) -> None:
+    """modelboot_nlp is the object of get_nlp, modelboot_load gives a new one; workers of xdist cost one download.
 
-        def test_shared(modelboot_nlp):
-            assert modelboot_nlp is modelboot.get_nlp("en_tiny_sm")
+    The command line's model beats the configuration's, and excluded components are left out unless a call says else.
+    """
+    tests = """\
+        import modelboot, pytest
 
-        def test_shared_still(modelboot_nlp):
-            assert modelboot_nlp is modelboot.get_nlp("en_tiny_sm")
+        @pytest.mark.parametrize("number", range(4))
+        def test_shared(modelboot_nlp, number):
+            assert modelboot_nlp is modelboot.get_nlp("en_tiny_sm", exclude=["sentencizer"])
 
         def test_fresh(modelboot_nlp, modelboot_load):
             nlp = modelboot_load()
             nlp.add_pipe("merge_noun_chunks")
-            assert nlp.pipe_names == ["sentencizer", "merge_noun_chunks"]
-            assert modelboot_load("en_tiny_sm==1.0.0").pipe_names == modelboot_nlp.pipe_names == ["sentencizer"]
-        """
-    )
-    done.assert_outcomes(passed=3)
+            assert nlp.pipe_names == ["merge_noun_chunks"]
+            assert modelboot_load("en_tiny_sm==1.0.0").pipe_names == modelboot_nlp.pipe_names == []
+            assert modelboot_load(exclude=()).pipe_names == ["sentencizer"]
+    """
+    ini = "modelboot_model = en_unheard_of\nmodelboot_exclude = sentencizer"
+    run(tests, "-n", "2", "--modelboot-model=en_tiny_sm", ini=ini).assert_outcomes(passed=5)
+    assert release.count("/tiny.whl") == 1
+
+
+@pytest.mark.exhaustive
+def test_fixtures_in_eight_workers(run: Run, release: ModelServer) -> None:
+    """Workers of xdist that start at once in a cold environment fetch the wheel once, however many they are."""
+    run("".join(map(READER.format, range(8))), "-n", "8").assert_outcomes(passed=8)
+    assert release.count("/tiny.whl") == 1
+
+
+def test_missing_pipeline_fails_with_its_hint(run: Run, release: ModelServer) -> None:
+    """A pipeline that cannot be had fails every test that needs it, in a few lines, after one attempt."""
+    done = run(READER.format(1) + READER.format(2), ini="modelboot_model = en_missing_sm")
+    done.assert_outcomes(errors=2)
+    done.stdout.fnmatch_lines(["Can't find model 'en_missing_sm': could not get en_missing_sm*404*", "hint: *"])
+    assert "Traceback" not in done.stdout.str()
+    assert "site-packages" not in done.stdout.str()
+    assert release.count("/missing.whl") == 1
 
 
 @pytest.mark.usefixtures("release")
-def test_options_choose_model_and_components(run: Project) -> None:
-    """The command line's model beats the configuration's; excluded components are left out unless a call says else."""
-    done = run(
-        """
-        def test_excluded(modelboot_nlp, modelboot_load):
-            assert modelboot_nlp.pipe_names == modelboot_load().pipe_names == []
-            assert modelboot_load(exclude=()).pipe_names == ["sentencizer"]
-        """,
-        "--modelboot-model=en_tiny_sm==1.0.0",
-        ini="modelboot_model = en_unheard_of\nmodelboot_exclude = sentencizer",
-    )
-    done.assert_outcomes(passed=1)
+def test_missing_pipeline_skips_where_told(run: Run) -> None:
+    """With modelboot_missing = skip the tests that need it are skipped, saying why; the others run.
+
+    Other bytes than the pinned ones, and a name that is not known, fail all the same.
+    """
+    tests = f"""\
+{READER.format("")}
+def test_fresh(modelboot_load):
+    modelboot_load()
+
+def test_other_bytes(modelboot_load):
+    modelboot_load("en_altered_sm")
+
+def test_unknown(modelboot_load):
+    modelboot_load("en_unheard_of")
+
+def test_other():
+    pass
+"""
+    done = run(tests, ini="modelboot_model = en_missing_sm\nmodelboot_missing = skip")
+    done.assert_outcomes(passed=1, skipped=2, failed=2)
+    done.stdout.fnmatch_lines(["*refused en_altered_sm*: not the pinned bytes*", "SKIPPED * en_missing_sm*404*"])
 
 
-def test_missing_pipeline_fails_with_its_hint(run: Project, release: ModelServer, tiny: BuiltWheel) -> None:
-    """A pipeline that cannot be had fails every test that needs it, in a few lines, after one attempt."""
-    release.serve(f"/{tiny.release_path}", Reply(status=404))
-    done = run(READERS + READERS.replace("_reader", "_second"))
-    done.assert_outcomes(errors=2)
-    done.stdout.fnmatch_lines(["Can't find model 'en_tiny_sm': could not get en_tiny_sm 1.0.0*404*", "hint: *"])
-    assert "Traceback" not in done.stdout.str()
-    assert "site-packages" not in done.stdout.str()
-    assert release.count(f"/{tiny.release_path}") == 1
-
-
-def test_missing_pipeline_skips_where_told(run: Project, release: ModelServer, tiny: BuiltWheel) -> None:
-    """With modelboot_missing = skip the tests that need it are skipped, saying why; the others run."""
-    release.serve(f"/{tiny.release_path}", Reply(status=404))
-    tests = f"{READERS}def test_fresh(modelboot_load):\n    modelboot_load()\ndef test_other():\n    pass\n"
-    done = run(tests, ini="modelboot_model = en_tiny_sm\nmodelboot_missing = skip")
-    done.assert_outcomes(passed=1, skipped=2)
-    done.stdout.fnmatch_lines(["SKIPPED * could not get en_tiny_sm 1.0.0*404*"])
-
-
-def test_other_bytes_are_never_skipped(run: Project, release: ModelServer, tiny: BuiltWheel) -> None:
-    """A wheel with other bytes, or a name that is not known, fails although missing pipelines are skipped."""
-    release.serve(f"/{tiny.release_path}", Reply(body=b"PK\x03\x04" + tiny.content[4:-1] + b"x"))
-    unknown = "def test_unknown(modelboot_load):\n    modelboot_load('en_unheard_of')\n"
-    done = run(READERS + unknown, ini="modelboot_model = en_tiny_sm\nmodelboot_missing = skip")
-    done.assert_outcomes(errors=1, failed=1)
-    done.stdout.fnmatch_lines(["*refused en_tiny_sm 1.0.0: not the pinned bytes*"])
-
-
-def test_unknown_choice_is_refused(run: Project) -> None:
+def test_unknown_choice_is_refused(pytester: pytest.Pytester) -> None:
     """Any other word in modelboot_missing ends the run as a usage error, before a test runs."""
-    done = run(READERS, ini="modelboot_missing = ignore")
-    assert done.ret == pytest.ExitCode.USAGE_ERROR
-    done.stderr.fnmatch_lines(["*modelboot_missing: 'ignore' is not fail or skip"])
+    pytester.makeini("[pytest]\nmodelboot_missing = ignore\n")
+    with pytest.raises(pytest.UsageError, match=r"modelboot_missing: 'ignore' is not fail or skip$"):
+        pytester.parseconfigure()
 
 
-def test_offline_run_asks_no_server(run: Project, release: ModelServer) -> None:
-    """--modelboot-offline holds for fixtures, for the code under test and for its subprocesses."""
-    done = run(
-        f"""
-{READERS}
+def test_offline_run_asks_no_server(run: Run, release: ModelServer, pytester: pytest.Pytester) -> None:
+    """--modelboot-offline holds for fixtures, for the code under test and for its subprocesses, and for no longer.
+
+    A test that uses no fixture pays for no import but the plugin's own two modules.
+    """
+    tests = f"""\
+import os, subprocess, sys
+
+def test_light():
+    own = {{name for name in sys.modules if name.startswith("modelboot")}}
+    assert own == {{"modelboot", "modelboot.pytest_plugin"}}
+    assert not {{"spacy", "urllib3", "tqdm", "filelock", "installer"}} & {{*sys.modules}}
+
 def test_child():
-    import os, subprocess, sys
     code = "import os; print(os.environ['MODELBOOT_OFFLINE'])"
     assert subprocess.check_output([sys.executable, "-c", code]).split() == [b"1"]
 
@@ -138,59 +142,36 @@ def test_code_under_test():
     import modelboot, pytest
     with pytest.raises(modelboot.OfflineError):
         modelboot.ensure_model("en_tiny_sm")
-""",
-        "--modelboot-offline",
+
+{READER.format("")}
+"""
+    pytester.makeconftest(
+        "import atexit, os\natexit.register(lambda: print('afterwards:', os.environ.get('MODELBOOT_OFFLINE')))\n"
     )
-    done.assert_outcomes(passed=2, errors=1)
+    done = run(tests, "--modelboot-offline")
+    done.assert_outcomes(passed=3, errors=1)
+    assert done.outlines[-1] == "afterwards: None"
     assert release.requests == []
 
 
-def test_offline_run_leaves_no_variable(pytester: pytest.Pytester) -> None:
-    """A program that runs pytest has its own environment again afterwards."""
-    pytester.makepyfile("import os\ndef test_offline():\n    assert os.environ['MODELBOOT_OFFLINE'] == '1'\n")
-    code = "import os, pytest; print(pytest.main(['--modelboot-offline']), os.environ.get('MODELBOOT_OFFLINE'))"
-    done = pytester.run(sys.executable, "-c", code)
-    assert done.outlines[-1] == "0 None"
-
-
-@pytest.mark.parametrize("workers", [2, pytest.param(8, marks=pytest.mark.exhaustive)])
-def test_xdist_workers_cost_one_download(run: Project, release: ModelServer, tiny: BuiltWheel, workers: int) -> None:
-    """Workers that start at once in a cold environment fetch the wheel once."""
-    tests = "".join(READERS.replace("reader", f"reader_{number}") for number in range(workers))
-    run(tests, "-n", str(workers)).assert_outcomes(passed=workers)
-    assert release.count(f"/{tiny.release_path}") == 1
-
-
-def test_start_imports_nothing_heavy(pytester: pytest.Pytester) -> None:
-    """A project that uses no fixture pays for no import but the plugin's own two modules."""
-    pytester.makepyfile(
-        """
-        import sys
-
-        def test_light():
-            loaded = {name for name in sys.modules if name.startswith("modelboot")}
-            assert loaded == {"modelboot", "modelboot.pytest_plugin"}
-            assert not {"spacy", "urllib3", "tqdm", "filelock", "installer"} & {*sys.modules}
-        """
-    )
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
-
-
-def test_switched_off_without_a_trace(pytester: pytest.Pytester) -> None:
+def test_switched_off_without_a_trace(run: Run) -> None:
     """With -p no:modelboot there is no fixture, no option and no module of it."""
-    pytester.makepyfile(
-        """
-        import sys
+    tests = """\
+        import sys, pytest
 
-        def test_absent():
+        def test_absent(pytestconfig, request):
             assert [name for name in sys.modules if name.startswith("modelboot")] == []
-        """
-    )
-    pytester.runpytest_subprocess("-p", "no:modelboot").assert_outcomes(passed=1)
-    assert "modelboot" not in pytester.runpytest_subprocess("-p", "no:modelboot", "--help", "--fixtures").stdout.str()
+            assert [option for option in vars(pytestconfig.option) if option.startswith("modelboot")] == []
+            with pytest.raises(ValueError, match="unknown configuration value"):
+                pytestconfig.getini("modelboot_model")
+            with pytest.raises(pytest.FixtureLookupError):
+                request.getfixturevalue("modelboot_nlp")
+    """
+    run(tests, "-p", "no:modelboot", ini="").assert_outcomes(passed=1)
 
 
 @pytest.mark.index
+@pytest.mark.exhaustive
 def test_readme_section(
     pytester: pytest.Pytester, real_wheel: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,20 +1,21 @@
-"""The main job on real, officially released pipelines."""
+"""The main job on real, officially released pipelines. French takes seconds to start, so it is started once."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from modelboot import DownloadError, ensure_model, get_nlp
+from modelboot import ensure_model
+from modelboot.cli import main
+from support.children import TIMEOUT_S, without_network
+from support.folders import is_complete
 from support.real import NAME, SHA256, SIZE_BYTES, VERSION
 from support.server import ModelServer, Reply
 from support.sources import point_pip_at
@@ -29,145 +30,111 @@ DEFAULT_BYTES = 12_806_118
 RELEASE_HOST = ("github.com", 443)
 
 
-@pytest.mark.index
-def test_check_on_a_release_tree_fetches_once_and_then_needs_no_network(
-    real_wheel: BuiltWheel,
-    server: ModelServer,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    without_network: Sequence[str],
-) -> None:
-    """The first `check` fetches and parses; the second is served from disk with no network at all."""
-    server.serve(RELEASE_PATH, Reply(body=real_wheel.content))
-    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
-    monkeypatch.setenv("MODELBOOT_INDEX", "0")
-    first = _run("check", NAME, cwd=tmp_path)
-    second = _run("check", NAME, cwd=tmp_path, prefix=without_network)
-    assert [request.method + request.path for request in server.requests] == [f"GET{RELEASE_PATH}"]
-    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    assert "release, 16.3 MB" in first.stdout
-    assert re.search(r"^  source    present$", second.stdout, re.MULTILINE)
-    assert _parse(first.stdout) == _parse(second.stdout)
+def run(*arguments: str, cwd: Path, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Run the program as a user does, in a process of its own."""
+    command = [*prefix, sys.executable, "-m", "modelboot", *arguments]
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, encoding="utf-8", cwd=cwd, timeout=TIMEOUT_S
+    )
 
 
 @pytest.fixture
-def without_network() -> Sequence[str]:
-    """Return what to put before a command so that it runs with no network at all, loopback included."""
-    for prefix in (["unshare", "-rn"], ["unshare", "-n"]):
-        if (
-            shutil.which(prefix[0])
-            and subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode == 0
-        ):
-            return prefix
-    pytest.skip("no right to make a network namespace here (unshare -n)")
+def release_tree(real_wheel: BuiltWheel, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
+    """Return a mirror of the release host, which is the only source."""
+    server.serve(RELEASE_PATH, Reply(body=real_wheel.content))
+    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
+    monkeypatch.setenv("MODELBOOT_INDEX", "0")
+    return server
 
 
-def _run(*arguments: str, cwd: Path, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    """Run the program as a user does, in a process of its own."""
-    command = [*prefix, sys.executable, "-m", "modelboot", *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True, encoding="utf-8", cwd=cwd)
-
-
-def _parse(report: str) -> list[list[str]]:
-    """Take the sentence's tokens out of a report, each with what the pipeline says of it."""
-    facts, sentence, table = report.strip().split("\n\n")
+@pytest.mark.index
+def test_check_needs_no_network_after_an_install(release_tree: ModelServer, tmp_path: Path) -> None:
+    """`install` fetches once and loads nothing; `check` then parses with no network at all."""
+    prefix = without_network()
+    installed = run("install", NAME, "--json", cwd=tmp_path)
+    assert json.loads(installed.stdout)[0]["source"] == "release", installed.stderr
+    checked = run("check", NAME, cwd=tmp_path, prefix=prefix)
+    assert checked.returncode == 0, checked.stderr
+    assert [request.method + request.path for request in release_tree.requests] == [f"GET{RELEASE_PATH}"]
+    facts, sentence, table = checked.stdout.strip().split("\n\n")
     assert facts.startswith(f"{NAME} {VERSION}\n")
+    assert re.search(r"^  source    present$", facts, re.MULTILINE)
     assert f"sha256    {SHA256}\n" in facts
     assert sentence.strip() == SENTENCE
     heads, *rows = (line.split() for line in table.splitlines())
     assert heads == ["token", "pos", "dep", "entity"]  # the tags of this pipeline say what pos says
     assert "".join(row[0] for row in rows) == SENTENCE.replace(" ", "")
     assert [row[1] for row in rows] == READ
-    return rows
 
 
 @pytest.mark.index
-@pytest.mark.usefixtures("real_wheel")  # skips where there is no index
-def test_check_falls_back_to_the_index_when_the_release_host_refuses(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Where the release host is blocked, the README's main command gets the same bytes through pip."""
-    monkeypatch.setenv("MODELBOOT_BASE_URL", _refusing_url())
-    done = _run("check", NAME, "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert (report["source"], report["downloaded_bytes"], report["sha256"]) == ("index", SIZE_BYTES, SHA256)
+@pytest.mark.exhaustive
+@pytest.mark.usefixtures("release_tree")
+def test_check_of_an_absent_model(tmp_path: Path) -> None:
+    """A first `check` fetches and parses in one go."""
+    checked = run("check", NAME, "--json", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stderr
+    report = json.loads(checked.stdout)
+    assert (report["source"], report["downloaded_bytes"], report["sha256"]) == ("release", SIZE_BYTES, SHA256)
     assert report["sentence"] == SENTENCE
     assert [token["pos"] for token in report["tokens"]] == READ
-    assert "Connection refused" in done.stderr
-
-
-def _refusing_url() -> str:
-    """Give a URL whose port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
 @pytest.mark.index
-def test_get_nlp_from_a_wheelhouse_sends_no_request(
-    real_wheel: BuiltWheel, server: ModelServer, monkeypatch: pytest.MonkeyPatch, target: Path
+def test_install_falls_back_to_the_index_when_the_release_host_refuses(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: Path, real_wheel: BuiltWheel
+) -> None:
+    """Where the release host is blocked, the program gets the same bytes from the package index."""
+    with socket.socket() as refusing:
+        refusing.bind(("127.0.0.1", 0))  # and does not listen
+        monkeypatch.setenv("MODELBOOT_BASE_URL", f"http://127.0.0.1:{refusing.getsockname()[1]}")
+        done = run("install", NAME, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (report,) = json.loads(done.stdout)
+    assert (report["source"], report["downloaded_bytes"], report["sha256"]) == ("index", SIZE_BYTES, SHA256)
+    assert "Connection refused" in done.stderr
+    assert is_complete(target, real_wheel.pin)
+
+
+@pytest.mark.index
+def test_install_from_a_wheelhouse_sends_no_request(
+    release_tree: ModelServer, real_wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch, target: Path
 ) -> None:
     """A wheelhouse that has the wheel is enough: nobody else is asked."""
-    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
-    monkeypatch.setenv("MODELBOOT_INDEX", "0")
     monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(real_wheel.path.parent))
     model = ensure_model(NAME)
-    nlp = get_nlp(NAME)
     assert (model.source, model.downloaded_bytes, model.path.is_relative_to(target)) == ("wheelhouse", 0, True)
-    assert (nlp.meta["lang"], nlp.meta["version"]) == ("fr", VERSION)
-    assert [token.pos_ for token in nlp(SENTENCE)] == READ
-    assert server.requests == []
+    assert is_complete(target, real_wheel.pin)
+    assert release_tree.requests == []
 
 
-def test_get_nlp_without_argument_names_every_source_that_failed(
-    server: ModelServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_install_without_a_source_names_every_source_that_failed(
+    server: ModelServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    target: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Where no source has the default pipeline, the error says what was asked for, of whom, and what to do."""
-    _ask_nobody_but(server, monkeypatch, wheelhouse=tmp_path)
-    started_s = time.monotonic()
-    with pytest.raises(DownloadError) as caught:
-        get_nlp()
-    assert time.monotonic() - started_s < 30
-    error = caught.value
-    assert (error.name, error.version, error.sha256) == ("en_core_web_sm", "3.8.0", DEFAULT_SHA256)
-    filename = "en_core_web_sm-3.8.0-py3-none-any.whl"
-    assert [(attempt.source, attempt.where, attempt.reason) for attempt in error.attempts] == [
-        ("wheelhouse", str(tmp_path), f"no {filename} and no wheel of that hash"),
-        ("mirror", f"{server.url}/en_core_web_sm-3.8.0/{filename}", "HTTP 404 Not Found"),
-        ("index", "pip download", "No matching distribution found for en_core_web_sm==3.8.0"),
-    ]
-    for fact in ("en_core_web_sm 3.8.0", DEFAULT_SHA256, *map(str, error.attempts)):
-        assert fact in error.message
-    assert "MODELBOOT_BASE_URL" in error.hint
-    assert "MODELBOOT_WHEELHOUSE" in error.hint
-    assert server.count("/simple/en-core-web-sm/") == 1
-
-
-def test_install_without_a_source_ends_with_two_lines_and_status_1(
-    server: ModelServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: Path
-) -> None:
-    """The program tells the same on stderr, and a line for each source between `error:` and `hint:`."""
-    _ask_nobody_but(server, monkeypatch, wheelhouse=tmp_path)
-    done = _run("install", cwd=tmp_path)
-    error, *attempts, hint = done.stderr.splitlines()[-5:]
-    assert (done.returncode, done.stdout) == (1, "")
+    """Where no source has the default pipeline, stderr says what was asked for, of whom, and what to do."""
+    point_pip_at(server.url, monkeypatch)
+    settings = {"INDEX": "1", "BASE_URL": server.url, "WHEELHOUSE": str(tmp_path)}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"MODELBOOT_{name}", value)
+    assert main(["install"]) == 1
+    out, err = capsys.readouterr()
+    error, *attempts, hint = err.splitlines()[-5:]
     assert error.startswith(
         f"error: Can't find model 'en_core_web_sm': could not get en_core_web_sm 3.8.0 (sha256 {DEFAULT_SHA256})"
     )
     assert [attempt.split()[0] for attempt in attempts] == ["wheelhouse", "mirror", "index"]
-    assert hint.startswith("hint: put the wheel into the folder that MODELBOOT_WHEELHOUSE names, or ")
-    assert "Traceback" not in done.stderr
-    assert not target.exists()
-
-
-def _ask_nobody_but(server: ModelServer, monkeypatch: pytest.MonkeyPatch, *, wheelhouse: Path) -> None:
-    """Make a server that has nothing both the mirror and pip's only index, beside an empty wheelhouse."""
-    point_pip_at(server.url, monkeypatch)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("MODELBOOT_INDEX", "1")
-    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
-    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(wheelhouse))
+    assert str(tmp_path) in attempts[0]
+    assert f"{server.url}/en_core_web_sm-3.8.0/en_core_web_sm-3.8.0-py3-none-any.whl" in attempts[1]
+    assert "HTTP 404 Not Found" in attempts[1]
+    assert re.match(
+        "hint: put the wheel into the folder that MODELBOOT_WHEELHOUSE names, or .*MODELBOOT_BASE_URL", hint
+    )
+    assert (out, "Traceback" in err, target.exists()) == ("", False, False)
+    assert server.count("/simple/en-core-web-sm/") == 1
 
 
 @pytest.mark.network

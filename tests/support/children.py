@@ -193,6 +193,18 @@ def _answer(pid: int, answers: int) -> Any:  # noqa: ANN401 - whatever the child
     return json.loads(text) if text else DIED
 
 
+def without_network() -> list[str]:
+    """Return the words before a command that leave it no network but loopback; skip the test where there are none."""
+    import pytest
+
+    if shutil.which("unshare") is not None:
+        for options in ("-n", "-rn"):
+            words = ["unshare", options, "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+            if subprocess.run([*words, "true"], check=False, capture_output=True).returncode == 0:
+                return words
+    return pytest.skip("unshare and ip may not take a program's network away here")
+
+
 @contextmanager
 def public_folder() -> Iterator[Path]:
     """Yield a new folder that every user can reach: pytest's own are closed to all but their owner."""
@@ -209,22 +221,27 @@ def owned(folder: Path, user: int) -> Path:
     return folder
 
 
-def make_env(folder: Path, *, uv: str | None = None) -> Path:
+def make_env(folder: Path) -> Path:
     """Make a virtual environment without pip, in which spaCy and modelboot can be imported.
 
     Args:
-        folder: Where to make it.
-        uv: The uv program that shall make it; the module venv when None.
+        folder: Where to make it: by uv where that is installed, which takes a hundredth of the time of venv.
 
     Returns:
         Its interpreter.
     """
-    made_by = [uv, "venv", "--offline", "--quiet", "--python"] if uv else []
-    maker = [*made_by, sys.executable] if uv else [sys.executable, "-m", "venv", "--without-pip"]
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    by_uv = [str(uv), "venv", "--offline", "--quiet", "--no-config", "--python", sys.executable]
+    maker = by_uv if uv else [sys.executable, "-m", "venv", "--without-pip"]
     subprocess.run([*maker, str(folder)], check=True, capture_output=True, timeout=TIMEOUT_S)
-    (library,) = folder.glob("lib/python*/site-packages")
-    (library / "tests.pth").write_text("".join(f"{path}\n" for path in libraries()), "utf-8")
+    (library_of(folder) / "tests.pth").write_text("".join(f"{path}\n" for path in libraries()), "utf-8")
     return folder / "bin" / "python"
+
+
+def library_of(env: Path) -> Path:
+    """Return the folder in which a virtual environment keeps its packages."""
+    (library,) = env.glob("lib/python*/site-packages")
+    return library
 
 
 def libraries() -> list[str]:
