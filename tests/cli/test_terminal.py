@@ -1,0 +1,153 @@
+"""How results and messages are laid out: aligned, unbroken, and harmless to the terminal that shows them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from modelboot import ModelPin, ensure_model
+from modelboot.cli import main
+from support.wheels import NAME, VERSION
+
+Capture = pytest.CaptureFixture[str]
+TOKENS = [
+    ("Apple", "PROPN", "NNP", "nsubj", "ORG"),
+    ("日本語", "NOUN", "NN", "obj", ""),
+    ("ﾊﾝ", "X", "FW", "", ""),
+    ("e\u0301te\u0301", "NOUN", "NN", "", ""),
+    ("हिन्दी", "NOUN", "NN", "", ""),
+    ("か\u3099", "ADP", "IN", "", ""),
+]
+"""Texts and annotations: characters of one and of two columns, and marks that take none."""
+ALIGNED = """\
+  token   pos    tag  dep    entity
+  Apple   PROPN  NNP  nsubj  ORG
+  日本語  NOUN   NN   obj
+  ﾊﾝ      X      FW
+  e\u0301te\u0301     NOUN   NN
+  हिन्दी   NOUN   NN
+  か\u3099      ADP    IN
+"""
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch, columns: int | None) -> None:
+    """Let stdout and stderr be a terminal of so many columns, or files for None."""
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: columns is not None)
+    monkeypatch.setenv("COLUMNS", str(columns or ""))
+
+
+def reading(monkeypatch: pytest.MonkeyPatch, tokens: list[tuple[str, str, str, str, str]]) -> None:
+    """Let spaCy load a pipeline that reads these tokens in every text."""
+    names = ("text", "pos_", "tag_", "dep_", "ent_type_")
+    doc = [SimpleNamespace(**dict(zip(names, token, strict=True))) for token in tokens]
+
+    class Pipeline:
+        lang, pipe_names, meta = "en", ["tagger", "parser", "ner"], {"version": VERSION}
+
+        def __call__(self, _: str) -> list[SimpleNamespace]:
+            return doc
+
+    monkeypatch.setattr("spacy.load", lambda *_, **__: Pipeline())
+
+
+def check(pin: ModelPin) -> int:
+    """Run `modelboot check` on a pin."""
+    return main(["check", f"{pin.name} @ {pin.url}#sha256={pin.sha256}"])
+
+
+def test_columns_are_aligned_as_they_are_shown(pin: ModelPin, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """Wide characters take two columns, combining marks none; the report names the pipeline's components."""
+    reading(monkeypatch, TOKENS)
+    assert check(pin) == 0
+    out = capsys.readouterr().out
+    assert "\n  pipeline  tagger, parser, ner\n" in out
+    assert out.endswith(f"\n\n{ALIGNED}")
+
+
+def test_columns_that_say_nothing_are_left_out(pin: ModelPin, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """A column that is empty in every row is not there, nor are tags that are the parts of speech again."""
+    reading(monkeypatch, [("Apple", "PROPN", "PROPN", "", "ORG"), ("cherche", "VERB", "VERB", "", "")])
+    assert check(pin) == 0
+    assert capsys.readouterr().out.endswith(
+        "\n\n  token    pos    entity\n  Apple    PROPN  ORG\n  cherche  VERB\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "environment", "is_bold"),
+    [
+        (80, {}, True),
+        (None, {}, False),
+        (80, {"TERM": "dumb"}, False),
+        (80, {"NO_COLOR": "1"}, False),
+    ],
+    ids=["terminal", "file", "dumb terminal", "no colour wanted"],
+)
+def test_title_is_bold_on_a_terminal(  # noqa: PLR0913, PLR0917 - a table and fixtures
+    columns: int | None,
+    environment: dict[str, str],
+    is_bold: bool,  # noqa: FBT001 - a column
+    pin: ModelPin,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+) -> None:
+    """The title of a report is bold where stdout is a terminal that can show it and its user does not object."""
+    reading(monkeypatch, TOKENS)
+    terminal(monkeypatch, columns)
+    for name in ("TERM", "NO_COLOR"):
+        monkeypatch.setenv(name, environment.get(name, ""))
+    assert check(pin) == 0
+    title = f"{NAME} {VERSION}"
+    assert capsys.readouterr().out.startswith(f"\x1b[1m{title}\x1b[0m\n" if is_bold else f"{title}\n")
+
+
+@pytest.mark.parametrize("width", ["file", "wide terminal", "narrow terminal"])
+def test_paths_are_not_broken(
+    width: str, pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Where a terminal would break a line its last column goes below, indented; in a file each line stays one."""
+    ensure_model(pin)
+    line = f"{pin}  intact  {target}"
+    terminal(monkeypatch, {"file": None, "wide terminal": len(line), "narrow terminal": len(line) - 1}[width])
+    assert main(["verify"]) == 0
+    assert capsys.readouterr().out == (f"{pin}  intact\n  {target}\n" if width == "narrow terminal" else f"{line}\n")
+
+
+def test_report_breaks_between_words(
+    pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """On a narrow terminal the facts of a report go on below, and neither a hash nor a path is broken."""
+    reading(monkeypatch, TOKENS)
+    terminal(monkeypatch, 40)
+    assert check(pin) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {pin.sha256, str(target)} <= {line.strip() for line in lines}
+    assert all(len(line) <= 40 or " " not in line.strip() for line in lines)
+
+
+def test_messages_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """Log, error and hint break between words, and a line of the log takes the place of a bar that stands there."""
+    pins = tmp_path / "pins.txt"
+    pins.write_text("# none\n")
+    terminal(monkeypatch, 30)
+    assert main(["install", "-r", str(pins)]) == 0
+    cleared, *lines = re.split(r"(?<=\r)(?=\w)|\n", capsys.readouterr().err.rstrip())
+    assert cleared == f"\r{' ' * 29}\r"
+    assert lines == ["warning: nothing to install:", "  no model in", f"  {pins}"]
+    assert main(["install", "en_none"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert max(map(len, lines)) <= 30
+    assert lines[:2] == ["error: Can't find model", "    'en_none': the catalog has"]
+
+
+def test_output_is_printable(pin: ModelPin, target: Path, capsys: Capture) -> None:
+    """What a terminal would obey is shown instead, whoever named a file; text of any script stays as it is."""
+    ensure_model(pin)
+    (target / NAME / "a\x1b[2Jb\x9bc\rd\udc80नी あ ä").touch()
+    assert main(["verify"]) == 1
+    assert f"  {NAME}/a\\x1b[2Jb\\x9bc d\\udc80नी あ ä is not in RECORD\n" in capsys.readouterr().out
