@@ -12,9 +12,10 @@ import random
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from modelboot import ModelPin
 
@@ -37,10 +38,7 @@ def load(**overrides):
 """
 _WHEEL = "Wheel-Version: 1.0\nGenerator: modelboot-tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 _METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: A tiny pipeline for tests\n"
-_FILE_MODE = 0o100644
-_LINK_MODE = 0o120777
-_UNIX = 3
-_EPOCH = (2020, 1, 1, 0, 0, 0)
+_FILE_MODE, _LINK_MODE, _UNIX, _EPOCH = 0o100644, 0o120777, 3, (2020, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,6 @@ class Tampering:
         metadata_version: The Version in METADATA, if not the wheel's.
         entry_points: The text of entry_points.txt, if not the `spacy_models` entry of official wheels.
         wheel_text: The text of WHEEL, if not that of a pure wheel.
-        filename: The file's name, if not `<name>-<version>-py3-none-any.whl`.
     """
 
     extra: Mapping[str, bytes] = field(default_factory=dict)
@@ -116,7 +113,6 @@ class Tampering:
     metadata_version: str | None = None
     entry_points: str | None = None
     wheel_text: str | None = None
-    filename: str | None = None
 
 
 HONEST = Tampering()
@@ -148,10 +144,11 @@ def build_wheel(  # noqa: PLR0913 - all keyword-only with defaults; a case names
     """
     package = pipeline_members(name, version, lang=lang, marker=marker) if members is None else members
     content = {**package, **_dist_info(name, version, tampering), **tampering.extra}
-    path = folder / (tampering.filename or f"{name}-{version}-py3-none-any.whl")
+    archive = _archive(content, f"{name}-{version}.dist-info/RECORD", tampering)
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_archive(content, f"{name}-{version}.dist-info/RECORD", tampering))
-    return _built(path, name, version)
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    path.write_bytes(archive)
+    return BuiltWheel(path, name, version, hashlib.sha256(archive).hexdigest(), len(archive))
 
 
 def pipeline_members(name: str, version: str, *, lang: str = "en", marker: str = "") -> dict[str, bytes]:
@@ -165,15 +162,10 @@ def pipeline_members(name: str, version: str, *, lang: str = "en", marker: str =
 
     Returns:
         Posix paths with their bytes.
-
-    Raises:
-        ValueError: The name does not start with the language, so spaCy could not find the data.
     """
-    if not name.startswith(f"{lang}_"):
-        msg = f"the name of a pipeline of language {lang!r} starts with '{lang}_', got {name!r}"
-        raise ValueError(msg)
     blank, data = _blank_pipeline(lang), f"{name}/{name}-{version}"
-    meta = _meta(blank["meta.json"], name=name.removeprefix(f"{lang}_"), version=version)
+    facts = {"name": name.removeprefix(f"{lang}_"), "version": version, "spacy_version": SPACY_RANGE}
+    meta = json.dumps(json.loads(blank["meta.json"]) | facts, indent=2).encode()
     members = {f"{data}/{path}": content for path, content in blank.items()}
     members |= {f"{name}/__init__.py": _INIT, f"{name}/meta.json": meta, f"{data}/meta.json": meta}
     return members | ({f"{data}/marker.txt": marker.encode()} if marker else {})
@@ -251,26 +243,11 @@ def _blank_pipeline(lang: str) -> Mapping[str, bytes]:
     nlp.add_pipe("sentencizer")
     with tempfile.TemporaryDirectory() as temp:
         nlp.to_disk(temp)
-        files = {path.relative_to(temp).as_posix(): path.read_bytes() for path in _files(Path(temp))}
-    return files | {"sentencizer.json": _sorted_characters(files["sentencizer.json"])}
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield the regular files below a folder."""
-    return (path for path in folder.rglob("*") if path.is_file())
-
-
-def _sorted_characters(sentencizer: bytes) -> bytes:
-    """Order the sentencizer's characters, which spaCy writes in the order of a set, new in each process."""
-    settings = json.loads(sentencizer)
-    settings["punct_chars"].sort()
-    return json.dumps(settings).encode()
-
-
-def _meta(blank: bytes, *, name: str, version: str) -> bytes:
-    """Return a blank pipeline's meta.json with a name and a version."""
-    meta = json.loads(blank) | {"name": name, "version": version, "spacy_version": SPACY_RANGE}
-    return json.dumps(meta, indent=2).encode()
+        paths = [path for path in Path(temp).rglob("*") if path.is_file()]
+        files = {path.relative_to(temp).as_posix(): path.read_bytes() for path in paths}
+    settings = json.loads(files["sentencizer.json"])
+    settings["punct_chars"].sort()  # spaCy writes them in the order of a set, new in each process
+    return files | {"sentencizer.json": json.dumps(settings).encode()}
 
 
 def _dist_info(name: str, version: str, tampering: Tampering) -> dict[str, bytes]:
@@ -289,30 +266,18 @@ def _dist_info(name: str, version: str, tampering: Tampering) -> dict[str, bytes
 
 
 def _archive(content: Mapping[str, bytes], record_path: str, tampering: Tampering) -> bytes:
-    """Zip the members, RECORD last as installers expect."""
+    """Zip the members, the dist-info behind the package and RECORD last, as the wheel format recommends."""
     links = {path: target.encode() for path, target in tampering.links.items()}
     listed = {path: data for path, data in {**content, **links}.items() if path not in tampering.omitted}
-    members = sorted({**listed, **tampering.unlisted}.items(), key=lambda member: _place(member[0]))
+    members = sorted({**listed, **tampering.unlisted}.items(), key=lambda member: (".dist-info/" in member[0], member))
     if record_path not in {*tampering.omitted, *dict(members)}:
         members.append((record_path, _record(listed, record_path, tampering)))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, data in _with_duplicates(members, tampering.duplicates):
-            _write(archive, path, data, mode=_LINK_MODE if path in links else _FILE_MODE)
+        for path, data in members:
+            for _ in range(2 if path in tampering.duplicates else 1):
+                _write(archive, path, data, mode=_LINK_MODE if path in links else _FILE_MODE)
     return buffer.getvalue()
-
-
-def _place(path: str) -> tuple[bool, str]:
-    """Sort the dist-info behind the package, as the wheel format recommends."""
-    return (".dist-info/" in path, path)
-
-
-def _with_duplicates(members: Sequence[tuple[str, bytes]], duplicates: Collection[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield the members, those named as duplicates twice."""
-    for path, data in members:
-        yield path, data
-        if path in duplicates:
-            yield path, data
 
 
 def _write(archive: zipfile.ZipFile, path: str, data: bytes, *, mode: int) -> None:
@@ -327,26 +292,14 @@ def _write(archive: zipfile.ZipFile, path: str, data: bytes, *, mode: int) -> No
 
 
 def _record(listed: Mapping[str, bytes], record_path: str, tampering: Tampering) -> bytes:
-    """Write RECORD for the listed members and for those that are only claimed."""
-    claimed = {**dict.fromkeys(tampering.listed_only, b""), **listed}
+    """Write RECORD for the listed members and for those that are only claimed; a wrong hash is that of other bytes."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    for path, data in sorted(claimed.items()):
-        lines.writerow((path, _record_hash(data, wrong=path in tampering.wrong_hashes), len(data)))
+    for path, data in sorted({**dict.fromkeys(tampering.listed_only, b""), **listed}.items()):
+        digest = hashlib.sha256(b"other bytes" + data if path in tampering.wrong_hashes else data).digest()
+        lines.writerow((path, "sha256=" + base64.urlsafe_b64encode(digest).decode().rstrip("="), len(data)))
     lines.writerow((record_path, "", ""))
     return text.getvalue().encode()
-
-
-def _record_hash(data: bytes, *, wrong: bool) -> str:
-    """Format a digest as RECORD does; a wrong one is that of other bytes."""
-    digest = hashlib.sha256(b"other bytes" + data if wrong else data).digest()
-    return "sha256=" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
-
-
-def _built(path: Path, name: str, version: str) -> BuiltWheel:
-    """Return the facts of a wheel that was just written."""
-    content = path.read_bytes()
-    return BuiltWheel(path, name, version, hashlib.sha256(content).hexdigest(), len(content))
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,74 +317,67 @@ class Breach:
     version: str = VERSION
 
 
-_ENTRY_POINTS = f"[spacy_models]\n{NAME} = {NAME}\n"
+def _breach(issue: str, *, version: str = VERSION, **tampering: Any) -> Breach:  # noqa: ANN401 - fields of Tampering
+    return Breach(Tampering(**tampering), issue, version)
 
 
 def _extra(path: str, issue: str) -> Breach:
-    return Breach(Tampering(extra={path: b"x"}), issue)
+    return _breach(issue.format(path), extra={path: b"x"})
+
+
+def _wheel(text: str) -> Breach:
+    return _breach("WHEEL is not of a pure Python wheel, version 1", wheel_text=text)
+
+
+def _script(group: str, name: str) -> Breach:
+    text = f"[spacy_models]\n{NAME} = {NAME}\n[{group}]\n{name} = {NAME}:load\n"
+    return _breach(f"script {name} in entry_points.txt ({group})", entry_points=text)
 
 
 _DEEP = f"{NAME}/{'d/' * 1000}x"
+_OUTSIDE = f"member {{}} outside {NAME}/ and {DIST_INFO}/"
+_OF_INSTALLERS = "member {}, which only an installer may write"
 BREACHES_TO_NAME = {
-    "parent": _extra("../x", "path '../x' leaves its folder"),
-    "absolute": _extra("/x", "absolute or foreign path '/x'"),
-    "link": Breach(Tampering(links={f"{NAME}/x": "/etc/passwd"}), f"link or special file {NAME}/x"),
-    "pth": _extra("x.pth", "path configuration file x.pth"),
-    "data": _extra(f"{NAME}-{VERSION}.data/data/x", f"data member {NAME}-{VERSION}.data/data/x"),
-    "console-script": Breach(
-        Tampering(entry_points=f"{_ENTRY_POINTS}[console_scripts]\nRun-It = {NAME}:load\n"),
-        "script Run-It in entry_points.txt (console_scripts)",
-    ),
-    "not-in-record": Breach(Tampering(unlisted={f"{NAME}/x": b"x"}), f"member {NAME}/x is not in RECORD"),
-    "only-in-record": Breach(Tampering(listed_only=[f"{NAME}/x"]), f"RECORD lists {NAME}/x, which is not there"),
-    "metadata-name": Breach(Tampering(metadata_name="en_other_sm"), f"METADATA names en_other_sm, not {NAME}"),
-    "metadata-version": Breach(Tampering(metadata_version="1.0.1"), "METADATA has version 1.0.1, not 1.0.0"),
+    "parent": _extra("../x", "path '{}' leaves its folder"),
+    "absolute": _extra("/x", "absolute or foreign path '{}'"),
+    "link": _breach(f"link or special file {NAME}/x", links={f"{NAME}/x": "/etc/passwd"}),
+    "pth": _extra("x.pth", "path configuration file {}"),
+    "data": _extra(f"{NAME}-{VERSION}.data/data/x", "data member {}"),
+    "console-script": _script("console_scripts", "Run-It"),
+    "not-in-record": _breach(f"member {NAME}/x is not in RECORD", unlisted={f"{NAME}/x": b"x"}),
+    "only-in-record": _breach(f"RECORD lists {NAME}/x, which is not there", listed_only=[f"{NAME}/x"]),
+    "metadata-name": _breach(f"METADATA names en_other_sm, not {NAME}", metadata_name="en_other_sm"),
+    "metadata-version": _breach("METADATA has version 1.0.1, not 1.0.0", metadata_version="1.0.1"),
 }
 """Breaches that are each refused with a message of its own before anything is written."""
 
 BREACHES = BREACHES_TO_NAME | {
-    "parent-inside": _extra(f"{NAME}/../../x", f"path '{NAME}/../../x' leaves its folder"),
-    "dot": _extra("./x", "path './x' leaves its folder"),
+    "parent-inside": _extra(f"{NAME}/../../x", "path '{}' leaves its folder"),
+    "dot": _extra("./x", "path '{}' leaves its folder"),
     "thousand-folders": _extra(_DEEP, f"path of 1002 folders, more than 100: {_DEEP[:40]}…"),
-    "thousands-of-digits": Breach(
-        Tampering(metadata_version="9" * 5000), f"METADATA has version {'9' * 40}, not {VERSION}"
-    ),
-    "empty-part": _extra(f"{NAME}//x", f"path '{NAME}//x' leaves its folder"),
+    "thousands-of-digits": _breach(f"METADATA has version {'9' * 40}, not {VERSION}", metadata_version="9" * 5000),
+    "empty-part": _extra(f"{NAME}//x", "path '{}' leaves its folder"),
     "backslash": _extra(f"{NAME}\\..\\x", f"absolute or foreign path '{NAME}\\\\..\\\\x'"),
-    "drive": _extra("C:/x", "absolute or foreign path 'C:/x'"),
-    "pth-in-package": _extra(f"{NAME}/x.pth", f"path configuration file {NAME}/x.pth"),
-    "gui-script": Breach(
-        Tampering(entry_points=f"{_ENTRY_POINTS}[gui_scripts]\nrun = {NAME}:load\n"),
-        "script run in entry_points.txt (gui_scripts)",
-    ),
-    "outside": _extra("other/x.py", f"member other/x.py outside {NAME}/ and {DIST_INFO}/"),
-    "top-level": _extra("sitecustomize.py", f"member sitecustomize.py outside {NAME}/ and {DIST_INFO}/"),
-    "folder-outside": Breach(
-        Tampering(unlisted={"other/": b""}),
-        f"member other/ outside {NAME}/ and {DIST_INFO}/",
-    ),
-    "duplicate": Breach(Tampering(duplicates=[f"{NAME}/meta.json"]), f"duplicate member {NAME}/meta.json"),
+    "drive": _extra("C:/x", "absolute or foreign path '{}'"),
+    "pth-in-package": _extra(f"{NAME}/x.pth", "path configuration file {}"),
+    "gui-script": _script("gui_scripts", "run"),
+    "outside": _extra("other/x.py", _OUTSIDE),
+    "top-level": _extra("sitecustomize.py", _OUTSIDE),
+    "folder-outside": _breach(_OUTSIDE.format("other/"), unlisted={"other/": b""}),
+    "duplicate": _breach(f"duplicate member {NAME}/meta.json", duplicates=[f"{NAME}/meta.json"]),
     "duplicate-case": _extra(f"{NAME}/META.json", f"duplicate member {NAME}/meta.json"),
-    "compiled": _extra(f"{NAME}/__pycache__/x.pyc", f"compiled member {NAME}/__pycache__/x.pyc"),
-    "installer": _extra(f"{DIST_INFO}/INSTALLER", f"member {DIST_INFO}/INSTALLER, which only an installer may write"),
-    "requested": _extra(f"{DIST_INFO}/REQUESTED", f"member {DIST_INFO}/REQUESTED, which only an installer may write"),
-    "direct-url": _extra(
-        f"{DIST_INFO}/direct_url.json", f"member {DIST_INFO}/direct_url.json, which only an installer may write"
+    "compiled": _extra(f"{NAME}/__pycache__/x.pyc", "compiled member {}"),
+    "installer": _extra(f"{DIST_INFO}/INSTALLER", _OF_INSTALLERS),
+    "requested": _extra(f"{DIST_INFO}/REQUESTED", _OF_INSTALLERS),
+    "direct-url": _extra(f"{DIST_INFO}/direct_url.json", _OF_INSTALLERS),
+    "no-init": _breach(f"no {NAME}/__init__.py", omitted=[f"{NAME}/__init__.py"]),
+    "no-record": _breach(f"no {DIST_INFO}/RECORD", omitted=[f"{DIST_INFO}/RECORD"]),
+    "no-metadata": _breach(f"no {DIST_INFO}/METADATA", omitted=[f"{DIST_INFO}/METADATA"]),
+    "no-wheel": _breach(f"no {DIST_INFO}/WHEEL", omitted=[f"{DIST_INFO}/WHEEL"]),
+    "dist-info-version": _breach(
+        f"{NAME}-1.0.1.dist-info is not of {NAME} {VERSION}", version="1.0.1", metadata_version=VERSION
     ),
-    "no-init": Breach(Tampering(omitted=[f"{NAME}/__init__.py"]), f"no {NAME}/__init__.py"),
-    "no-record": Breach(Tampering(omitted=[f"{DIST_INFO}/RECORD"]), f"no {DIST_INFO}/RECORD"),
-    "no-metadata": Breach(Tampering(omitted=[f"{DIST_INFO}/METADATA"]), f"no {DIST_INFO}/METADATA"),
-    "no-wheel": Breach(Tampering(omitted=[f"{DIST_INFO}/WHEEL"]), f"no {DIST_INFO}/WHEEL"),
-    "dist-info-version": Breach(
-        Tampering(metadata_version=VERSION), f"{NAME}-1.0.1.dist-info is not of {NAME} {VERSION}", "1.0.1"
-    ),
-    "platlib": Breach(
-        Tampering(wheel_text="Wheel-Version: 1.0\nRoot-Is-Purelib: false\n"),
-        "WHEEL is not of a pure Python wheel, version 1",
-    ),
-    "wheel-version": Breach(
-        Tampering(wheel_text="Wheel-Version: 2.0\nRoot-Is-Purelib: true\n"),
-        "WHEEL is not of a pure Python wheel, version 1",
-    ),
+    "platlib": _wheel("Wheel-Version: 1.0\nRoot-Is-Purelib: false\n"),
+    "wheel-version": _wheel("Wheel-Version: 2.0\nRoot-Is-Purelib: true\n"),
 }
 """Every way in which names, kinds and descriptions of members can break the policy."""
