@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -41,3 +43,17 @@ def outcome(call: Callable[..., Language], model: object, options: dict[str, Any
             sentences = [str(sentence) for sentence in nlp(TEXT).sents] if nlp.pipe_names else []
             result = [nlp.pipe_names, nlp.disabled, nlp.component_names, nlp.batch_size, nlp.meta["version"], sentences]
     return [result, [str(warning.message) for warning in caught if "ResourceWarning" not in str(warning.category)]]
+
+
+def found_by_name(name: str) -> list[object]:
+    """Return what spaCy, the import system and its metadata find under the name of an installed pipeline."""
+    import spacy
+
+    return [
+        spacy.load(name).meta["version"],
+        spacy.util.is_package(name),
+        importlib.import_module(name).load().meta["version"],
+        importlib.metadata.version(name),
+        name in spacy.util.get_installed_models(),
+        spacy.info()["pipelines"].get(name),
+    ]

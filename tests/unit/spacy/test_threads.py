@@ -6,25 +6,33 @@ Each scene runs in a process of its own, which shows the stacks of all its threa
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from modelboot import LoadError
-from modelboot._limits import Deadline
-from modelboot._spacy.turns import Turns
-from support.children import python
+from support.children import STUB_SPACY, python
 from support.wheels import Tampering, build_wheel
 
 HUNG_AFTER_S = 60
 PRELUDE = f"""
-import faulthandler, json, sys, threading
+import faulthandler, json, os, sys, threading
 faulthandler.dump_traceback_later({HUNG_AFTER_S}, exit=True)
+import spacy
 from modelboot import ModelPin, get_nlp
 
 pins = {{name: ModelPin(name, "1.0.0", sha256, url=url) for name, (sha256, url) in json.loads(sys.argv[1]).items()}}
-answers = {{}}
+answers, met = {{}}, []
+
+def name_of(pipeline):
+    return get_nlp(pins[pipeline]).meta["name"]
+
+def meet():
+    "Wait until as many have come as there are threads; who comes later goes on."
+    if len(met) < meeting.parties:
+        met.append(threading.get_ident())
+        meeting.wait(30)
 
 def ask(thread, work):
     try:
@@ -33,6 +41,8 @@ def ask(thread, work):
         answers[thread] = f"{{type(error).__name__}}: {{error}}"
 
 def at_once(*works):
+    global meeting
+    meeting = threading.Barrier(len(works))
     threads = [threading.Thread(target=ask, args=item) for item in enumerate(works)]
     for thread in threads:
         thread.start()
@@ -40,145 +50,96 @@ def at_once(*works):
         thread.join()
     print(json.dumps([answers[thread] for thread in range(len(threads))]))
 """
-META = "from spacy.util import get_model_meta\n"
+ASKS = "import __main__\n__main__.meet()\n__main__.name_of(%r)\n"
+"""Code of a package: it asks for a pipeline, at the same time as the other threads."""
 
 
-def _run(folder: Path, code: str, packages: Mapping[str, str], modules: Mapping[str, str] | None = None) -> list[str]:
+def run(folder: Path, code: str, packages: Mapping[str, str], modules: Mapping[str, str] | None = None) -> list[str]:
     """Run a scene with pipelines whose packages run some code, and modules that can be imported."""
     pins = {}
     for name, body in packages.items():
         wheel = build_wheel(folder, name=name, tampering=Tampering(extra={f"{name}/__init__.py": body.encode()}))
         pins[name] = (wheel.sha256, wheel.url)
-    library = folder / "library"
-    library.mkdir()
     for name, body in (modules or {}).items():
-        (library / f"{name}.py").write_text(body, "utf-8")
-    env = {"PYTHONPATH": str(library), "MODELBOOT_INDEX": "0"}
+        (folder / f"{name}.py").write_text(body, "utf-8")
+    env = {"PYTHONPATH": f"{STUB_SPACY['PYTHONPATH']}:{folder}"}
     done = python(PRELUDE + code, json.dumps(pins), env=env)
     assert done.returncode == 0, done.stderr
     answers: list[str] = json.loads(done.stdout)
     return answers
 
 
-SLOW = """
-import threading
-from spacy.language import Language
-threading.Event().wait(0.5)
-
-@Language.component("slow_part")
-def slow_part(doc):
-    return doc
-"""
-
-
 def test_two_choices_at_once(tmp_path: Path) -> None:
-    """Two threads that choose other components of one pin both get it: the second waits for the package's own code."""
+    """Threads that choose other components of one pin all get it: each waits for the end of the package's own code."""
+    package = "import threading\nthreading.Event().wait(0.3)  # so that the others come meanwhile\nIS_DONE = True\n"
     code = """
-import spacy
-really_load, seen = spacy.load, []
+really_load, is_done = spacy.load, []
 def load(folder, **options):
-    seen.append(spacy.Language.has_factory("slow_part"))
+    is_done.append(hasattr(sys.modules["en_slow"], "IS_DONE"))
     return really_load(folder, **options)
 spacy.load = load
-def factories(**choice):
-    return get_nlp(pins["en_slow"], **choice).meta["version"], all(seen)
-choices = {}, {"disable": "sentencizer"}, {"exclude": "sentencizer"}
-at_once(*[lambda choice=choice: factories(**choice) for choice in choices])
+def chosen(**choice):
+    return get_nlp(pins["en_slow"], **choice).pipe_names, all(is_done)
+choices = {}, {"disable": ["sentencizer"]}, {"exclude": ["sentencizer"]}
+at_once(*[lambda choice=choice: chosen(**choice) for choice in choices])
 """
-    assert _run(tmp_path, code, {"en_slow": SLOW}) == ["('1.0.0', True)"] * 3
+    assert run(tmp_path, code, {"en_slow": package}) == ["(['sentencizer'], True)", "([], True)", "([], True)"]
 
 
-def test_pipelines_that_ask_for_one_another(tmp_path: Path) -> None:
-    """Two pipelines whose code asks for one another, in two threads, are both loaded."""
-    body = "import meeting\nmeeting.both_here()\nmeeting.get(%r)\n"
-    meeting = """
-import threading
-barrier, met = threading.Barrier(2), []
-def both_here():
-    if len(met) < 2:
-        met.append(1)
-        barrier.wait(30)
-def get(name):
-    import __main__
-    __main__.get_nlp(__main__.pins[name])
-"""
-    code = (
-        'import spacy, meeting\nat_once(*[lambda n=n: get_nlp(pins[n]).meta["name"] for n in ("en_one", "en_two")])\n'
-    )
-    packages = {"en_one": META + body % "en_two", "en_two": META + body % "en_one"}
-    assert _run(tmp_path, code, packages, {"meeting": meeting}) == ["one", "two"]
+@pytest.mark.parametrize(
+    ("asked_for", "works"),
+    [
+        ({"en_one": "en_one"}, ["en_one"]),
+        ({"en_one": "en_two", "en_two": "en_one"}, ["en_one"]),
+        ({"en_one": "en_two", "en_two": "en_one"}, ["en_one", "en_two"]),
+    ],
+    ids=["itself", "one another", "one another, in two threads"],
+)
+def test_pipelines_that_ask_for_one_another(tmp_path: Path, asked_for: Mapping[str, str], works: list[str]) -> None:
+    """Pipelines whose code asks for themselves or one another are loaded or are an error, but keep nobody waiting."""
+    packages = {name: ASKS % other for name, other in asked_for.items()}
+    code = f'os.environ["MODELBOOT_DEADLINE"] = "2"\nat_once(*[lambda n=n: name_of(n) for n in {works}])\n'
+    assert_answers(run(tmp_path, code, packages), works)
 
 
 def test_library_that_asks_at_import(tmp_path: Path) -> None:
-    """A library that asks at import for a pipeline that imports that library is imported, and so is the pipeline."""
-    meeting = "import threading\nin_library, in_package = threading.Event(), threading.Event()\n"
-    asking = """
-import __main__, meeting
-meeting.in_library.set()
-meeting.in_package.wait(30)
-NLP = __main__.get_nlp(__main__.pins["en_one"])
-"""
-    package = f"{META}import meeting\nmeeting.in_package.set()\nmeeting.in_library.wait(30)\nimport asking\n"
+    """So is a pipeline that imports a library that asks at its own import for that pipeline."""
+    asking = "import __main__\n__main__.meet()\nNAME = __main__.name_of('en_one')\n"
+    package = "import __main__\n__main__.meet()\nimport asking\n"
     code = """
-import spacy, meeting
+os.environ["MODELBOOT_DEADLINE"] = "2"
 def library():
     import asking
-    return asking.NLP.meta["name"]
-def pipeline():
-    return get_nlp(pins["en_one"]).meta["name"]
-at_once(library, pipeline)
+    return asking.NAME
+at_once(library, lambda: name_of("en_one"))
 """
-    assert _run(tmp_path, code, {"en_one": package}, {"meeting": meeting, "asking": asking}) == ["one", "one"]
+    assert_answers(run(tmp_path, code, {"en_one": package}, {"asking": asking}), ["en_one", "en_one"])
 
 
 def test_thread_that_never_ends_its_turn(tmp_path: Path) -> None:
-    """Whoever waits for a thread that hangs in a pipeline's own code is told so at the deadline."""
-    package = f"{META}import meeting\nmeeting.here.set()\nmeeting.end.wait(50)\n"
-    meeting = "import threading\nhere, end = threading.Event(), threading.Event()\n"
+    """A thread that waits for one that hangs in a pipeline's own code is told so at the deadline."""
+    package = "import __main__\n__main__.here.set()\n__main__.end.wait(50)\n"
     code = """
-import os, spacy, meeting
-os.environ["MODELBOOT_DEADLINE"] = "1.5"
+here, end = threading.Event(), threading.Event()
+os.environ["MODELBOOT_DEADLINE"] = "0.5"
 def second():
-    meeting.here.wait(30)
+    here.wait(30)
     try:
-        get_nlp(pins["en_one"])
+        name_of("en_one")
     finally:
-        meeting.end.set()
-at_once(lambda: get_nlp(pins["en_one"]).meta["name"], second)
+        end.set()
+at_once(lambda: name_of("en_one"), second)
 """
-    first, second = _run(tmp_path, code, {"en_one": package}, {"meeting": meeting})
+    first, second = run(tmp_path, code, {"en_one": package})
     assert first == "one"
-    reason = "another thread has been loading it for 1.5 s"
+    reason = "another thread has been loading it for 0.5 s"
     assert second.splitlines()[0] == f"LoadError: could not load en_one 1.0.0: {reason}"
 
 
-def test_turn_is_given_back_after_an_error() -> None:
-    """A block that fails does not keep others waiting."""
-    turns = Turns()
-    with pytest.raises(ValueError, match="failed"), turns.turn("key", "en_one 1", Deadline.after(1)):
-        raise ValueError("failed")
-    with turns.turn("key", "en_one 1", Deadline.after(1)), turns.turn("key", "en_one 1", Deadline.after(1)):
-        pass  # the same thread may ask again
-
-
-def test_turn_not_to_be_had() -> None:
-    """The turn of another thread that does not end is a LoadError at the deadline."""
-    import threading
-
-    turns, taken, end = Turns(), threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with turns.turn("key", "en_one 1", Deadline.after(30)):
-            taken.set()
-            end.wait(30)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    assert taken.wait(30)
-    with (
-        pytest.raises(LoadError, match=r"could not load en_one 1: another thread has been loading it for 0\.2 s"),
-        turns.turn("key", "en_one 1", Deadline.after(0.2)),
-    ):
-        pass
-    end.set()
-    thread.join()
+def assert_answers(answers: list[str], works: list[str]) -> None:
+    """Demand that each thread has the pipeline it asked for, or an error that says that it could not be loaded."""
+    assert [
+        answer
+        for answer, name in zip(answers, works, strict=True)
+        if not re.fullmatch(rf"{name.removeprefix('en_')}|LoadError: could not load (?s:.*)", answer)
+    ] == []

@@ -1,0 +1,226 @@
+"""A failure to get a model is repeated at once for a minute: 200 tests on a dead network wait for one time-out.
+
+Whatever may have changed its outcome ends that.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import gc
+import importlib
+import re
+import shutil
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelboot import (
+    DownloadError,
+    IncompatibleError,
+    InstallError,
+    LoadError,
+    ModelPin,
+    OfflineError,
+    SettingsError,
+    UnknownModelError,
+    get_nlp,
+    load,
+)
+from support.children import pin_arguments, python
+from support.server import ModelServer, Reply
+from support.sources import publish
+from support.wheels import BuiltWheel, Tampering, build_wheel
+
+REMARK = r"\(remembered, and not tried again for \d+ s; .* or get_nlp\.cache_clear\(\) ends that\)"
+
+
+def failure(pin: ModelPin, function: Callable[..., Any] = get_nlp) -> DownloadError:
+    """Ask for a model that cannot be got."""
+    with pytest.raises(DownloadError, match=r"could not get af_tiny_sm 1\.0\.0") as caught:
+        function(pin)
+    return caught.value
+
+
+def test_failure_is_repeated(web_pin: ModelPin, server: ModelServer) -> None:
+    """Either function gives it again at once for any components, with its cause, and says until when and why."""
+    first = failure(web_pin)
+    assert "remembered" not in str(first)
+    for function in (get_nlp, load, functools.partial(get_nlp, exclude=["sentencizer"])):
+        again = failure(web_pin, function)
+        assert again is not first
+        assert (type(again), again.message, again.hint) == (DownloadError, first.message, first.hint)
+        assert first.message in str(again.__cause__)
+        assert re.search(REMARK, str(again).splitlines()[0])
+        assert "(remembered" not in str(again.__cause__)
+    assert len(server.requests) == 1
+
+
+def test_failure_of_a_refused_wheel_is_repeated(tmp_path: Path, loads: list[Path]) -> None:
+    """A wheel that may not be installed is refused at once the second time, whatever has become of its file."""
+    wheel = build_wheel(tmp_path, tampering=Tampering(unlisted={"en_tiny_sm/x": b""}))
+    pin = wheel.pin
+    with pytest.raises(InstallError, match="en_tiny_sm/x"):
+        get_nlp(pin)
+    wheel.path.unlink()
+    with pytest.raises(InstallError, match="en_tiny_sm/x"):
+        get_nlp(pin)
+    assert loads == []
+
+
+@pytest.mark.parametrize(("after_s", "requests"), [(59.9, 1), (60.1, 2)], ids=["still repeated", "tried again"])
+def test_failure_ends_after_a_minute(
+    web_pin: ModelPin, server: ModelServer, monkeypatch: pytest.MonkeyPatch, after_s: float, requests: int
+) -> None:
+    """A failure is repeated for 60 seconds and no longer."""
+    for now_s in (1000.0, 1000.0 + after_s):
+        monkeypatch.setattr(time, "monotonic", lambda now_s=now_s: now_s)
+        failure(web_pin)
+    assert len(server.requests) == requests
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MODELBOOT_TIMEOUT", "7"),
+        ("HTTPS_PROXY", "http://127.0.0.1:9"),
+        ("no_proxy", "example.org"),
+        ("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),
+        ("PIP_INDEX_URL", "http://127.0.0.1:9"),
+        ("UV_DEFAULT_INDEX", "http://127.0.0.1:9"),
+    ],
+)
+def test_failure_ends_with_a_change_of_settings(
+    web_pin: ModelPin, server: ModelServer, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """What the hint says to change is tried at once, also where it is another program's; so it is when changed back."""
+    failure(web_pin)
+    with monkeypatch.context() as patch:
+        patch.setenv(variable, value)
+        failure(web_pin)
+        failure(web_pin)
+        assert len(server.requests) == 2
+    failure(web_pin)
+    assert len(server.requests) == 2
+
+
+def test_failure_ends_with_another_url(tiny_pin: ModelPin, web_pin: ModelPin) -> None:
+    """An equal pin with another URL is tried at once: a mistyped URL can be corrected."""
+    failure(web_pin)
+    assert get_nlp(tiny_pin).meta["version"] == "1.0.0"
+
+
+def test_failure_ends_with_cache_clear(tiny: BuiltWheel, web_pin: ModelPin, server: ModelServer) -> None:
+    """A failure that was forgotten does not stand in the way of the model."""
+    server.serve(f"/{tiny.path.name}", Reply(404), Reply(body=tiny.content))
+    failure(web_pin)
+    get_nlp.cache_clear()
+    assert get_nlp(web_pin).meta["version"] == "1.0.0"
+
+
+def test_failure_ends_with_an_install(
+    tiny_pin: ModelPin, web_pin: ModelPin, server: ModelServer, tmp_path: Path, target: Path
+) -> None:
+    """What another process has installed by now is loaded: a failure is not repeated without a look at the disk."""
+    failure(web_pin)
+    install = "import sys, modelboot as m; m.ensure_model(m.ModelPin(*sys.argv[1:4], url=sys.argv[4]))"
+    env = {"MODELBOOT_TARGET": str(target), "MODELBOOT_HOME": str(tmp_path / "home")}
+    done = python(install, *pin_arguments(tiny_pin), env=env)
+    assert done.returncode == 0, done.stderr
+    assert get_nlp(web_pin).meta["version"] == "1.0.0"
+    assert len(server.requests) == 1
+
+
+def _with_traceback(error: DownloadError) -> tuple[object, ...]:
+    """Reduce an error as tblib does."""
+    revive, arguments = error.__reduce__()[:2]
+    return lambda trace: revive(*arguments).with_traceback(trace), (error.__traceback__,)  # type: ignore[operator,misc]
+
+
+@pytest.mark.parametrize("pickles_tracebacks", [False, True], ids=["plain", "tblib"])
+def test_failure_keeps_nothing_of_its_caller(
+    web_pin: ModelPin,
+    monkeypatch: pytest.MonkeyPatch,
+    pickles_tracebacks: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """A remembered failure does not keep alive what its first caller had in its variables.
+
+    Nor where a library, as dask's tblib does, has taught pickle and thereby `copy` to keep the tracebacks of errors.
+    """
+    if pickles_tracebacks:
+        monkeypatch.setitem(copyreg.dispatch_table, DownloadError, _with_traceback)
+
+    class Large:
+        """Something that a caller would like to be rid of."""
+
+    def ask() -> weakref.ref[Large]:
+        large = Large()
+        failure(web_pin)
+        return weakref.ref(large)
+
+    large = ask()
+    gc.collect()
+    assert large() is None
+    assert failure(web_pin).remembered_s
+
+
+def test_failure_of_an_unknown_name_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that the catalog has by now is found."""
+    wheel = build_wheel(tmp_path / "wheels", name="af_brand_new", lang="af")
+    with pytest.raises(UnknownModelError, match="af_brand_new"):
+        get_nlp("af_brand_new")
+    publish(monkeypatch, tmp_path / "mirror", wheel)
+    assert get_nlp("af_brand_new").meta["name"] == "brand_new"
+
+
+def test_failure_of_a_setting_is_not_repeated(tiny_pin: ModelPin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that was corrected is read again."""
+    with monkeypatch.context() as patch:
+        patch.setenv("MODELBOOT_RETRIES", "many")
+        with pytest.raises(SettingsError, match="MODELBOOT_RETRIES='many'"):
+            get_nlp(tiny_pin)
+    assert get_nlp(tiny_pin).meta["version"] == "1.0.0"
+
+
+def test_failure_of_a_requirement_is_not_repeated(
+    tiny_pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A requirement that was installed in the meantime is found, as in a notebook after `%pip install`."""
+    pin = replace(tiny_pin, requires=("modelboot-test-plugin>=2",))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(IncompatibleError, match=r"modelboot-test-plugin>=2 \(not installed\)"):
+        get_nlp(pin)
+    dist_info = tmp_path / "modelboot_test_plugin-2.0.dist-info"
+    dist_info.mkdir()
+    (dist_info / "METADATA").write_text("Metadata-Version: 2.1\nName: modelboot-test-plugin\nVersion: 2.0\n")
+    importlib.invalidate_caches()
+    assert get_nlp(pin).meta["version"] == "1.0.0"
+
+
+def test_failure_of_being_offline_is_not_repeated(
+    tiny: BuiltWheel, web_pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wheel that was put into the wheelhouse in the meantime is found."""
+    wheelhouse = tmp_path / "wheelhouse"
+    wheelhouse.mkdir()
+    monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
+    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(wheelhouse))
+    with pytest.raises(OfflineError, match="MODELBOOT_OFFLINE=1"):
+        get_nlp(web_pin)
+    shutil.copy(tiny.path, wheelhouse)
+    assert get_nlp(web_pin).meta["version"] == "1.0.0"
+
+
+def test_failure_to_load_is_of_those_arguments(tiny_pin: ModelPin) -> None:
+    """A choice or a config that spaCy refuses does not stand in the way of another."""
+    with pytest.raises(LoadError, match="E1042"):
+        get_nlp(tiny_pin, enable="sentencizer", disable="sentencizer")
+    assert get_nlp(tiny_pin).pipe_names == ["sentencizer"]
+    with pytest.raises(LoadError, match="absent"):
+        load(tiny_pin, config={"components.absent.x": 1})
+    assert load(tiny_pin, config={"nlp.batch_size": 3}).batch_size == 3

@@ -1,0 +1,222 @@
+"""What is loaded is what was pinned, from where it was found, and nothing is changed on the way."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from modelboot import LoadError, ModelPin, ensure_model, get_nlp
+from support.folders import snapshot
+from support.wheels import BuiltWheel, build_wheel, pipeline_members
+
+NAME = "af_tiny_sm"
+DATA = f"{NAME}/{NAME}-1.0.0"
+COMPONENT = """
+from spacy.language import Language
+
+
+@Language.component("{name}")
+def component(doc):
+    doc.user_data["by"] = "{name}"
+    return doc
+"""
+
+
+@pytest.fixture
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder that Python imports from first, as `python` and `python -c` do."""
+    folder = tmp_path / "working"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    sys.path.insert(0, "")
+    return folder
+
+
+def members_elsewhere() -> Mapping[str, bytes]:
+    """Return a package of the pipeline, of another version."""
+    return pipeline_members(NAME, "9.9.9", lang="af")
+
+
+DECOYS: dict[str, Callable[[], Mapping[str, bytes]]] = {
+    "package": members_elsewhere,
+    "module": lambda: {f"{NAME}.py": b"def load(**_): raise AssertionError('the wrong module')\n"},
+    "folder": lambda: {f"{NAME}/notes.txt": b""},
+    "broken module": lambda: {f"{NAME}.py": b"raise AssertionError('the wrong module')\n"},
+    "pipeline": lambda: {path.replace(f"{NAME}-9.9.9/", ""): data for path, data in members_elsewhere().items()},
+}
+"""What lies in the working folder under the pipeline's name; the last is where `spacy.load(name)` would find it."""
+
+
+@pytest.mark.parametrize("decoy", DECOYS)
+def test_load_decoy_in_working_folder(tiny_pin: ModelPin, target: Path, working_folder: Path, decoy: str) -> None:
+    """What lies in the working folder under the pipeline's name is neither loaded nor imported, and keeps its name."""
+    write(working_folder, DECOYS[decoy]())
+    nlp = get_nlp(tiny_pin)
+    assert (nlp.path, nlp.meta["version"]) == (target / DATA, "1.0.0")
+    assert imported_from(target) == [str(target / NAME / "__init__.py")]
+    assert imported_from(working_folder) == []
+
+
+@pytest.mark.parametrize("decoy", ["package", "module", "folder"])
+def test_load_decoy_already_imported(tiny_pin: ModelPin, target: Path, working_folder: Path, decoy: str) -> None:
+    """A module of that name that the program has imported from elsewhere keeps its name beside the pinned one."""
+    write(working_folder, DECOYS[decoy]())
+    imported = importlib.import_module(NAME)
+    nlp = get_nlp(tiny_pin)
+    assert (nlp.path, nlp.meta["version"]) == (target / DATA, "1.0.0")
+    assert sys.modules[NAME] is imported
+    assert imported_from(target) == [str(target / NAME / "__init__.py")]
+
+
+def test_load_already_imported(tiny_pin: ModelPin, target: Path) -> None:
+    """The package itself, if the program has imported it, is not imported a second time."""
+    ensure_model(tiny_pin)
+    sys.path.insert(0, str(target))
+    imported = importlib.import_module(NAME)
+    get_nlp(tiny_pin)
+    assert sys.modules[NAME] is imported
+
+
+def test_load_beside_the_version_of_another_program(tiny_pin: ModelPin, tmp_path: Path) -> None:
+    """Another version that was found by name before still is; the pin is what `get_nlp` returns."""
+    import spacy
+
+    environment = tmp_path / "environment"
+    write(environment, as_pip(build_wheel(tmp_path / "foreign", name=NAME, version="0.9.0", lang="af")))
+    sys.path.insert(0, str(environment))
+    assert get_nlp(tiny_pin).meta["version"] == "1.0.0"
+    assert importlib.import_module(NAME).__version__ == spacy.load(NAME).meta["version"] == "0.9.0"
+
+
+def test_load_two_versions(tiny_pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two versions of a pipeline can be in use in one process."""
+    newer = build_wheel(tmp_path, name=NAME, version="2.0.0", lang="af")
+    one = get_nlp(tiny_pin)
+    monkeypatch.setenv("MODELBOOT_TARGET", str(tmp_path / "other"))
+    two = get_nlp(newer.pin)
+    assert (one.meta["version"], two.meta["version"]) == ("1.0.0", "2.0.0")
+    assert get_nlp(tiny_pin) is one
+
+
+def test_load_leaves_process(tiny_pin: ModelPin, target: Path) -> None:
+    """Installing and loading leave the process alone, but for a folder that is appended once to the same sys.path."""
+    path, folders, cwd, umask = sys.path, sys.path[:], Path.cwd(), umask_in_force()
+    for _ in range(2):
+        assert get_nlp(tiny_pin).path == target / DATA
+        ensure_model(tiny_pin)
+        get_nlp.cache_clear()
+    assert sys.path is path
+    assert sys.path == [*folders, str(target)]
+    assert (Path.cwd(), umask_in_force()) == (cwd, umask)
+
+
+def test_load_writes_nothing(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading what is there changes nothing in the target, which has modules of its own: no bytecode, no lock."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    more = {
+        "__init__.py": b"from . import deep\n",
+        "deep/__init__.py": b"from . import deeper\n",
+        "deep/deeper.py": b"from .. import space\nfrom ..space import part\n",
+        "space/part.py": b"",  # a namespace package: a folder without __init__.py
+    }
+    modules = {f"parts/{path}": data for path, data in more.items()}
+    pin = pipeline(tmp_path, code="from . import parts\n", more=modules).pin
+    ensure_model(pin)
+    before = snapshot(target, without=(), strict=True)
+    assert get_nlp(pin).meta["version"] == "1.0.0"
+    assert snapshot(target, without=(), strict=True) == before
+    assert f"{NAME}.parts.space.part" in sys.modules
+
+
+@pytest.mark.parametrize("module", ["__init__", "parts"])
+def test_load_component_of_package(tmp_path: Path, module: str) -> None:
+    """A component that the package's code or a module of it registers is known when its pipeline is loaded."""
+    code, name = "from . import parts\n", f"tiny_{module}"
+    if module == "__init__":
+        code = COMPONENT.format(name=name)
+    more = {"parts.py": COMPONENT.format(name="tiny_parts").encode()}
+    nlp = get_nlp(pipeline(tmp_path, code=code, component=name, more=more).pin)
+    assert nlp.pipe_names == ["own"]
+    assert nlp("Hello.").user_data["by"] == name
+
+
+def test_load_other_meta_version(tmp_path: Path) -> None:
+    """A pipeline that says it is of another version than the pin's is refused."""
+    wheel = build_wheel(tmp_path, name=NAME, members=pipeline_members(NAME, "2.0.0", lang="af"))
+    with pytest.raises(LoadError, match=r"its meta\.json says version 2\.0\.0") as caught:
+        get_nlp(wheel.pin)
+    assert caught.value.model == f"{NAME} 1.0.0"
+
+
+@pytest.mark.parametrize("code", ["raise ValueError('not today')\n", "import modelboot_absent\n"])
+def test_load_package_fails(tmp_path: Path, code: str) -> None:
+    """Code of the package that fails is a LoadError, and leaves no half-imported package behind."""
+    with pytest.raises(LoadError, match=r"ValueError: not today|No module named 'modelboot_absent'") as caught:
+        get_nlp(pipeline(tmp_path, code=code).pin)
+    assert isinstance(caught.value.__cause__, (ValueError, ModuleNotFoundError))
+    assert NAME not in sys.modules
+
+
+def test_load_package_fails_keeps_other(tmp_path: Path, working_folder: Path) -> None:
+    """A failed import leaves the module the program had imported under that name."""
+    write(working_folder, DECOYS["module"]())
+    imported = importlib.import_module(NAME)
+    with pytest.raises(LoadError, match="not today"):
+        get_nlp(pipeline(tmp_path, code="raise ValueError('not today')\n").pin)
+    assert sys.modules[NAME] is imported
+
+
+def pipeline(
+    folder: Path, *, code: str = "", component: str = "sentencizer", more: Mapping[str, bytes] | None = None
+) -> BuiltWheel:
+    """Build a pipeline whose package runs some code and whose config names a component."""
+    members = pipeline_members(NAME, "1.0.0", lang="af")
+    members[f"{NAME}/__init__.py"] += code.encode()
+    members |= {f"{NAME}/{path}": data for path, data in (more or {}).items()}
+    if component != "sentencizer":
+        config = f"{DATA}/config.cfg"
+        members[config] = config_of(members[config].decode(), component)
+        del members[f"{DATA}/sentencizer.json"]
+    return build_wheel(folder / "wheels", name=NAME, members=members)
+
+
+def config_of(config: str, component: str) -> bytes:
+    """Put a component in the place of the sentencizer and its options."""
+    before, _, after = config.partition("[components.sentencizer]")
+    sections = [f'[components.own]\nfactory = "{component}"\n', *re.findall(r"^\[training[^[]*", after, re.MULTILINE)]
+    return (before.replace('["sentencizer"]', '["own"]') + "\n".join(sections)).encode()
+
+
+def as_pip(wheel: BuiltWheel) -> dict[str, bytes]:
+    """Return the files of a wheel that another program installed."""
+    with zipfile.ZipFile(wheel.path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    return {**files, f"{wheel.name}-{wheel.version}.dist-info/INSTALLER": b"pip\n"}
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files below a folder, and let the import system see them."""
+    for path, data in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    importlib.invalidate_caches()
+
+
+def imported_from(folder: Path) -> list[str]:
+    """List the files of the modules that were imported from below a folder."""
+    files = [str(getattr(module, "__file__", None)) for module in [*sys.modules.values()]]
+    return [file for file in files if file.startswith(str(folder))]
+
+
+def umask_in_force() -> int:
+    """Return the umask."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
