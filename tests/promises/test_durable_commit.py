@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import logging
+import itertools
 import os
 import shutil
 from collections.abc import Callable
@@ -11,78 +11,97 @@ from pathlib import Path
 
 import pytest
 
-from modelboot import ModelPin, ensure_model, get_nlp
+from modelboot import ModelbootError, ModelPin, ensure_model, get_nlp
 from modelboot.cli import main
-from support.folders import everything, is_complete, leftovers, snapshot
-from support.wheels import DIST_INFO, NAME, BuiltWheel
+from support.folders import WORK, is_complete, leftovers, snapshot
+from support.wheels import DIST_INFO, NAME, OLDER, BuiltWheel, small_wheel
+
+LAYOUTS = ("target", "store", "store after all")
 
 
-def committed(tmp_path: Path) -> list[Path]:
-    """List the folders in which the model is seen by everybody, in the target or in the store."""
-    return [path.parent for top in ("target", "home") for path in (tmp_path / top).rglob(DIST_INFO) if _is_seen(path)]
-
-
-def _is_seen(dist_info: Path) -> bool:
-    return ".modelboot" not in dist_info.parts and (dist_info / "RECORD").is_file()
-
-
-def folder_of_the_commit(where: str, tmp_path: Path) -> Path:
-    """Lay out a target, taken by somebody else if the store is to stand in; return whose list of names changes."""
+def lay_out(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Lay out a target, into which the model goes or not; return the folder whose list of names the commit changes."""
+    target = tmp_path / "target"
     if where == "target":
-        return tmp_path / "target"
-    (tmp_path / "target" / f"{NAME}-0.1.dist-info").mkdir(parents=True)
-    (tmp_path / "target" / f"{NAME}-0.1.dist-info" / "INSTALLER").write_text("pip\n", "utf-8")
+        return target
+    ensure_model(small_wheel(tmp_path / "old", OLDER).pin)
+    if where == "store":
+        (target / f"{NAME}-{OLDER}.dist-info" / "INSTALLER").write_text("pip\n", "utf-8")
+        return tmp_path / "home"
+    rename = os.rename
+
+    def refuse(source: Path, destination: Path) -> None:
+        """Refuse as an overlay does what lies in its lower layer."""
+        if source.parent == target:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        rename(source, destination)
+
+    monkeypatch.setattr(os, "rename", refuse)
     return tmp_path / "home"
 
 
-def watch_flushes(monkeypatch: pytest.MonkeyPatch, see: Callable[[os.stat_result], None]) -> None:
-    """Call something with what is flushed, before it is."""
-    flush = os.fsync
-
-    def seen(descriptor: int) -> None:
-        see(os.fstat(descriptor))
-        flush(descriptor)
-
-    monkeypatch.setattr(os, "fsync", seen)
+def committed(tmp_path: Path) -> list[Path]:
+    """List the folders in which everybody sees the model, in the target or in the store."""
+    seen = [path.parent for top in ("target", "home") for path in (tmp_path / top).rglob(f"{DIST_INFO}/RECORD")]
+    return [dist_info.parent for dist_info in seen if WORK not in dist_info.parts]
 
 
-@pytest.mark.parametrize("where", ["target", "store"])
+@pytest.mark.parametrize("where", LAYOUTS)
 def test_commit_is_flushed_where_it_happened(
     where: str, pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the last rename the folder whose list of names it changed is flushed: the target, or the store itself."""
-    folder = folder_of_the_commit(where, tmp_path)
-    flushed: list[os.stat_result] = []
+    """Before the last rename every file and folder is flushed, after it the folder whose list of names it changed."""
+    folder, flush = lay_out(where, tmp_path, monkeypatch), os.fsync
+    before, after = set[int](), set[int]()
 
-    def see(entry: os.stat_result) -> None:
-        if committed(tmp_path):
-            flushed.append(entry)
+    def flushing(descriptor: int) -> None:
+        (after if committed(tmp_path) else before).add(os.fstat(descriptor).st_ino)
+        flush(descriptor)
 
-    watch_flushes(monkeypatch, see)
+    monkeypatch.setattr(os, "fsync", flushing)
     ensure_model(pin)
-    assert len(committed(tmp_path)) == 1
-    assert committed(tmp_path)[0].is_relative_to(folder)
-    assert any(os.path.samestat(entry, folder.stat()) for entry in flushed)
+    (place,) = committed(tmp_path)
+    assert place.is_relative_to(folder)
+    tops = [place / NAME, place / DIST_INFO]
+    unflushed = [path for top in tops for path in (top, *top.rglob("*")) if path.stat().st_ino not in before]
+    assert unflushed == []
+    assert folder.stat().st_ino in after
 
 
-@pytest.mark.parametrize("where", ["target", "store"])
-def test_last_flush_that_fails_is_a_warning(
+@pytest.mark.parametrize("where", LAYOUTS)
+def test_flush_that_fails(
     where: str, pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The model is in place when the last flush fails: that is success, with a warning, and the next call finds it."""
-    folder, failed = folder_of_the_commit(where, tmp_path), []
+    """Before the commit it fails the install, which leaves nothing; after that it is a warning, as the model is there.
 
-    def see(entry: os.stat_result) -> None:
-        if committed(tmp_path) and os.path.samestat(entry, folder.stat()):
-            failed.append(entry)
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+    Every flush of an install fails in turn.
+    """
+    lay_out(where, tmp_path, monkeypatch)
+    flush, before, was_committed = os.fsync, snapshot(tmp_path, without=[WORK], copies=True), list[bool]()
 
-    watch_flushes(monkeypatch, see)
-    with caplog.at_level(logging.WARNING, "modelboot"):
-        assert ensure_model(pin).source == "release"
-    assert len(failed) == 1
-    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert os.strerror(errno.EIO) in warning
+    def fail_at(failing: int) -> None:
+        numbers = itertools.count(1)
+
+        def flushing(descriptor: int) -> None:
+            if next(numbers) == failing:
+                was_committed.append(bool(committed(tmp_path)))
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            flush(descriptor)
+
+        monkeypatch.setattr(os, "fsync", flushing)
+
+    for number in itertools.count(1):
+        caplog.clear()
+        fail_at(number)
+        try:
+            ensure_model(pin)
+        except ModelbootError:
+            assert snapshot(tmp_path, without=[WORK], copies=True) == before
+        else:
+            break
+    assert was_committed == [False] * (number - 1) + [True]
+    assert number > 10
+    assert os.strerror(errno.EIO) in caplog.text
     (place,) = committed(tmp_path)
     assert is_complete(place, pin)
     assert ensure_model(pin).source == "present"
@@ -92,66 +111,52 @@ def test_scratch_is_gone_before_the_commit(
     pin: ModelPin, wheel: BuiltWheel, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the model appears its wheel is gone from the work folder: a crash right then leaves no copy behind."""
-    content, rename, seen = wheel.content, os.rename, {"unpacked": 0, "commits": 0, "committed": 0}
+    content, rename, flush, copies = wheel.content, os.rename, os.fsync, dict[str, int]()
 
-    def copies() -> int:
-        return sum(path.is_file() and path.read_bytes() == content for path in target.rglob("*"))
+    def look(what: str) -> None:
+        found = sum(path.is_file() and path.read_bytes() == content for path in target.rglob("*"))
+        copies[what] = max(copies.get(what, 0), found)
 
-    def flushing(_: os.stat_result) -> None:
-        seen["unpacked"] = max(seen["unpacked"], copies())
+    def flushing(descriptor: int) -> None:
+        look("unpacked")
+        flush(descriptor)
 
     def renaming(source: Path, destination: Path) -> None:
         if destination.parent == target:
-            seen["commits"] += 1
-            seen["committed"] += copies()
+            look("committed")
         rename(source, destination)
 
-    watch_flushes(monkeypatch, flushing)
+    monkeypatch.setattr(os, "fsync", flushing)
     monkeypatch.setattr(os, "rename", renaming)
     ensure_model(pin)
-    assert seen == {"unpacked": 1, "commits": 2, "committed": 0}
+    assert copies == {"unpacked": 1, "committed": 0}
     assert leftovers(target, pin) == []
 
 
-def add_neighbours(target: Path) -> None:
-    """Put somebody else's package and a data file into the target."""
+def without_work_folder(target: Path) -> None:
+    """Make a target look like a copy that was made without dot folders."""
+    shutil.rmtree(target / WORK)
+
+
+def below_a_work_folder(target: Path) -> None:
+    """Make the parent of a target a target, too."""
+    (target.parent / WORK).mkdir()
+
+
+@pytest.mark.parametrize("spoil", [below_a_work_folder, without_work_folder])
+def test_neighbours_in_a_shared_target_stay(spoil: Callable[[Path], None], tiny_pin: ModelPin, target: Path) -> None:
+    """Whatever work folders lie around it, a shared target is not a folder of the store: repairs leave the rest."""
     (target / "other").mkdir(parents=True)
     (target / "other" / "__init__.py").touch()
     (target / "data.csv").write_text("1,2\n", "utf-8")
-
-
-PARENTS = ["own work folder below another's", "no work folder at all"]
-
-
-def lay_out(case: str, target: Path) -> None:
-    """Bring a shared target into a state in which it must not be taken for a folder of the store."""
-    if case == PARENTS[0]:  # the parent is a target, too
-        (target.parent / ".modelboot").mkdir()
-    else:  # a copy without dot folders
-        shutil.rmtree(target / ".modelboot")
-
-
-@pytest.mark.parametrize("case", PARENTS)
-def test_uninstall_leaves_the_neighbours_in_a_shared_target(case: str, pin: ModelPin, target: Path) -> None:
-    """Whatever work folders lie around it, a shared target is no folder of the store: all but the model stays."""
-    add_neighbours(target)
     before = snapshot(target)
-    ensure_model(pin)
-    lay_out(case, target)
-    assert main(["uninstall", NAME]) == 0
-    after = {path: entry for path, entry in snapshot(target).items() if not path.startswith(".modelboot")}
-    assert after == before
-
-
-@pytest.mark.parametrize("case", PARENTS)
-def test_repair_leaves_the_neighbours_in_a_shared_target(case: str, tiny_pin: ModelPin, target: Path) -> None:
-    """The same for a repair: the model is whole again, and what lies beside it was not touched."""
-    add_neighbours(target)
-    before = everything(target)
-    ensure_model(tiny_pin)
-    lay_out(case, target)
-    config = target / tiny_pin.name / f"{tiny_pin.name}-{tiny_pin.version}" / "config.cfg"
+    config = ensure_model(tiny_pin).path / "config.cfg"
+    spoil(target)
     config.write_bytes(b"\xc1" * config.stat().st_size)
     assert get_nlp(tiny_pin).meta["version"] == tiny_pin.version
     assert is_complete(target, tiny_pin)
-    assert before <= everything(target)
+    assert snapshot(target, without=[WORK]).items() >= before.items()
+    if spoil is without_work_folder:
+        spoil(target)
+    assert main(["uninstall", NAME]) == 0
+    assert snapshot(target, without=[WORK]) == before

@@ -16,12 +16,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from modelboot import ModelbootError, ModelPin, ensure_model, get_nlp
 from support.children import TIMEOUT_S, WEDGED, as_user, environment, forked
+from support.folders import WORK
 
 if sys.platform != "win32":
     import fcntl
@@ -50,8 +52,6 @@ class Race:
     """Whether racers call get_nlp, twice, in place of ensure_model."""
     locks: str = ""
     """What is wrong with locks: a key of `LOCK_FAULTS`."""
-    before: Sequence[str] | None = None
-    """Name, version, hash and URL of a model that is installed in each target first."""
 
     def pin_of(self, number: int) -> ModelPin:
         """Return the pin of one round."""
@@ -130,17 +130,13 @@ def _say(line: str) -> None:
 def _warm_up(race: Race) -> None:
     """Do before the start what is no part of the race, and import what each forked racer would import again."""
     if race.load:
-        import spacy
-
-        spacy.blank("en")
+        with suppress(ModuleNotFoundError):  # where a stub stands in
+            import spacy.lang.en  # noqa: F401 - what a pipeline imports
     if race.processes > 1:
         from support.states import import_ahead  # imports of modelboot what racers that are programs import themselves
 
         import_ahead()
         _libraries()
-    for number in range(race.rounds) if race.before else ():
-        name, version, sha256, url = race.before or ("", "", "", "")
-        ensure_model(ModelPin(name, version, sha256, url=url), target=race.target_of(number))
 
 
 def _round(race: Race, number: int) -> list[Answer]:
@@ -213,18 +209,16 @@ def _flock_raises(number: int) -> Callable[[], None]:
     return patch
 
 
-def _lock_file_cannot_be_opened(number: int) -> Callable[[], None]:
+def _open_refused_in_the_work_folder() -> None:
+    """Refuse what opens a lock file: no other file is opened for writing directly in that folder, not by os.open."""
     really_open = os.open
 
-    def guarded(path: Any, *arguments: Any, **options: Any) -> int:  # noqa: ANN401 - as os.open
-        if str(path).endswith(".lock"):
-            raise OSError(number, os.strerror(number), str(path))
-        return really_open(path, *arguments, **options)
+    def guarded(path: Any, flags: int, *arguments: Any, **options: Any) -> int:  # noqa: ANN401 - as os.open
+        if flags & os.O_RDWR and Path(os.fsdecode(path)).parent.name == WORK:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return really_open(path, flags, *arguments, **options)
 
-    def patch() -> None:
-        os.open = guarded
-
-    return patch
+    os.open = guarded
 
 
 LOCK_FAULTS: dict[str, Callable[[], None]] = {
@@ -233,7 +227,7 @@ LOCK_FAULTS: dict[str, Callable[[], None]] = {
     "ENOLCK": _flock_raises(errno.ENOLCK),
     "EOPNOTSUPP": _flock_raises(errno.EOPNOTSUPP),
     "ENOSYS": _flock_raises(errno.ENOSYS),
-    "EROFS": _lock_file_cannot_be_opened(errno.EROFS),
+    "EROFS": _open_refused_in_the_work_folder,
 }
 """What can be wrong with locks, and how it is brought about in this process and all it forks."""
 

@@ -12,7 +12,8 @@ import shutil
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,11 +41,8 @@ class Sandbox:
 
     def ensure(self, pin: ModelPin) -> Path:
         """Run the code under test, with this sandbox's folders as its settings."""
-        os.environ["MODELBOOT_TARGET"] = str(self.target)
-        os.environ["MODELBOOT_HOME"] = str(self.root / "home")
-        os.environ["MODELBOOT_INDEX"] = "0"
-        os.environ["MODELBOOT_PROGRESS"] = "0"
-        os.environ["MODELBOOT_DEADLINE"] = "20"
+        folders = {"MODELBOOT_TARGET": str(self.target), "MODELBOOT_HOME": str(self.root / "home")}
+        os.environ.update(folders, MODELBOOT_INDEX="0", MODELBOOT_PROGRESS="0", MODELBOOT_DEADLINE="20")
         return ensure_model(pin).path
 
 
@@ -55,6 +53,12 @@ class Outcome:
     kind: str
     """installed, refused (a ModelbootError), raised (anything else), interrupted, killed, or wedged: it hung."""
     facts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def result(self) -> str:
+        """What an attempt that must succeed returned."""
+        assert self.kind == "installed", self
+        return self.facts["result"]
 
 
 def skip_unless_possible(name: str, folder: Path) -> None:
@@ -102,10 +106,8 @@ def import_ahead() -> None:
             sandbox.ensure(pin)
             return " ".join(name for name in sys.modules if name not in before)
 
-        outcome = attempt(install)
-    if outcome.kind != "installed":
-        raise RuntimeError(outcome)
-    for name in outcome.facts["result"].split():
+        names = attempt(install).result.split()
+    for name in names:
         importlib.import_module(name)
 
 
@@ -123,38 +125,35 @@ class State:
     layered: bool = False
     """Whether the target is an overlay mount, and what the template has in it lies in the lower layer."""
 
-    def set_up(self, root: Path) -> Sandbox:
-        """Copy the template, or mount it."""
-        if not self.layered:
-            shutil.copytree(self.template.root, root, symlinks=True)
-            return Sandbox(root)
-        layers.mount(self.template.target, root / "target")
-        return Sandbox(root)
-
-    def tear_down(self, sandbox: Sandbox) -> None:
-        """Remove all of it."""
+    @contextmanager
+    def sandbox(self, root: Path) -> Iterator[Sandbox]:
+        """Copy the template to a folder, or mount it there, and remove all of it at the end."""
         if self.layered:
-            layers.unmount(sandbox.target)
-        shutil.rmtree(sandbox.root)
+            layers.mount(self.template.target, root / "target")
+        else:
+            shutil.copytree(self.template.root, root, symlinks=True)
+        try:
+            yield Sandbox(root)
+        finally:
+            if self.layered:
+                layers.unmount(root / "target")
+            shutil.rmtree(root)
 
     def torn(self, sandbox: Sandbox) -> list[str]:
         """List what a reader would take for installed and find incomplete; earlier damage does not count."""
-        seen = folders.sightings(sandbox.root, NAME)
-        damaged = folders.sightings(self.template.root, NAME)
-        torn = {path: state for path, state in seen.items() if state != "complete"}
+        damaged, changed = folders.sightings(self.template.root, NAME), self.changed(sandbox)
+
+        def is_as_before(dist_info: str, state: str) -> bool:
+            package = str(Path(dist_info).with_name(NAME))
+            return damaged.get(dist_info) == state and not any(
+                path == top or path.startswith(f"{top}/") for top in (dist_info, package) for path in changed
+            )
+
         return [
             f"{path}: {state}"
-            for path, state in torn.items()
-            if damaged.get(path) != state or self._moved(path, sandbox)
+            for path, state in folders.sightings(sandbox.root, NAME).items()
+            if state != "complete" and not is_as_before(path, state)
         ]
-
-    def _moved(self, dist_info: str, sandbox: Sandbox) -> bool:
-        """Return whether a dist-info or the package beside it is not what it was before."""
-        folders = (dist_info, str(Path(dist_info).with_name(NAME)))
-        return any(
-            path in folders or path.startswith(tuple(f"{folder}/" for folder in folders))
-            for path in self.changed(sandbox)
-        )
 
     def changed(self, sandbox: Sandbox) -> list[str]:
         """List what is not as it was before, in the folders everybody sees."""
@@ -227,10 +226,7 @@ class Builder:
 
     def install(self, sandbox: Sandbox, pin: ModelPin) -> Path:
         """Install by the code under test, undisturbed, and return the folder it went to."""
-        outcome = attempt(lambda: sandbox.ensure(pin))
-        if outcome.kind != "installed":
-            raise RuntimeError(outcome)
-        return Path(outcome.facts["result"]).parent.parent
+        return Path(attempt(lambda: sandbox.ensure(pin)).result).parent.parent
 
     def unzip(self, sandbox: Sandbox, pin: ModelPin, installer: str) -> None:
         """Install as another program would."""
@@ -306,6 +302,7 @@ STATES: dict[str, tuple[Step, Step]] = {
     "lower-layer": (_cut_short, _nothing),
 }
 """By name: what others put there first, and what modelboot's own part is."""
+MAIN = ("fresh", "replace", "repair")
 LAYERED = ("lower-layer",)
 """States that need an overlay mount, and so root: see `skip_unless_possible`."""
 STAND_IN = ("store-foreign-package", "two-builds", "lower-layer")
