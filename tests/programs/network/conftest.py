@@ -1,37 +1,31 @@
-"""What the tests with real programs share: a private CA, a mirror that only it vouches for, and a small wheel there."""
+"""What the tests with real programs share, each started once: a private CA, a mirror it vouches for, two proxies."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from modelboot import ModelPin
-from support.peers import (
-    MIRROR_LOGIN,
-    MIRROR_NAMES,
-    Authority,
-    Peer,
-    Site,
-    forget_network_settings,
-    make_authority,
-    nginx,
-)
+from support import peers
+from support.peers import Authority, Company, Peer, Site
 from support.wheels import BuiltWheel, small_wheel
 
-
-@pytest.fixture(autouse=True)
-def _bare_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test say itself which proxies, certificates and logins there are."""
-    forget_network_settings(monkeypatch)
+RULES = (
+    'if ($host = storage.example.org) { set $realm "off"; }',
+    'location ~ "^/away(?<rest>/.*)$" { try_files /none @away; }',  # a plain `return` would come before the login
+    "location @away { return 302 https://storage.example.org$rest; }",
+    "location /down/ { return 302 http://127.0.0.1:9$uri; }",
+    'set $asked "$uri$http_range"; if ($asked ~ "^/slow/[^=]*$") { set $limit_rate 50k; }',
+)
+"""What the mirror does beside serving: redirect to a host that needs no login, redirect to http, begin and pause."""
 
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """Return a CA nobody knows, and the mirror's certificate."""
-    return make_authority(tmp_path_factory.mktemp("authority"), MIRROR_NAMES)
+    return peers.make_authority(tmp_path_factory.mktemp("authority"), peers.MIRROR_NAMES)
 
 
 @pytest.fixture(scope="session")
@@ -47,16 +41,43 @@ def pin(wheel: BuiltWheel) -> ModelPin:
 
 
 @pytest.fixture(scope="session")
-def tree(tmp_path_factory: pytest.TempPathFactory, wheel: BuiltWheel, pin: ModelPin) -> Path:
-    """Return a release tree with the small wheel."""
-    root = tmp_path_factory.mktemp("tree")
-    (root / pin.release_path).parent.mkdir()
-    shutil.copy(wheel.path, root / pin.release_path)
-    return root
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for a release tree."""
+    return tmp_path_factory.mktemp("tree")
 
 
 @pytest.fixture(scope="session")
 def mirror(tree: Path, authority: Authority) -> Iterator[Peer]:
     """Run nginx with TLS and a login before the release tree."""
-    with nginx(Site(root=tree, authority=authority, login=MIRROR_LOGIN)) as running:
+    with peers.nginx(Site(root=tree, authority=authority, login=peers.MIRROR_LOGIN, rules=RULES)) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def squid(mirror: Peer) -> Iterator[Peer]:
+    """Run squid with a login; whatever host is asked for, it leads to the TLS mirror."""
+    with peers.squid(peers.PROXY_LOGIN, mirror) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def tinyproxy() -> Iterator[Peer]:
+    """Run tinyproxy with a login."""
+    with peers.tinyproxy(peers.PROXY_LOGIN) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _bare_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test say itself which proxies, certificates and logins there are."""
+    peers.forget_network_settings(monkeypatch)
+
+
+@pytest.fixture
+def company(
+    mirror: Peer, authority: Authority, tree: Path, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch
+) -> Company:
+    """Return the mirror, which has the small wheel."""
+    company = Company(mirror, authority, tree, monkeypatch, len(mirror.asked))
+    company.publish(wheel)
+    return company
