@@ -19,12 +19,13 @@ RELEASES = 192
 HEADS = ["name", "version", "spaCy", "size", "license"]
 
 
-def test_list_of_nothing(capsys: Capture) -> None:
-    """Where nothing is installed the list says what to do; as JSON it is empty."""
-    assert main(["list"]) == 0
+@pytest.mark.parametrize("command", ["list", "verify"])
+def test_list_of_nothing(command: str, capsys: Capture) -> None:
+    """Where nothing is installed that is no failure, and what to do is said; as JSON it is an empty list."""
+    assert main([command]) == 0
     told = "no models are installed; `modelboot list --available` shows the models you can install\n"
     assert capsys.readouterr() == (told, "")
-    assert main(["list", "--json"]) == 0
+    assert main([command, "--json"]) == 0
     assert capsys.readouterr() == ("[]\n", "")
 
 
