@@ -16,18 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from measure import Run, Task, compare, run, served, summary
-from plots import install_plot, start_plot
-from wheels import Wheel, prepare
+from measure import QUIET, Run, Task, compare, printed_s, run, served, summary, table
+from plots import plot
+from wheels import BuiltWheel, prepare
 
 HERE = Path(__file__).parent
 PYTHON = sys.executable
 SCRIPTS = Path(PYTHON).parent
-QUIET = {"MODELBOOT_INDEX": "0", "MODELBOOT_CACHE": "0", "MODELBOOT_PROGRESS": "0"}
 PIP = ["--no-cache-dir", "--no-deps", "--disable-pip-version-check", "--quiet"]
 SPACY_DOWNLOAD = """
 import sys, spacy.about
@@ -69,132 +67,122 @@ ENSURE = "import sys; from modelboot import ensure_model; ensure_model(sys.argv[
 CACHED = "import sys, timeit; from modelboot import get_nlp; get_nlp(sys.argv[1]); "
 CACHED += "print(min(timeit.repeat(lambda: get_nlp(sys.argv[1]), number=100_000, repeat=5)) / 100_000)"
 
+Rows = list[dict[str, Any]]
+
 
 class Bench:
     """All suites over one folder of wheels."""
 
     def __init__(self, out: Path, rounds: int) -> None:
         """Prepare the wheels."""
-        self.out, self.rounds = out, rounds
-        self.wheels = prepare(out / "wheels")
-        self.target = out / "target"
+        self.rounds, self.root, self.target = rounds, out / "wheels", out / "target"
+        self.wheels = prepare(self.root)
 
     def _clean(self) -> None:
         shutil.rmtree(self.target, ignore_errors=True)
 
-    def _task(self, name: str, *command: str, env: dict[str, str] | None = None) -> Task:
-        return Task(name, command, {**QUIET, **(env or {})}, self._clean)
+    def _env(self, origin: str) -> dict[str, str]:
+        return {**QUIET, "MODELBOOT_BASE_URL": origin, "MODELBOOT_TARGET": str(self.target)}
 
-    def install(self) -> list[dict[str, Any]]:
+    def install(self) -> Rows:
         """Install each wheel with each installer, from nothing, fsync included where there is one."""
-        rows = []
-        with served(self.out / "wheels") as (origin, _):
+        rows: Rows = []
+        with served(self.root) as (origin, _):
             for wheel in self.wheels:
-                results = compare([*self._installers(wheel, origin)], self.rounds)
-                rows += [
-                    {"wheel": wheel.name, "megabytes": wheel.megabytes, "tool": tool, **summary(runs, results["uv"])}
-                    for tool, runs in results.items()
-                ]
+                results = compare(self._installers(wheel, origin), self.rounds)
+                facts = {"wheel": wheel.name, "megabytes": round(wheel.size_bytes / 1e6)}
+                rows += [{**facts, "tool": tool, **summary(runs, results["uv"])} for tool, runs in results.items()]
         return rows
 
-    def _installers(self, wheel: Wheel, origin: str) -> Sequence[Task]:
-        reference, target = wheel.reference(origin), ["--target", str(self.target)]
-        tasks = [
-            self._task("modelboot", str(SCRIPTS / "modelboot"), "install", reference, *target),
-            self._task(
-                "uv", str(SCRIPTS / "uv"), *["pip", "install", "--quiet", "--no-cache", "--no-deps"], *target, reference
-            ),
-            self._task("pip", PYTHON, "-m", "pip", "install", *PIP, *target, reference),
-            self._task(
-                "by hand", PYTHON, str(HERE / "handwritten.py"), wheel.url(origin), wheel.sha256, str(self.target)
-            ),
-        ]
+    def _installers(self, wheel: BuiltWheel, origin: str) -> list[Task]:
+        reference, target = _reference(wheel, origin), ["--target", str(self.target)]
+        by_hand = [str(HERE / "handwritten.py"), f"{origin}/{wheel.release_path}", wheel.sha256, str(self.target)]
+        uv = [str(SCRIPTS / "uv"), "pip", "install", "--quiet", "--no-cache", "--no-deps"]
+        commands = {
+            "modelboot": [str(SCRIPTS / "modelboot"), "install", reference, *target],
+            "uv": [*uv, *target, reference],
+            "pip": [PYTHON, "-m", "pip", "install", *PIP, *target, reference],
+            "by hand": [PYTHON, *by_hand],
+        }
         if wheel.name.startswith("fr_"):  # it knows only names of its own
             name = f"{wheel.name}-{wheel.version}"
-            tasks.append(self._task("spacy download", PYTHON, "-c", SPACY_DOWNLOAD, origin, name, *PIP, *target))
-        return tasks
+            commands["spacy download"] = [PYTHON, "-c", SPACY_DOWNLOAD, origin, name, *PIP, *target]
+        return [Task(tool, command, QUIET, self._clean) for tool, command in commands.items()]
 
-    def start(self) -> list[dict[str, Any]]:
+    def start(self) -> Rows:
         """From a cold process to a ready pipeline over lines of several speeds, against a loader made by hand."""
-        rows, wheel = [], self.wheels[0]
+        rows: Rows = []
+        wheel = self.wheels[0]
         folder = f"{wheel.name}/{wheel.name}-{wheel.version}"
         self._install(wheel)
-        load = Task("load", [PYTHON, "-c", LOAD, str(self.target / folder)], QUIET, lambda: None)
-        load_s = statistics.median(run.wall_s for run in compare([load], self.rounds)["load"])
-        for pace in (round(wheel.megabytes / (TRANSFER_OF_LOAD * load_s), 1), 10.0, 50.0):
-            with served(self.out / "wheels", pace) as (origin, _):
-                env = {"MODELBOOT_BASE_URL": origin, "MODELBOOT_TARGET": str(self.target)}
-                hand = [str(HERE), wheel.url(origin), wheel.sha256, str(self.target), folder]
+        loads = compare([Task("load", [PYTHON, "-c", LOAD, str(self.target / folder)])], self.rounds)["load"]
+        load_s = statistics.median(run.wall_s for run in loads)
+        for pace in (round(wheel.size_bytes / 1e6 / (TRANSFER_OF_LOAD * load_s), 1), 10.0, 50.0):
+            with served(self.root, pace) as (origin, _):
+                hand = [str(HERE), f"{origin}/{wheel.release_path}", wheel.sha256, str(self.target), folder]
                 tasks = [
-                    self._task("modelboot", PYTHON, "-c", COLD, wheel.name, env=env),
-                    self._task("by hand", PYTHON, "-c", COLD_BY_HAND, *hand),
+                    Task("modelboot", [PYTHON, "-c", COLD, wheel.name], self._env(origin), self._clean),
+                    Task("by hand", [PYTHON, "-c", COLD_BY_HAND, *hand], QUIET, self._clean),
                 ]
                 results = compare(tasks, self.rounds)
             facts = {"load_s": round(load_s, 2), "mb_per_s": pace}
             rows += [{**facts, "tool": tool, **summary(runs, results["by hand"])} for tool, runs in results.items()]
         return rows
 
-    def warm(self) -> list[dict[str, Any]]:
+    def warm(self) -> Rows:
         """Take what a call costs where the model is present, and what the import costs."""
-        wheel = self.wheels[0]
-        env = self._install(wheel)
-        keep: Callable[[], object] = lambda: None  # noqa: E731 - a type for the tasks below
-        imports = compare(
-            [
-                Task("import", [PYTHON, "-c", "from modelboot import get_nlp, load, ensure_model"], env, keep),
-                Task("bare", [PYTHON, "-c", "pass"], env, keep),
-            ],
-            5 * self.rounds,
-        )
-        first_s = [_printed_s([PYTHON, "-c", FIRST, wheel.name], env) for _ in range(self.rounds)]
-        cached_s = _printed_s([PYTHON, "-c", CACHED, wheel.name], env)
+        name = self.wheels[0].name
+        env = self._install(self.wheels[0])
+        imports = {"import": "from modelboot import get_nlp, load, ensure_model", "bare": "pass"}
+        runs = compare([Task(what, [PYTHON, "-c", code], env) for what, code in imports.items()], 5 * self.rounds)
+        first_s = printed_s(Task("first", [PYTHON, "-c", FIRST, name], env), self.rounds)
+        cached_s = printed_s(Task("cached", [PYTHON, "-c", CACHED, name], env))
         return [
-            {"what": "first call over spacy.load", "ms": round(1e3 * statistics.median(first_s), 2)},
-            {"what": "import over a bare interpreter", "ms": _difference_ms(imports["import"], imports["bare"])},
+            {"what": "first call over spacy.load", "ms": round(1e3 * first_s, 2)},
+            {"what": "import over a bare interpreter", "ms": _difference_ms(runs["import"], runs["bare"])},
             {"what": "cached call", "ms": round(1e3 * cached_s, 6)},
         ]
 
-    def _install(self, wheel: Wheel) -> dict[str, str]:
+    def _install(self, wheel: BuiltWheel) -> dict[str, str]:
         """Install a wheel, and return the environment in which it is found."""
-        with served(self.out / "wheels") as (origin, _):
-            env = {**QUIET, "MODELBOOT_BASE_URL": origin, "MODELBOOT_TARGET": str(self.target)}
-            run(Task("install", [PYTHON, "-c", ENSURE, wheel.name], env, self._clean))
-        return env
+        with served(self.root) as (origin, _):
+            run(Task("install", [PYTHON, "-c", ENSURE, wheel.name], self._env(origin), self._clean))
+        return self._env(origin)
 
-    def herd(self) -> list[dict[str, Any]]:
+    def herd(self) -> Rows:
         """Start 1 to 64 processes at once, cold and warm: requests, and seconds until the last has the model."""
-        rows, wheel = [], self.wheels[0]
+        rows: Rows = []
+        command = [PYTHON, "-c", ENSURE, self.wheels[0].name]
         for count in (1, 8, 32, 64):
-            times: dict[str, list[float]] = {"cold": [], "warm": []}
+            times: dict[str, list[float]] = {"cold_s": [], "warm_s": []}
             requests: set[int] = set()
             for _ in range(max(1, self.rounds // 2)):
                 self._clean()
-                with served(self.out / "wheels") as (origin, asked):
-                    env = {"MODELBOOT_BASE_URL": origin, "MODELBOOT_TARGET": str(self.target)}
+                with served(self.root) as (origin, asked):
                     for taken in times.values():
-                        taken.append(_all_at_once(count, [PYTHON, "-c", ENSURE, wheel.name], {**QUIET, **env}))
+                        taken.append(_all_at_once(count, command, self._env(origin)))
                     requests.add(len(asked))
-            medians = {f"{state}_s": round(statistics.median(taken), 3) for state, taken in times.items()}
+            medians = {state: round(statistics.median(taken), 3) for state, taken in times.items()}
             rows.append({"processes": count, "requests": max(requests), **medians})
         return rows
 
-    def promises(self) -> list[dict[str, Any]]:
+    def promises(self) -> Rows:
         """Take what each promise costs an install of the small wheel and of the large one."""
-        rows = []
-        with served(self.out / "wheels") as (origin, _):
+        rows: Rows = []
+        with served(self.root) as (origin, _):
             for wheel in (self.wheels[0], self.wheels[-1]):
-                command = [PYTHON, str(HERE / "promises.py"), wheel.reference(origin), str(self.target)]
-                done = subprocess.run(
-                    [*command, str(self.rounds)], env={**os.environ, **QUIET}, check=True, stdout=subprocess.PIPE
-                )
-                rows += [
-                    {"wheel": wheel.name, "promise": promise, "ms": round(ms, 2)}
-                    for promise, ms in json.loads(done.stdout).items()
-                ]
+                command = [str(HERE / "promises.py"), _reference(wheel, origin), str(self.target), str(self.rounds)]
+                costs = json.loads(run(Task("promises", [PYTHON, *command])).printed)
+                rows += [{"wheel": wheel.name, "promise": each, "ms": round(ms, 2)} for each, ms in costs.items()]
         return rows
 
 
-def _all_at_once(count: int, command: Sequence[str], env: dict[str, str]) -> float:
+def _reference(wheel: BuiltWheel, origin: str) -> str:
+    """Return the direct reference that every installer takes."""
+    return f"{wheel.name} @ {origin}/{wheel.release_path}#sha256={wheel.sha256}"
+
+
+def _all_at_once(count: int, command: list[str], env: dict[str, str]) -> float:
     started_s = time.perf_counter()
     processes = [subprocess.Popen(command, env={**os.environ, **env}) for _ in range(count)]
     codes = [process.wait() for process in processes]
@@ -204,22 +192,9 @@ def _all_at_once(count: int, command: Sequence[str], env: dict[str, str]) -> flo
     return time.perf_counter() - started_s
 
 
-def _printed_s(command: Sequence[str], env: dict[str, str]) -> float:
-    """Run a program that prints the seconds it measured."""
-    done = subprocess.run(command, env={**os.environ, **env}, check=True, capture_output=True, text=True)
-    return float(done.stdout)
-
-
-def _difference_ms(runs: Sequence[Run], others: Sequence[Run]) -> float:
+def _difference_ms(runs: list[Run], others: list[Run]) -> float:
     pairs = zip(runs, others, strict=True)
-    return round(float(statistics.median(1e3 * (run.wall_s - other.wall_s) for run, other in pairs)), 2)
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    heads = list(rows[0])
-    lines = [heads, *([str(row[head]) for head in heads] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return round(statistics.median(1e3 * (run.wall_s - other.wall_s) for run, other in pairs), 2)
 
 
 def main() -> None:
@@ -231,17 +206,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "modelboot-benchmarks")
     options = parser.parse_args()
     bench = Bench(options.out.resolve(), options.rounds)
-    found: dict[str, Any] = {
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0]},
-        "rounds": options.rounds,
-    }
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0]}
+    found: dict[str, Any] = {"machine": machine, "rounds": options.rounds}
     for suite in options.suites or suites:
         found[suite] = getattr(bench, suite)()
-        print(f"{suite}\n{_table(found[suite])}\n", flush=True)  # noqa: T201 - what the program is for
-    (bench.out / "results.json").write_text(json.dumps(found, indent=1))
-    for suite, plot in (("install", install_plot), ("start", start_plot)):
-        if suite in found:
-            (bench.out / f"{suite}.svg").write_text(plot(found[suite]))
+        print(f"{suite}\n{table(found[suite])}\n", flush=True)  # noqa: T201 - what the program is for
+    (options.out / "results.json").write_text(json.dumps(found, indent=1))
+    headings = {
+        "install": "install a wheel of {megabytes} MB, seconds",
+        "start": "cold process to a ready pipeline at {mb_per_s:g} MB/s, seconds",
+    }
+    for suite in headings.keys() & found.keys():
+        (options.out / f"{suite}.svg").write_text(plot(found[suite], headings[suite]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Two plots as SVG, for README: bars of seconds, readable on a light and on a dark page."""
+"""A plot as SVG, for README: bars of seconds, readable on a light and on a dark page."""
 
 from __future__ import annotations
 
@@ -14,40 +14,31 @@ STYLE = (
     "@media(prefers-color-scheme:dark){text{fill:#c9d1d9}}"
 )
 
-Group = tuple[str, list[tuple[str, float]]]
-"""A heading, and the name and seconds of each bar below it."""
 
+def plot(rows: Sequence[dict[str, Any]], heading: str) -> str:
+    """Return the plot of each row's seconds.
 
-def install_plot(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the plot of install times, one group of bars for each wheel."""
-    groups = groupby(rows, lambda row: f"install a wheel of {row['megabytes']} MB, seconds")
-    return _svg([(head, [(row["tool"], row["wall_s"]) for row in group]) for head, group in groups])
-
-
-def start_plot(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the plot of cold starts, one group of bars for each line."""
-    groups = groupby(rows, lambda row: f"cold process to a ready pipeline at {row['mb_per_s']:g} MB/s, seconds")
-    return _svg([(head, [(row["tool"], row["wall_s"]) for row in group]) for head, group in groups])
-
-
-def _svg(groups: Sequence[Group]) -> str:
+    Args:
+        rows: Each has a "tool", its "wall_s", and what the heading names.
+        heading: What stands above a group of bars; rows of the same heading are a group.
+    """
+    groups = [(head, [*group]) for head, group in groupby(rows, lambda row: heading.format(**row))]
     height = sum(40 + len(bars) * (BAR + GAP) for _, bars in groups) + 10
-    parts = "\n".join(_groups(groups))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
-    return f'{head} role="img">\n<style>{STYLE}</style>\n{parts}\n</svg>\n'
+    return "\n".join([f'{head} role="img">', f"<style>{STYLE}</style>", *_parts(groups), "</svg>", ""])
 
 
-def _groups(groups: Sequence[Group]) -> Iterator[str]:
+def _parts(groups: Sequence[tuple[str, list[dict[str, Any]]]]) -> Iterator[str]:
     top = 10
     for head, bars in groups:
         yield f'<text class="head" x="0" y="{top + 16}">{escape(head)}</text>'
         top += 28
-        longest = max(seconds for _, seconds in bars)
-        for name, seconds in bars:
-            width = max(1.0, (WIDTH - LEFT - 70) * seconds / longest)
-            colour = OURS if name == "modelboot" else OTHERS
-            yield f'<text x="{LEFT - 8}" y="{top + 14}" text-anchor="end">{escape(name)}</text>'
+        longest = max(bar["wall_s"] for bar in bars)
+        for bar in bars:
+            width = max(1.0, (WIDTH - LEFT - 70) * bar["wall_s"] / longest)
+            colour = OURS if bar["tool"] == "modelboot" else OTHERS
+            yield f'<text x="{LEFT - 8}" y="{top + 14}" text-anchor="end">{escape(bar["tool"])}</text>'
             yield f'<rect x="{LEFT}" y="{top}" width="{width:.1f}" height="{BAR}" rx="3" fill="{colour}"/>'
-            yield f'<text x="{LEFT + width + 8:.1f}" y="{top + 14}">{seconds:.2f}</text>'
+            yield f'<text x="{LEFT + width + 8:.1f}" y="{top + 14}">{bar["wall_s"]:.2f}</text>'
             top += BAR + GAP
         top += 12

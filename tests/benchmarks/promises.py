@@ -12,9 +12,12 @@ import shutil
 import statistics
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from modelboot import InstalledModel, ensure_model
 from modelboot._install import ensure, install, stage, unpack
@@ -28,20 +31,17 @@ CHECKS: dict[str, list[tuple[Any, str]]] = {
 """Where each is called, by the name that is called there."""
 
 
-class Timed:
-    """A function that notes the seconds of each call."""
+def timed(function: Callable[..., Any], spent_s: list[float]) -> Callable[..., Any]:
+    """Return a function that notes the seconds of each call."""
 
-    def __init__(self, function: Callable[..., Any], spent_s: list[float]) -> None:
-        """Take its place."""
-        self.function, self._spent_s = function, spent_s
-
-    def __call__(self, *arguments: object, **options: object) -> object:
-        """Call it."""
+    def call(*arguments: object, **options: object) -> object:
         started_s = time.perf_counter()
         try:
-            return self.function(*arguments, **options)
+            return function(*arguments, **options)
         finally:
-            self._spent_s.append(time.perf_counter() - started_s)
+            spent_s.append(time.perf_counter() - started_s)
+
+    return call
 
 
 def install_anew(reference: str, target: Path) -> InstalledModel:
@@ -50,40 +50,27 @@ def install_anew(reference: str, target: Path) -> InstalledModel:
     return ensure_model(reference, target=target)
 
 
-def _timed_install(reference: str, target: Path) -> dict[str, list[float]]:
-    """Install with each check timed, and return the seconds of its calls."""
-    spent_s: dict[str, list[float]] = {name: [] for name in CHECKS}
-    places = [(*place, spent_s[name]) for name, found in CHECKS.items() for place in found]
-    for module, function, calls_s in places:
-        setattr(module, function, Timed(getattr(module, function), calls_s))
-    try:
-        install_anew(reference, target)
-    finally:
-        for module, function, _ in places:
-            setattr(module, function, getattr(module, function).function)
-    return spent_s
-
-
 def main(reference: str, target: Path, rounds: int) -> dict[str, float]:
     """Measure all, round by round."""
     install_anew(reference, target)
-    real, differences, totals = os.fsync, [], []
-    timed: dict[str, list[float]] = {}
+    costs: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
         installed = install_anew(reference, target)
-        totals.append(1e3 * installed.seconds)
-        timed.setdefault("target made ready, the model's lock", []).append(1e3 * dict(installed.phases)["lock"])
-        os.fsync = lambda fd: None  # noqa: ARG005 - as it is called
-        try:
-            differences.append(totals[-1] - 1e3 * install_anew(reference, target).seconds)
-        finally:
-            os.fsync = real
-    for _ in range(rounds):
-        for name, spent_s in _timed_install(reference, target).items():
-            timed.setdefault(name, []).append(1e3 * sum(spent_s))
-    costs = {"fsync of all files and folders": statistics.median(differences)}
-    costs |= {name: statistics.median(values) for name, values in timed.items()}
-    return {"an install in all": statistics.median(totals), **costs}
+        costs["an install in all"].append(installed.seconds)
+        costs["target made ready, the model's lock"].append(dict(installed.phases)["lock"])
+        with patch.object(os, "fsync", lambda fd: None):  # noqa: ARG005 - as it is called
+            without_s = install_anew(reference, target).seconds
+        costs["fsync of all files and folders"].append(installed.seconds - without_s)
+        spent_s: dict[str, list[float]] = {name: [] for name in CHECKS}
+        with ExitStack() as patches:
+            for name, places in CHECKS.items():
+                for module, function in places:
+                    replacement = timed(getattr(module, function), spent_s[name])
+                    patches.enter_context(patch.object(module, function, replacement))
+            install_anew(reference, target)
+        for name, calls_s in spent_s.items():
+            costs[name].append(sum(calls_s))
+    return {name: 1e3 * statistics.median(values) for name, values in costs.items()}
 
 
 if __name__ == "__main__":
