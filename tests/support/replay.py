@@ -5,7 +5,8 @@ power keeps the changes of names (create, mkdir, rename, remove) in the order in
 of them, and the bytes of a file only if it was flushed with fsync before that; else the file is empty, or of its size
 and full of zeros. That is what ext4 and XFS promise; what was on the disk before the install is taken to be safe.
 
-The log misses nothing: all of it replayed gives the very tree that the install left, or the sweep fails.
+The log misses nothing, or the sweep fails: all of it replayed gives the very tree that the install left, and on the
+way there every file that was removed.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Step:
     other: str = ""
     """Where a rename leads."""
     data: bytes = b""
-    """What is written."""
+    """What is written, or was in a file that is removed."""
     at: int = 0
     """Where in the file it is written."""
 
@@ -101,6 +102,12 @@ class Disk:
         is_fixed = any(parent.entries[name] is folder for folder in self._fixed)
         if new_parent is not None and not is_fixed:
             new_parent.entries[new_name] = parent.entries.pop(name)
+
+    def bytes_of(self, path: str) -> bytes:
+        """Return what is in a file; nothing, where there is none."""
+        parent, name = self._find(path)
+        there = parent.entries.get(name) if parent is not None else None
+        return there.data if isinstance(there, File) else b""
 
     def _find(self, path: str) -> tuple[Folder | None, str]:
         """Find the folder that a path is in."""
@@ -185,7 +192,9 @@ class Recorder:
         if kind == "open":
             return Step("truncate" if arguments[2] & os.O_TRUNC else kind, self._relative(arguments[0]))
         folder = arguments[-1] if kind in {"os.mkdir", "os.remove", "os.rmdir"} else -1
-        return Step(kind, self._relative(arguments[0], folder))
+        path = self._relative(arguments[0], folder)
+        is_lost = kind == "os.remove" and (self._root / path).is_file()
+        return Step(kind, path, data=(self._root / path).read_bytes() if is_lost else b"")
 
     def _relative(self, path: Any, folder: int = -1) -> str:  # noqa: ANN401 - str, bytes or Path
         start = Path.cwd() if folder == -1 else Path(f"/proc/self/fd/{folder}").readlink()
@@ -213,6 +222,7 @@ def record(state: State, root: Path) -> list[Step]:
         noted = json.loads(notes.read_text("utf-8"))
         steps = [Step(kind, path, other, bytes.fromhex(data), at) for kind, path, other, data, at in noted]
         for step in steps:
+            assert step.kind != "os.remove" or disk.bytes_of(step.path) == step.data, f"the log lacks {step.path}"
             disk.apply(step)
         assert disk.top == read(sandbox.root), "the log of the install is not complete"
     return steps
