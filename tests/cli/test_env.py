@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,14 +15,25 @@ import pytest
 from modelboot import ModelPin, ensure_model
 from modelboot.cli import main
 from support.children import environment
-from support.wheels import NAME, OLDER, VERSION, build_wheel, small_wheel
+from support.wheels import NAME, OLDER, VERSION, build_wheel, small_members, small_wheel
+
+Printed = Callable[..., tuple[list[str], str]]
 
 
-def printed(cwd: Path | None = None, **env: str) -> tuple[list[str], str]:
-    """Return the folders that `env` adds in a process of its own, and what it logs."""
-    command = [sys.executable, "-m", "modelboot", "env", "--json"]
-    done = subprocess.run(command, env=environment(env), check=True, capture_output=True, text=True, cwd=cwd)
-    return json.loads(done.stdout)["PYTHONPATH"], done.stderr
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Printed:
+    """Return a function that runs `env` as a new process would, and gives the folders it adds and what it says."""
+    path = sys.path[:]
+
+    def run(*first: Path) -> tuple[list[str], str]:
+        monkeypatch.setattr(sys, "path", [*map(str, first), *path])
+        importlib.invalidate_caches()
+        capsys.readouterr()
+        assert main(["env", "--json"]) == 0
+        out, err = capsys.readouterr()
+        return json.loads(out)["PYTHONPATH"], err
+
+    return run
 
 
 def found(folders: list[str]) -> str:
@@ -30,67 +43,66 @@ def found(folders: list[str]) -> str:
     return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_env_adds_a_target_that_is_not_on_the_path(pin: ModelPin, target: Path) -> None:
-    """A model in a target of its own is found by other programs once its folder is on PYTHONPATH."""
-    ensure_model(pin)
-    assert printed() == ([str(target)], "")
+def stored(tmp_path: Path, version: str) -> Path:
+    """Install a version, which goes to the store for what a user has in the target; return its folder."""
+    (tmp_path / "taken" / NAME).mkdir(parents=True, exist_ok=True)
+    return ensure_model(small_wheel(tmp_path / version, version).pin, target=tmp_path / "taken").path.parents[1]
 
 
-def test_env_hides_no_other_version(pin: ModelPin, target: Path, tmp_path: Path) -> None:
-    """A model that would hide what the environment has under its name is left out, and that is said."""
+def test_env_hides_no_other_version(pin: ModelPin, target: Path, tmp_path: Path, printed: Printed) -> None:
+    """A target is added unless it hides what the environment has under a name; a mere folder of it is no package."""
     ensure_model(pin)
     other = tmp_path / "environment"
     (other / NAME).mkdir(parents=True)
-    (other / NAME / "__init__.py").write_text("")
-    folders, log = printed(PYTHONPATH=str(other))
-    assert folders == []
-    assert log == f"warning: left out: {NAME} {VERSION} in {target}, which would hide the {NAME} of this environment\n"
+    assert printed() == printed(other) == ([str(target)], "")
+    (other / NAME / "__init__.py").touch()
+    told = f"warning: left out: {NAME} {VERSION} in {target}, which would hide the {NAME} of this environment\n"
+    assert printed(other) == ([], told)
+    assert printed(target) == ([], "")  # it is found already
 
 
-def test_env_is_not_misled_by_a_mere_folder(pin: ModelPin, target: Path, tmp_path: Path) -> None:
-    """A folder of the model's name in the working directory, without a module in it, is no package to be hidden."""
-    ensure_model(pin)
-    (tmp_path / "work" / NAME).mkdir(parents=True)
-    assert printed(tmp_path / "work") == ([str(target)], "")
-
-
-def test_env_gives_the_newest_version(tmp_path: Path) -> None:
-    """Of two versions in the store other programs find the newer one, 3.10 and not 3.9, and the other is named."""
+def test_env_gives_the_newest_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: Printed) -> None:
+    """Of two versions in the store the newer one is found, 3.10 and not 3.9, as long as it is intact."""
+    monkeypatch.setenv("MODELBOOT_TARGET", "")
     older, newer = (stored(tmp_path, version) for version in ("3.9.0", "3.10.0"))
-    folders, log = printed(MODELBOOT_TARGET="")
+    folders, told = printed()
     assert folders == [str(newer)]
-    assert log == f"warning: left out: {NAME} 3.9.0 in {older}, as 3.10.0 is in {newer}\n"
-    assert found(folders) == "3.10.0"
-
-
-def test_env_skips_what_is_not_intact(tmp_path: Path) -> None:
-    """A newer version that is damaged does not stand in the way of an intact older one."""
-    older, newer = (stored(tmp_path, version) for version in ("3.9.0", "3.10.0"))
+    assert told == f"warning: left out: {NAME} 3.9.0 in {older}, as 3.10.0 is in {newer}\n"
     (newer / NAME / "meta.json").unlink()
-    folders, log = printed(MODELBOOT_TARGET="")
-    assert folders == [str(older)]
-    assert log == f"warning: left out: {NAME} 3.10.0 in {newer}, which is not intact\n"
+    told = f"warning: left out: {NAME} 3.10.0 in {newer}, which is not intact\n"
+    assert printed() == ([str(older)], told)
 
 
-def test_env_gives_the_newest_version_before_a_target_of_several_models(tmp_path: Path) -> None:
+def test_env_gives_the_newest_version_before_a_target_of_several_models(
+    tmp_path: Path, target: Path, printed: Printed
+) -> None:
     """A target that other models are found in comes behind the store's newer version of one of them."""
-    target = tmp_path / "a"
-    ensure_model(small_wheel(tmp_path / "older", OLDER).pin, target=target)
-    ensure_model(build_wheel(tmp_path / "other", name="af_tiny_sm", lang="af").pin, target=target)
+    members = {path.replace(NAME, "af_tiny_sm"): content for path, content in small_members().items()}
+    ensure_model(small_wheel(tmp_path / "older", OLDER).pin)
+    ensure_model(build_wheel(tmp_path / "other", name="af_tiny_sm", lang="af", members=members).pin)
     newer = stored(tmp_path, VERSION)
-    folders, log = printed(MODELBOOT_TARGET=str(target))
+    folders, told = printed()
     assert folders == [str(newer), str(target)]
-    assert log == f"warning: left out: {NAME} {OLDER} in {target}, as {VERSION} is in {newer}\n"
+    assert told == f"warning: left out: {NAME} {OLDER} in {target}, as {VERSION} is in {newer}\n"
     assert found(folders) == VERSION
 
 
-def test_env_with_nothing_to_add(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where there is no model, nothing is said of models."""
-    assert main(["env"]) == 0
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "export PYTHONPATH=\"${{PYTHONPATH:+$PYTHONPATH:}}\"'{folder}'\n"),
+        (["--shell", "fish"], "set -gx PYTHONPATH $PYTHONPATH '{folder}'\n"),
+    ],
+    ids=["sh", "fish"],
+)
+def test_env_prints_a_line_for_a_shell(
+    words: list[str], line: str, pin: ModelPin, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line appends to what is set, quoted; where there is nothing to add it does nothing."""
+    assert main(["env", *words]) == 0
     assert capsys.readouterr() == ("# nothing to add\n", "")
-
-
-def stored(tmp_path: Path, version: str) -> Path:
-    """Install a version, which goes to the store for what somebody has in the target; return its folder."""
-    (tmp_path / "taken" / NAME).mkdir(parents=True, exist_ok=True)
-    return ensure_model(small_wheel(tmp_path / version, version).pin, target=tmp_path / "taken").path.parents[1]
+    folder = tmp_path / "the models"
+    ensure_model(pin, target=folder)
+    sys.path.remove(str(folder))
+    assert main(["env", "--target", str(folder), *words]) == 0
+    assert capsys.readouterr().out == line.format(folder=folder)

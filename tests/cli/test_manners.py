@@ -1,54 +1,29 @@
-"""How the command line treats people who put an option elsewhere, mistype a command, or press Ctrl-C."""
+"""How the command line treats people who put an option elsewhere or give no command."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from modelboot.cli import main
-from support.children import environment
-from support.server import ModelServer, Reply
-from support.sources import catalog_lines
-from support.wheels import NAME, VERSION, BuiltWheel, large_wheel
+from support.server import ModelServer
+from support.wheels import NAME
 
 Capture = pytest.CaptureFixture[str]
-WAIT_S = 60
 
 
 def test_bare_call_shows_the_help(capsys: Capture) -> None:
     """Without a command the help is shown, as `--help` shows it, and that is no failure."""
     assert main([]) == 0
     bare = capsys.readouterr()
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(["--help"])
-    assert ended.value.code == 0
     assert (bare.out, bare.err) == (capsys.readouterr().out, "")
     assert bare.out.startswith("usage: modelboot")
-
-
-@pytest.mark.parametrize(
-    ("typed", "told"),
-    [
-        ("instal", "unknown command 'instal'; did you mean install or uninstall?"),
-        ("docter", "unknown command 'docter'; did you mean doctor?"),
-        ("xyz", "unknown command 'xyz'; choose from install, check, list,"),
-    ],
-)
-def test_mistyped_command(capsys: Capture, typed: str, told: str) -> None:
-    """Who mistypes a command is told which one was meant, and the status is that of wrong usage."""
-    with pytest.raises(SystemExit) as ended:
-        main([typed])
-    assert ended.value.code == 2
-    assert told in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("file_mirror")
@@ -86,55 +61,3 @@ def test_offline_for_one_run(
     assert not mirror.requests
     assert "MODELBOOT_OFFLINE" not in os.environ
     assert main(["install", NAME]) == 0
-
-
-CHILD = """
-import json, sys
-from modelboot import _catalog
-from modelboot.cli import main
-lines = json.loads(sys.argv[1])
-_catalog._lines = lambda: lines
-sys.exit(main(sys.argv[2:]))
-"""
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["install", NAME],
-        ["install", NAME, f"{NAME}=={VERSION}"],
-        ["install", NAME, "en_typo"],
-        ["fetch", NAME, "--dest", "dest"],
-        ["install", "-r", "pins.txt"],
-    ],
-    ids=["install", "install of two into one target", "install of a typo, too", "fetch", "pins file"],
-)
-def test_interrupt_says_what_is_kept(
-    command: Sequence[str], server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C in a download is status 130 and the truth: so much is kept, and the next run goes on there."""
-    wheel: BuiltWheel = large_wheel(tmp_path / "large", size_bytes=3_000_000)
-    sent_bytes, kept_bytes = 2_200_000, 2_100_000  # the last chunk is not whole
-    stalled = Reply(headers={"ETag": '"a"'}, body=wheel.content, ranged=True, cut_after_bytes=sent_bytes, stall="body")
-    server.serve(f"/{wheel.release_path}", stalled, Reply(headers={"ETag": '"a"'}, body=wheel.content, ranged=True))
-    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
-    pinned = f"{NAME} @ {server.url}/{wheel.release_path}#sha256={wheel.sha256}"
-    (tmp_path / "pins.txt").write_text(pinned, "utf-8")
-    line = [sys.executable, "-c", CHILD, json.dumps(catalog_lines(wheel)), *command]
-    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment({})) as child:
-        try:
-            until_s = time.monotonic() + WAIT_S
-            while sum(path.stat().st_size for path in tmp_path.rglob("*.whl.part")) < kept_bytes:
-                assert time.monotonic() < until_s
-                time.sleep(0.01)
-            child.send_signal(signal.SIGINT)
-            _, told = child.communicate(timeout=WAIT_S)
-        finally:
-            child.kill()
-    assert child.returncode == 130
-    error, hint = told.splitlines()[-2:]
-    assert error == "error: interrupted"
-    assert re.fullmatch(r"hint: 2\.[12] MB of the download are kept; run it again to continue there", hint)
-    again = subprocess.run(line, check=False, cwd=tmp_path, env=environment({}), timeout=WAIT_S)
-    assert again.returncode == int("en_typo" in command)
-    assert kept_bytes <= int(server.requests[-1].headers["Range"].strip("bytes=-")) <= sent_bytes
