@@ -1,4 +1,4 @@
-"""Isolation for every test, and the few fixtures most of them share."""
+"""How a run begins and what it says, isolation for every test, and the few fixtures most of them share."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 import modelboot
 from modelboot._settings import Settings, read_settings
+from support import needs
 from support.real import real_wheel_in
 from support.server import ModelServer, Reply
 from support.sources import publish
@@ -23,6 +24,60 @@ NETWORK_VARIABLES = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
 )
 """How this machine reaches the network: needed to ask the index, and a trap for every other test."""
+TESTS = Path(__file__).parent
+ORDER = ("unit", "cli", "promises", "programs")
+"""Folders of tests, the quickest first; a file beside them comes after the first."""
+HEADER = (
+    "modelboot: all tests take about 4 minutes on two cores, tests/unit less than one; the quickest come first",
+    'left out unless asked for: -m exhaustive (whole sweeps) and -m "image or cluster", about 5 minutes each',
+)
+MOST_WORKERS = 8
+"""Each imports spaCy, and the servers and processes of the tests want some cores as well."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Use the cores there are; a file named by itself is over before workers have started."""
+    if config.args and all(".py" in argument for argument in config.args):
+        return 0
+    return min(MOST_WORKERS, len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1)
+
+
+def pytest_report_header() -> list[str]:
+    """Say at the head of a run what it is, what it leaves out, and what this machine cannot run and why."""
+    return [*HEADER, *(f"cannot run here: {line}" for line in needs.missing())]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the quickest."""
+    items.sort(key=lambda item: _rank(item.path))
+
+
+def _rank(path: Path) -> float:
+    folder = path.relative_to(TESTS).parts[0] if path.is_relative_to(TESTS) else ""
+    return ORDER.index(folder) if folder in ORDER else 0.5
+
+
+class FileNames:
+    """Names each file when its first test starts: with workers, pytest itself shows dots alone."""
+
+    def __init__(self, reporter: pytest.TerminalReporter) -> None:
+        """Name none yet."""
+        self._reporter, self._named = reporter, set[str]()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Name the file of a test once."""
+        file = nodeid.partition("::")[0]
+        if file not in self._named:
+            self._named.add(file)
+            self._reporter.write(f"\n{file} ")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Have the files of a run in several workers named, where rows of dots are shown."""
+    config = session.config
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and config.getoption("numprocesses", None) and reporter.verbosity == 0:
+        config.pluginmanager.register(FileNames(reporter))
 
 
 @pytest.fixture(autouse=True)
