@@ -14,7 +14,6 @@ import select
 import stat
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -68,7 +67,7 @@ def _entry(path: Path, *, strict: bool) -> Entry:
     if stat.S_ISLNK(facts.st_mode):
         return Entry(facts.st_mode, str(path.readlink()), facts.st_ino)
     if stat.S_ISREG(facts.st_mode):
-        return Entry(facts.st_mode, _sha256(path), facts.st_ino, facts.st_mtime_ns)
+        return Entry(facts.st_mode, _sha256(path.read_bytes()), facts.st_ino, facts.st_mtime_ns)
     return Entry(facts.st_mode, "", facts.st_ino, facts.st_mtime_ns if strict else 0)
 
 
@@ -155,19 +154,18 @@ def recorded(dist_info: Path) -> list[str]:
 
 
 def _judge(dist_info: Path) -> str:
-    """Return whether every file RECORD names is there, of its size and with its bytes."""
+    """Return "complete" if every file RECORD names is there, of its size and with its bytes; else what is wrong."""
     rows = _rows(dist_info)
-    if not rows:
-        return "no RECORD"
     for path, digest, size in rows:
-        file = dist_info.parent / path
-        if not file.is_file():
+        try:
+            content = (dist_info.parent / path).read_bytes()
+        except OSError:
             return f"{path} is missing"
-        if size and file.stat().st_size != int(size):
-            return f"{path} has {file.stat().st_size} bytes in place of {size}"
-        if digest and _sha256(file) != digest:
+        if size and len(content) != int(size):
+            return f"{path} has {len(content)} bytes in place of {size}"
+        if digest and _sha256(content) != digest:
             return f"{path} has other bytes"
-    return "complete"
+    return "complete" if rows else "no RECORD"
 
 
 def _rows(dist_info: Path) -> list[tuple[str, str, str]]:
@@ -178,8 +176,8 @@ def _rows(dist_info: Path) -> list[tuple[str, str, str]]:
     return [(row[0], row[1], row[2]) for row in csv.reader(text.replace("\0", "").splitlines()) if len(row) == 3]
 
 
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256(file.read_bytes()).digest()
+def _sha256(content: bytes) -> str:
+    digest = hashlib.sha256(content).digest()
     return "sha256=" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
@@ -189,10 +187,11 @@ def watch(folder: Path, name: str) -> None:
     A model that is taken away while it is looked at is not torn: a look counts as torn only when the same dist-info is
     still in its place afterwards. The open descriptor keeps its inode from being given to another folder meanwhile.
     """
-    looks: dict[str, int] = {"absent": 0, "complete": 0, "gone": 0, "torn": 0}
+    looks, is_over = {"absent": 0, "complete": 0, "gone": 0, "torn": 0}, False
     details: list[str] = []
     print("ready", flush=True)  # noqa: T201 - a program's result
-    while not select.select([sys.stdin], [], [], 0)[0]:
+    while not is_over:  # the last look is at what the end of the input has left
+        is_over = bool(select.select([sys.stdin], [], [], 0)[0])
         seen, detail = look(folder, name)
         looks[seen] += 1
         details += [detail] if seen == "torn" else []
@@ -202,44 +201,24 @@ def watch(folder: Path, name: str) -> None:
 def look(folder: Path, name: str) -> tuple[str, str]:
     """Look once: "absent", "complete", "gone" (taken away meanwhile) or "torn", and why."""
     seen = ("absent", "")
-    with suppress(FileNotFoundError):  # there is no such folder yet
-        for entry in os.listdir(folder):
-            if entry.startswith(f"{name}-") and entry.endswith(".dist-info"):
-                seen = _seen(folder, entry)
-                if seen[0] == "torn":
-                    break
-    return seen
-
-
-def _seen(folder: Path, entry: str) -> tuple[str, str]:
-    try:
-        held = os.open(folder / entry, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        return "gone", ""
-    try:
-        fault = _fault(folder, held)
-        if not fault:
-            return "complete", ""
-        return ("torn", f"{entry}: {fault}") if _is_in_place(folder / entry, held) else ("gone", "")
-    finally:
-        os.close(held)
-
-
-def _fault(folder: Path, dist_info: int) -> str:
-    """Name the first recorded file that is not there or not of its size."""
-    try:
-        with os.fdopen(os.open("RECORD", os.O_RDONLY, dir_fd=dist_info), encoding="utf-8") as record:
-            rows = list(csv.reader(record))
-    except FileNotFoundError:
-        return "no RECORD"
-    for path, _, size in rows:
+    entries = os.listdir(folder) if folder.is_dir() else []
+    for entry in [entry for entry in entries if entry.startswith(f"{name}-") and entry.endswith(".dist-info")]:
         try:
-            found = os.stat(folder / path).st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return f"{path} is missing"
-        if size and found != int(size):
-            return f"{path} has {found} bytes in place of {size}"
-    return "" if rows else "RECORD is empty"
+            held = os.open(folder / entry, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            seen = ("gone", "")
+            continue
+        try:
+            fault = _judge(folder / entry)
+            if fault == "complete":
+                seen = ("complete", "")
+            elif _is_in_place(folder / entry, held):
+                return "torn", f"{entry}: {fault}"
+            else:
+                seen = ("gone", "")
+        finally:
+            os.close(held)
+    return seen
 
 
 def _is_in_place(path: Path, held: int) -> bool:
