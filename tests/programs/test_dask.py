@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
+import importlib.util
 import pickle
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.children import environment
+from support.children import run_file
 from support.readme import blocks
 from support.real import NAME
 from support.wheels import BuiltWheel, altered
 
-pytestmark = pytest.mark.cluster
-pytest.importorskip("distributed", reason="the package distributed, of the extra dask, is not installed")
-
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(
+        not importlib.util.find_spec("distributed"), reason="the package distributed, of the extra dask, is missing"
+    ),
+]
 CLUSTER = """\
-import json, os, signal, subprocess, sys, time
+import json, os, pickle, signal, subprocess, sys, time
 from distributed import Client, LocalCluster
 from modelboot import ModelPin, ModelbootError
 from modelboot.dask import InstallModels
 
+PIN = ModelPin(*sys.argv[1:4], url=sys.argv[4])
+
 
 def sentences(text):
     from modelboot import get_nlp
-    return [sentence.text for sentence in get_nlp(PIN, offline=True)(text).sents], os.getpid()
+    return [sentence.text for sentence in get_nlp(PIN, offline=True)(text).sents]
 
 
 def sources(plugin, client):
@@ -46,6 +48,9 @@ def until(condition):
 
 def main(wheel, far):
     plugin = InstallModels(PIN)
+    content = open(wheel, "rb").read()
+    shipped = pickle.dumps(InstallModels(ModelPin("en_altered_sm", *sys.argv[2:4], url=sys.argv[4])))
+    assert content in shipped
     os.remove(wheel)  # there is no source any more, for anyone
     shown = {}
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
@@ -66,73 +71,62 @@ def main(wheel, far):
         with subprocess.Popen(command, env={**os.environ, "MODELBOOT_TARGET": far, "MODELBOOT_HOME": far}) as joined:
             client.wait_for_workers(4)
             shown["another host"] = sources(plugin, client)
-            futures = client.map(sentences, [f"One. Two {number}." for number in range(16)])
-            results = client.gather(futures)
-            shown["sentences"] = [texts for texts, _ in results] == [["One.", f"Two {n}."] for n in range(16)]
+            results = client.gather(client.map(sentences, [f"One. Two {number}." for number in range(16)]))
+            shown["sentences"] = results == [["One.", f"Two {number}."] for number in range(16)]
             joined.terminate()
-    print(json.dumps(shown))
-"""
-ALTERED = """\
-import os
-from distributed import Client, LocalCluster
-from modelboot import ModelPin, ModelbootError
-from modelboot.dask import InstallModels
-
-
-def main(wheel):
-    plugin = InstallModels(PIN)
-    os.remove(wheel)
-    plugin._wheels = tuple(wheel[:-1] + b"x" for wheel in plugin._wheels)
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
         try:
-            client.register_plugin(plugin)
+            client.register_plugin(pickle.loads(shipped.replace(content, content[:-1] + b"x")))
         except ModelbootError as error:
-            print(f'"{type(error).__name__}"')
+            shown["altered on its way"] = type(error).__name__
+    print(json.dumps(shown))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[5:])
+"""
+README_PROGRAM = """\
+import json
+
+
+def main():
+    from distributed import LocalCluster
+    cluster = LocalCluster(n_workers=1, dashboard_address=None)
+{code}
+    print(json.dumps(found))
+    client.close()
+    cluster.close()
+
+
+if __name__ == "__main__":
+    main()
 """
 
 
-def run(code: str, folder: Path, *arguments: str) -> Any:  # noqa: ANN401 - whatever the program prints as JSON
-    """Run a program on a machine that has no network but loopback, where that can be had."""
-    program = folder / "program.py"
-    program.write_text(f"{code}\n\nif __name__ == '__main__':\n    import sys\n    main(*sys.argv[1:])\n", "utf-8")
-    changes = {"MODELBOOT_INDEX": "1", "DASK_DISTRIBUTED__WORKER__DAEMON": "True", "TMPDIR": str(folder)}
-    line = [*no_network(), sys.executable, str(program), *arguments]
-    done = subprocess.run(line, check=False, capture_output=True, text=True, env=environment(changes), timeout=240)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def no_network() -> list[str]:
-    """Return the words before a command that take its network away."""
-    if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None:
-        pytest.skip("only root takes a program's network away, with unshare and ip")
-    return ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
-
-
-def pinned(wheel: BuiltWheel, path: Path) -> str:
-    """Write the line that pins a wheel at a path."""
-    return f"\n\nPIN = ModelPin({wheel.name!r}, {wheel.version!r}, {wheel.sha256!r}, url={path.as_uri()!r})\n"
+def run(text: str, folder: Path, *arguments: str) -> Any:  # noqa: ANN401 - whatever the program prints as JSON
+    """Run a program of Dask in a folder, without a network."""
+    return run_file(
+        text, folder, *arguments, MODELBOOT_INDEX="1", DASK_DISTRIBUTED__WORKER__DAEMON="True", TMPDIR=str(folder)
+    )
 
 
 def test_workers_without_network(tiny: BuiltWheel, tmp_path: Path) -> None:
-    """One worker a host installs the shipped wheel, also of a host that joins; one killed finds it when it restarts."""
+    """One worker a host installs the shipped wheel, also of a host that joins; one killed finds it when it restarts.
+
+    A wheel that was altered on its way is refused by the workers, and the client is told.
+    """
     wheel = Path(shutil.copy(tiny.path, tmp_path))
-    assert run(f"{CLUSTER}{pinned(tiny, wheel)}", tmp_path, str(wheel), str(tmp_path / "far")) == {
+    pin = (tiny.name, tiny.version, tiny.sha256, wheel.as_uri())
+    assert run(CLUSTER, tmp_path, *pin, str(wheel), str(tmp_path / "far")) == {
         "at first": ["present", "wheelhouse"],
         "one more": ["present", "present", "wheelhouse"],
         "one restarted": ["present", "present", "present"],
         "another host": ["present", "present", "present", "wheelhouse"],
         "sentences": True,
+        "altered on its way": "HashMismatchError",
     }
     assert (tmp_path / "target" / tiny.name).is_dir()
     assert (tmp_path / "far" / tiny.name).is_dir()
-
-
-def test_worker_checks_the_hash(tiny: BuiltWheel, tmp_path: Path, target: Path) -> None:
-    """A wheel that was altered on its way is refused by the worker, and the client is told."""
-    wheel = Path(shutil.copy(tiny.path, tmp_path))
-    assert run(f"{ALTERED}{pinned(tiny, wheel)}", tmp_path, str(wheel)) == "HashMismatchError"
-    assert not (target / tiny.name).exists()
+    assert not (tmp_path / "target" / "en_altered_sm").exists()
 
 
 def test_worker_with_a_wheelhouse_of_its_own(
@@ -160,12 +154,9 @@ def test_readme_section(real_wheel: BuiltWheel, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(real_wheel.path.parent))
     address = '"scheduler.example.org:8786"'
     assert code.count(address) == 1
-    body = "".join(f"    {line}\n" for line in code.replace(address, "cluster").splitlines())
-    start = (
-        "    from distributed import LocalCluster\n    cluster = LocalCluster(n_workers=2, dashboard_address=None)\n"
-    )
-    end = "    import json\n    print(json.dumps(found))\n    client.close(); cluster.close()\n"
-    assert run(f"def main():\n{start}{body}{end}", tmp_path) == [["Paris"], ["Lyon"]]
+    lines = code.replace(address, "cluster").splitlines()
+    program = README_PROGRAM.format(code="\n".join(f"    {line}" for line in lines))
+    assert run(program, tmp_path) == [["Paris"], ["Lyon"]]
 
 
 def test_plugin_reads_the_pins_file(tiny: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

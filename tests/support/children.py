@@ -26,6 +26,8 @@ OTHER = 65534
 TESTS = Path(__file__).parents[1]
 STUB_SPACY: dict[str, str | None] = {"PYTHONPATH": os.pathsep.join([str(TESTS / "support" / "stub"), str(TESTS)])}
 """Changes to the environment of a child that is not about spaCy: it imports `support/stub/spacy` in its place."""
+PYTEST = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
+"""The script that runs pytest with its arguments."""
 _UNPREPARED = ("HOME", "XDG_CACHE_HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 """Variables that lead to folders another user may not write."""
 TIMEOUT_S = 120.0
@@ -203,6 +205,27 @@ def without_network() -> list[str]:
             if subprocess.run([*words, "true"], check=False, capture_output=True).returncode == 0:
                 return words
     return pytest.skip("unshare and ip may not take a program's network away here")
+
+
+def run_file(text: str, folder: Path, *arguments: str, **changes: str) -> Any:  # noqa: ANN401 - whatever it prints
+    """Run a program as a file of a folder, in which it works, on a machine that has no network but loopback.
+
+    Args:
+        text: Its source.
+        folder: Where it lies and runs.
+        arguments: Its sys.argv[1:].
+        changes: Changes to the environment.
+
+    Returns:
+        The last line it prints, which is JSON.
+    """
+    program = folder / "program.py"
+    program.write_text(text, "utf-8")
+    line = [*without_network(), sys.executable, str(program), *arguments]
+    options: dict[str, Any] = {"env": environment(changes), "cwd": folder, "timeout": 2 * TIMEOUT_S}
+    done = subprocess.run(line, check=False, capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @contextmanager
