@@ -47,8 +47,7 @@ def outcome(call: Callable[..., Language], model: object, options: dict[str, Any
 
 def found_by_name(name: str) -> list[object]:
     """Return what spaCy, the import system and its metadata find under the name of an installed pipeline."""
-    import spacy
-
+    spacy: Any = importlib.import_module("spacy")  # some of these it exports without saying so
     return [
         spacy.load(name).meta["version"],
         spacy.util.is_package(name),

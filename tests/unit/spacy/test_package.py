@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import sys
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,14 +16,16 @@ from support.wheels import BuiltWheel, build_wheel, pipeline_members
 
 NAME = "af_tiny_sm"
 DATA = f"{NAME}/{NAME}-1.0.0"
-COMPONENT = """
+FACTORY = """
 from spacy.language import Language
 
 
-@Language.component("{name}")
-def component(doc):
-    doc.user_data["by"] = "{name}"
-    return doc
+@Language.factory("{name}")
+def make(nlp, name, overwrite=False, punct_chars=None, scorer=None):
+    def component(doc):
+        doc.user_data["by"] = "{name}"
+        return doc
+    return component
 """
 
 
@@ -84,17 +84,6 @@ def test_load_already_imported(tiny_pin: ModelPin, target: Path) -> None:
     assert sys.modules[NAME] is imported
 
 
-def test_load_beside_the_version_of_another_program(tiny_pin: ModelPin, tmp_path: Path) -> None:
-    """Another version that was found by name before still is; the pin is what `get_nlp` returns."""
-    import spacy
-
-    environment = tmp_path / "environment"
-    write(environment, as_pip(build_wheel(tmp_path / "foreign", name=NAME, version="0.9.0", lang="af")))
-    sys.path.insert(0, str(environment))
-    assert get_nlp(tiny_pin).meta["version"] == "1.0.0"
-    assert importlib.import_module(NAME).__version__ == spacy.load(NAME).meta["version"] == "0.9.0"
-
-
 def test_load_two_versions(tiny_pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two versions of a pipeline can be in use in one process."""
     newer = build_wheel(tmp_path, name=NAME, version="2.0.0", lang="af")
@@ -138,12 +127,10 @@ def test_load_writes_nothing(tmp_path: Path, target: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize("module", ["__init__", "parts"])
 def test_load_component_of_package(tmp_path: Path, module: str) -> None:
     """A component that the package's code or a module of it registers is known when its pipeline is loaded."""
-    code, name = "from . import parts\n", f"tiny_{module}"
-    if module == "__init__":
-        code = COMPONENT.format(name=name)
-    more = {"parts.py": COMPONENT.format(name="tiny_parts").encode()}
-    nlp = get_nlp(pipeline(tmp_path, code=code, component=name, more=more).pin)
-    assert nlp.pipe_names == ["own"]
+    name = f"tiny_{module}"
+    files = {"__init__.py": b"from . import parts\n", "parts.py": b""}
+    files[f"{module}.py"] += FACTORY.format(name=name).encode()
+    nlp = get_nlp(pipeline(tmp_path, more=files, component=name).pin)
     assert nlp("Hello.").user_data["by"] == name
 
 
@@ -174,31 +161,15 @@ def test_load_package_fails_keeps_other(tmp_path: Path, working_folder: Path) ->
 
 
 def pipeline(
-    folder: Path, *, code: str = "", component: str = "sentencizer", more: Mapping[str, bytes] | None = None
+    folder: Path, *, code: str = "", more: Mapping[str, bytes] | None = None, component: str = "sentencizer"
 ) -> BuiltWheel:
-    """Build a pipeline whose package runs some code and whose config names a component."""
+    """Build a pipeline whose package runs some code, and whose config names a component."""
     members = pipeline_members(NAME, "1.0.0", lang="af")
     members[f"{NAME}/__init__.py"] += code.encode()
     members |= {f"{NAME}/{path}": data for path, data in (more or {}).items()}
-    if component != "sentencizer":
-        config = f"{DATA}/config.cfg"
-        members[config] = config_of(members[config].decode(), component)
-        del members[f"{DATA}/sentencizer.json"]
+    config = members[f"{DATA}/config.cfg"].decode()
+    members[f"{DATA}/config.cfg"] = config.replace('factory = "sentencizer"', f'factory = "{component}"').encode()
     return build_wheel(folder / "wheels", name=NAME, members=members)
-
-
-def config_of(config: str, component: str) -> bytes:
-    """Put a component in the place of the sentencizer and its options."""
-    before, _, after = config.partition("[components.sentencizer]")
-    sections = [f'[components.own]\nfactory = "{component}"\n', *re.findall(r"^\[training[^[]*", after, re.MULTILINE)]
-    return (before.replace('["sentencizer"]', '["own"]') + "\n".join(sections)).encode()
-
-
-def as_pip(wheel: BuiltWheel) -> dict[str, bytes]:
-    """Return the files of a wheel that another program installed."""
-    with zipfile.ZipFile(wheel.path) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    return {**files, f"{wheel.name}-{wheel.version}.dist-info/INSTALLER": b"pip\n"}
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> None:
