@@ -21,6 +21,7 @@ from typing import Any
 
 from measure import QUIET, Run, Task, compare, printed_s, run, served, summary, table
 from plots import plot
+from rollout import rollout
 from wheels import BuiltWheel, prepare
 
 HERE = Path(__file__).parent
@@ -176,6 +177,10 @@ class Bench:
                 rows += [{"wheel": wheel.name, "promise": each, "ms": round(ms, 2)} for each, ms in costs.items()]
         return rows
 
+    def rollout(self) -> Rows:
+        """Take what one machine of a thousand costs, each way in which the small wheel can come to it."""
+        return rollout(self.wheels[0], self.target, self.rounds)
+
 
 def _reference(wheel: BuiltWheel, origin: str) -> str:
     """Return the direct reference that every installer takes."""
@@ -199,7 +204,7 @@ def _difference_ms(runs: list[Run], others: list[Run]) -> float:
 
 def main() -> None:
     """Run suites, and write what they found."""
-    suites = ("install", "start", "warm", "herd", "promises")
+    suites = ("install", "start", "warm", "herd", "promises", "rollout")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(suites)} (all)")
     parser.add_argument("--rounds", type=int, default=9, help="how often each is run (9)")

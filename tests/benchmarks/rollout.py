@@ -1,22 +1,18 @@
 """What a thousand machines cost: a pipeline baked into the image, from a mirror, a wheelhouse, or shipped.
 
-`python tests/benchmarks/rollout.py WHEEL` measures one machine each way, with an official wheel, and prints a table
-in Markdown. The figures of all machines are arithmetic: requests and bytes times their number, and the time in which
-one link carries the bytes. No network but loopback is used.
+One machine is measured each way. The figures of all are arithmetic: requests and bytes times their number, and the
+time in which one link carries the bytes. No network but loopback is used.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
-from measure import QUIET, Task, printed_s, run, served, table
-
-from modelboot._files import sha256_of
+from measure import QUIET, Task, printed_s, run, served
+from wheels import BuiltWheel
 
 INSTALL = """
 import sys
@@ -45,64 +41,37 @@ LINK_BYTES_PER_S = 125_000_000
 """One gigabit a second."""
 
 
-class Rollout:
-    """One wheel, tried in fresh processes with an empty target each time."""
+def rollout(wheel: BuiltWheel, target: Path, rounds: int, machines: int = 1000) -> list[dict[str, object]]:
+    """Measure each way in fresh processes, with an empty target each time; a row each."""
+    image, plugin = target.with_name("image"), target.with_name("plugin")
+    house = {"MODELBOOT_WHEELHOUSE": str(wheel.path.parent), "MODELBOOT_OFFLINE": "1"}
+    baked = {"MODELBOOT_TARGET": str(image), "MODELBOOT_OFFLINE": "1"}
 
-    def __init__(self, wheel: Path, folder: Path, rounds: int, machines: int) -> None:
-        """Name the places."""
-        self.wheel, self.folder, self.rounds, self.machines = wheel, folder, rounds, machines
-        self.target, self.image, self.plugin = folder / "target", folder / "baked", folder / "plugin"
-        self.house = {"MODELBOOT_WHEELHOUSE": str(wheel.parent), "MODELBOOT_OFFLINE": "1"}
+    def task(name: str, code: str, env: dict[str, str]) -> Task:
+        command = [sys.executable, "-c", code, wheel.name, wheel.version, wheel.sha256, str(plugin)]
+        env = {**QUIET, "MODELBOOT_TARGET": str(target), "MODELBOOT_HOME": str(target.with_name("home")), **env}
+        return Task(name, command, env, lambda: shutil.rmtree(target, ignore_errors=True))
 
-    def rows(self) -> list[dict[str, object]]:
-        """Measure each way; a row each: one machine as measured, and all of them by arithmetic."""
-        size_bytes = self.wheel.stat().st_size
-        image = {"MODELBOOT_TARGET": str(self.image), "MODELBOOT_OFFLINE": "1"}
-        run(self._task("bake", INSTALL, self.house | image))
-        layer_bytes = os.path.getsize(shutil.make_archive(str(self.folder / "layer"), "gztar", self.image))
-        baked = self._row("baked into the image", INSTALL, image, layer_bytes)
-        with served(self.wheel.parent) as (origin, asked):
-            mirror = self._row(
-                "from a mirror", INSTALL, {"MODELBOOT_BASE_URL": f"{origin}/{{file}}"}, size_bytes, asked
-            )
-        wheelhouse = self._row("from a shared wheelhouse", INSTALL, self.house, size_bytes)
-        run(self._task("pickle", PICKLE, self.house))
-        shipped = self._row("shipped by Dask or Spark", SHIPPED, {}, self.plugin.stat().st_size)
-        return [baked, mirror, wheelhouse, shipped]
-
-    def _row(
-        self, way: str, code: str, env: dict[str, str], moved_bytes: int, asked: list[str] | None = None
-    ) -> dict[str, object]:
-        seconds = printed_s(self._task(way, code, env), self.rounds)
-        requests, total_bytes = len(asked or ()) // self.rounds, moved_bytes * self.machines
+    def row(way: str, code: str, env: dict[str, str], moved_bytes: int, requests: int = 0) -> dict[str, object]:
         return {
             "way": way,
             "requests": requests,
             "bytes": f"{moved_bytes / 1e6:.1f} MB",
-            "seconds": f"{seconds:.2f} s",
-            f"requests of {self.machines:,}": f"{requests * self.machines:,}",
-            f"bytes of {self.machines:,}": f"{total_bytes / 1e9:.1f} GB",
-            "at 1 Gbit/s": f"{total_bytes / LINK_BYTES_PER_S:.0f} s",
+            "seconds": f"{printed_s(task(way, code, env), rounds):.2f} s",
+            f"requests of {machines:,}": f"{requests * machines:,}",
+            f"bytes of {machines:,}": f"{moved_bytes * machines / 1e9:.1f} GB",
+            "at 1 Gbit/s": f"{moved_bytes * machines / LINK_BYTES_PER_S:.0f} s",
         }
 
-    def _task(self, name: str, code: str, env: dict[str, str]) -> Task:
-        pin = [*self.wheel.name.split("-")[:2], sha256_of(self.wheel).hex()]
-        command = [sys.executable, "-c", code, *pin, str(self.plugin)]
-        places = {"MODELBOOT_TARGET": str(self.target), "MODELBOOT_HOME": str(self.folder / "home")}
-        return Task(name, command, {**QUIET, **places, **env}, lambda: shutil.rmtree(self.target, ignore_errors=True))
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("wheel", type=Path, help="an official wheel, under its own name")
-    parser.add_argument("--machines", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temp:
-        rows = Rollout(options.wheel.resolve(), Path(temp), options.rounds, options.machines).rows()
-    print(table(rows))  # noqa: T201 - a program's result
-
-
-if __name__ == "__main__":
-    main()
+    run(task("bake", INSTALL, house | baked))
+    run(task("pickle", PICKLE, house))
+    layer_bytes = os.path.getsize(shutil.make_archive(str(image), "gztar", image))
+    with served(wheel.path.parent) as (origin, asked):
+        mirror = {"MODELBOOT_BASE_URL": f"{origin}/{{file}}"}
+        run(task("mirror", INSTALL, mirror))
+        return [
+            row("baked into the image", INSTALL, baked, layer_bytes),
+            row("from a mirror", INSTALL, mirror, wheel.size_bytes, len(asked)),
+            row("from a shared wheelhouse", INSTALL, house, wheel.size_bytes),
+            row("shipped by Dask or Spark", SHIPPED, {}, plugin.stat().st_size),
+        ]

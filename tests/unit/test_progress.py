@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -50,66 +52,40 @@ class Window:
         return self.shown
 
 
-def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Put a terminal in the place of stderr; not in a fixture, since pytest puts its own there after the setup."""
-    monkeypatch.setattr(sys, "stderr", found := Terminal())
+START = ("start", LABEL, 1_000_000, 250_000)
+SHOWN: dict[str, tuple[list[tuple[Any, ...]], list[str]]] = {
+    "a bar names the model, and how much of how much has come": (
+        [START, ("advance", 250_000)],
+        [rf"{LABEL}:  25%.* 250k/1.00M "],
+    ),
+    "a body of unknown size has a bar without an end": ([("start", LABEL, None, 0)], [f"{LABEL}: 0.00B "]),
+    "a wait stands above the bar": ([START, ("note", WAIT), ("start", LABEL, 1000, 500)], [WAIT, rf"{LABEL}:  50%"]),
+    "a wait before the first byte": ([("note", WAIT)], [f"{WAIT}$", "$"]),
+    "what failed before it began": ([("advance", 1)], ["$"]),
+    "who is asked": ([("ask", LABEL, "index")], [f"{LABEL}: asking index$"]),
+    "who was asked, once there is an answer": ([("ask", LABEL, "index"), START], [f"{LABEL}:  25%"]),
+}
+
+
+@pytest.mark.parametrize(("calls", "patterns"), SHOWN.values(), ids=SHOWN)
+def test_terminal_shows(
+    calls: list[tuple[Any, ...]],
+    patterns: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A terminal shows what is waited for and a bar, on stderr alone; closed, also twice, the bar is gone."""
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     monkeypatch.setenv("COLUMNS", "100")
-    return found
-
-
-def test_terminal_shows_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A bar names the model and how much of how much has come, on stderr alone; closed, also twice, it is gone."""
-    terminal, progress = on_terminal(monkeypatch), make_progress(None)
-    progress.start(LABEL, 1_000_000, 250_000)
-    progress.advance(250_000)
-    (line,) = terminal.lines()
-    assert line.startswith(f"{LABEL}:  25%")
-    assert "250k/1.00M" in line
-    for _ in range(2):
-        progress.close()
-        assert terminal.lines() == [""]
+    progress = make_progress(None)
+    for name, *arguments in calls:
+        getattr(progress, name)(*arguments)
+    shown = terminal.lines()
+    assert [bool(re.match(pattern, line)) for pattern, line in zip(patterns, shown, strict=True)] == [True] * len(shown)
+    progress.close()
+    progress.close()
+    assert terminal.lines() == [*shown[:-1], ""]
     assert capsys.readouterr().out == ""
-
-
-def test_terminal_shows_a_wait_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is waited for stands on a line of its own above the bar, which is drawn again below."""
-    terminal, progress = on_terminal(monkeypatch), make_progress(None)
-    progress.start(LABEL, 1000, 0)
-    progress.note(WAIT)
-    progress.start(LABEL, 1000, 500)
-    first, second = terminal.lines()
-    progress.close()
-    assert first == WAIT
-    assert second.startswith(f"{LABEL}:  50%")
-
-
-def test_terminal_shows_a_body_of_unknown_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body of unknown length has a bar without an end."""
-    terminal, progress = on_terminal(monkeypatch), make_progress(None)
-    progress.start(LABEL, None, 0)
-    assert terminal.lines()[0].startswith(f"{LABEL}: 0.00B")
-    progress.close()
-
-
-def test_terminal_before_the_first_byte(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transfer that failed before it began has drawn nothing; a wait before the first byte is told."""
-    terminal, progress = on_terminal(monkeypatch), make_progress(None)
-    progress.advance(1)
-    progress.close()
-    assert terminal.lines() == [""]
-    progress.note(WAIT)
-    assert terminal.lines() == [WAIT, ""]
-
-
-def test_terminal_shows_who_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is asked for what stands on the terminal while nothing has come yet; the bar takes its place."""
-    terminal, progress = on_terminal(monkeypatch), make_progress(None)
-    progress.ask(LABEL, "index")
-    assert terminal.lines() == [f"{LABEL}: asking index"]
-    progress.start(LABEL, 1000, 0)
-    assert terminal.lines()[0].startswith(f"{LABEL}:   0%")
-    progress.close()
-    assert terminal.lines() == [""]
 
 
 def test_log_where_there_is_no_terminal(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
