@@ -12,21 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from modelboot import ModelPin, ensure_model
-from support.children import (
-    OTHER,
-    STUB_SPACY,
-    command,
-    environment,
-    owned,
-    pin_arguments,
-    public_folder,
-    python,
-    skip_unless_other_user,
-)
-from support.folders import is_complete, leftovers
+from support.children import STUB_SPACY, command, environment, pin_arguments, python
+from support.folders import is_complete, leftovers, names
 from support.races import Race, hung, run
 from support.server import Reply
-from support.wheels import BuiltWheel, small_wheel
+from support.wheels import BuiltWheel
 
 if TYPE_CHECKING:
     from support.server import ModelServer
@@ -140,16 +130,13 @@ from support.children import forked
 
 pin = modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])
 nlp = modelboot.get_nlp(pin)
+parent, really, held, over = os.getpid(), spacy.load, threading.Event(), threading.Event()
 
 def use():
-    mine = modelboot.get_nlp(pin)
-    return [mine is nlp, len(list(mine("One. Two.").sents)), modelboot.get_nlp.cache_info().misses]
+    return [modelboot.get_nlp(pin) is nlp, len(list(nlp("One. Two.").sents)), modelboot.get_nlp.cache_info().misses]
 
 def load_anew():
-    return [modelboot.get_nlp(pin, disable=["sentencizer"]).meta["version"]]
-
-used = forked([use] * 2)
-parent, really, held, over = os.getpid(), spacy.load, threading.Event(), threading.Event()
+    return modelboot.get_nlp(pin, disable=["sentencizer"]).meta["version"]
 
 def load(*arguments, **options):
     if os.getpid() == parent:
@@ -157,14 +144,12 @@ def load(*arguments, **options):
         over.wait()
     return really(*arguments, **options)
 
-spacy.load = load
+used, spacy.load = forked([use] * 2), load
 thread = threading.Thread(target=load_anew)
 thread.start()
 held.wait()
-anew = forked([load_anew] * 2)
+print(json.dumps([used, forked([load_anew] * 2)]))
 over.set()
-thread.join()
-print(json.dumps([used, anew]))
 """
 
 
@@ -172,46 +157,28 @@ def test_model_loaded_before_a_fork_is_the_children_s_too(tiny_pin: ModelPin) ->
     """As gunicorn preloads: children use the parent's model, and are not held up by a load its threads were in."""
     done = python(PRELOAD, *pin_arguments(tiny_pin), env=STUB_SPACY)
     assert done.returncode == 0, done.stderr
-    used, anew = json.loads(done.stdout)
-    assert used == [[True, 2, 1]] * 2
-    assert anew == [["1.0.0"]] * 2
+    assert json.loads(done.stdout) == [[[True, 2, 1]] * 2, ["1.0.0"] * 2]
 
-
-# --- two users
 
 ENSURE = """
 import sys, modelboot
-print(modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])).source)
+modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4]))
 """
 
 
-def test_users_with_one_temporary_folder_do_not_wait_for_each_other(server: ModelServer) -> None:
-    """One user is stuck in a download and holds her lock; another, with a target of his own, is served meanwhile."""
-    skip_unless_other_user()
-    with public_folder() as folder:
-        wheel = small_wheel(folder / "wheel")
-        (folder / "tmp").mkdir()
-        (folder / "tmp").chmod(0o1777)
-        server.serve(f"/alice/{wheel.path.name}", Reply(body=wheel.content, stall="body"))
-        server.serve(f"/bob/{wheel.path.name}", Reply(body=wheel.content))
-
-        def settings(name: str, user: int) -> dict[str, str | None]:
-            target, home = owned(folder / name, user), owned(folder / f"home-{name}", user)
-            return {"MODELBOOT_TARGET": str(target), "MODELBOOT_HOME": str(home), "TMPDIR": str(folder / "tmp")}
-
-        def words(name: str) -> list[str]:
-            return pin_arguments(wheel.pin_at(f"{server.url}/{name}/{wheel.path.name}"))
-
-        alice = subprocess.Popen(
-            command(ENSURE, *words("alice"), user=OTHER), env=environment(settings("alice", OTHER))
-        )
+def test_installs_into_two_targets_do_not_wait_for_each_other(
+    wheel: BuiltWheel, server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process is stuck in a download; another, with a target of its own, is served, and TMPDIR stays empty."""
+    pin = server.publish(wheel, Reply(body=wheel.content, stall="body"), Reply(body=wheel.content))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    with subprocess.Popen(command(ENSURE, *pin_arguments(pin)), env=environment({})) as stuck:
         try:
-            assert server.wait_for(f"/alice/{wheel.path.name}")
-            done = python(ENSURE, *words("bob"), user=OTHER - 1, env=settings("bob", OTHER - 1))
-            assert alice.poll() is None
+            assert server.wait_for(f"/{wheel.path.name}")
+            done = python(ENSURE, *pin_arguments(pin), env={"MODELBOOT_TARGET": str(tmp_path / "other")})
+            assert (done.returncode, done.stderr, stuck.poll()) == (0, "", None)
         finally:
-            alice.kill()
-            alice.wait()
-        assert done.stdout == "release\n", done.stderr
-        assert is_complete(folder / "bob", wheel.pin)
-        assert list((folder / "tmp").iterdir()) == []
+            stuck.kill()
+    assert is_complete(tmp_path / "other", pin)
+    assert names(tmp_path / "tmp") == []

@@ -8,7 +8,6 @@ programs import it themselves, as those of a user do.
 from __future__ import annotations
 
 import errno
-import functools
 import importlib.metadata
 import json
 import os
@@ -16,10 +15,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from modelboot import ModelbootError, ModelPin, ensure_model, get_nlp
 from support.children import TIMEOUT_S, WEDGED, as_user, environment, forked
@@ -117,14 +118,9 @@ def main() -> None:
     race = Race(**json.loads(sys.argv[1]))
     LOCK_FAULTS[race.locks]()
     _warm_up(race)
-    _say("ready")
+    print("ready", flush=True)  # noqa: T201 - a program's result
     sys.stdin.readline()
-    _say(json.dumps([_round(race, number) for number in range(race.rounds)]))
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    print(json.dumps([_round(race, number) for number in range(race.rounds)]))  # noqa: T201 - a program's result
 
 
 def _warm_up(race: Race) -> None:
@@ -154,11 +150,8 @@ def _take_part(race: Race, number: int) -> Answer:
     try:
         if race.load:
             first, second = get_nlp(pin), get_nlp(pin)
-            return {
-                "version": first.meta["version"],
-                "loads": get_nlp.cache_info().misses,
-                "same": first is second,
-            }
+            loads = get_nlp.cache_info().misses
+            return {"version": first.meta["version"], "loads": loads, "same": first is second}
         model = ensure_model(pin, target=race.target_of(number))
     except ModelbootError as error:
         return {"error": type(error).__name__, "message": error.message}
@@ -167,7 +160,7 @@ def _take_part(race: Race, number: int) -> Answer:
     return {"version": model.version, "source": model.source, "path": str(model.path)}
 
 
-@functools.cache
+@cache
 def _libraries() -> dict[str, list[str]]:
     """Tell which version of each library is used, and from which folder."""
     files = {name: Path(str(importlib.import_module(name).__file__)) for name in LIBRARIES}
@@ -175,19 +168,14 @@ def _libraries() -> dict[str, list[str]]:
 
 
 def _in_threads(threads: int, work: Callable[[], Answer]) -> list[Answer]:
-    answers: list[Answer] = []
     barrier = threading.Barrier(threads)
 
-    def at_once() -> None:
+    def at_once(_: int) -> Answer:
         barrier.wait()
-        answers.append(work())
+        return work()
 
-    started = [threading.Thread(target=at_once) for _ in range(threads)]
-    for thread in started:
-        thread.start()
-    for thread in started:
-        thread.join()
-    return answers
+    with ThreadPoolExecutor(threads) as pool:
+        return [*pool.map(at_once, range(threads))]
 
 
 def hung(answers: list[list[Answer]]) -> int:
@@ -195,18 +183,14 @@ def hung(answers: list[list[Answer]]) -> int:
     return sum(answer.get("error") == WEDGED for answers_of_round in answers for answer in answers_of_round)
 
 
-def _flock_does_nothing() -> None:
-    fcntl.flock = lambda *_: None
+def _flock_fails(number: int) -> None:
+    """Have the system refuse locks; with 0 they do nothing."""
 
+    def flock(*_: object) -> None:
+        if number:
+            raise OSError(number, os.strerror(number))
 
-def _flock_raises(number: int) -> Callable[[], None]:
-    def refuse(*_: object) -> NoReturn:
-        raise OSError(number, os.strerror(number))
-
-    def patch() -> None:
-        fcntl.flock = refuse
-
-    return patch
+    fcntl.flock = flock
 
 
 def _open_refused_in_the_work_folder() -> None:
@@ -223,10 +207,10 @@ def _open_refused_in_the_work_folder() -> None:
 
 LOCK_FAULTS: dict[str, Callable[[], None]] = {
     "": lambda: None,
-    "no-op": _flock_does_nothing,
-    "ENOLCK": _flock_raises(errno.ENOLCK),
-    "EOPNOTSUPP": _flock_raises(errno.EOPNOTSUPP),
-    "ENOSYS": _flock_raises(errno.ENOSYS),
+    "no-op": partial(_flock_fails, 0),
+    "ENOLCK": partial(_flock_fails, errno.ENOLCK),
+    "EOPNOTSUPP": partial(_flock_fails, errno.EOPNOTSUPP),
+    "ENOSYS": partial(_flock_fails, errno.ENOSYS),
     "EROFS": _open_refused_in_the_work_folder,
 }
 """What can be wrong with locks, and how it is brought about in this process and all it forks."""

@@ -25,7 +25,7 @@ from support.wheels import DIST_INFO, NAME, OLDER, VERSION, small_wheel
 if TYPE_CHECKING:
     from support.folders import Entry
 
-    Step = Callable[["Builder", "Sandbox"], None]
+    Step = Callable[["Builder", "Sandbox"], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +177,20 @@ class State:
         accounted = set(self.others)
         for path in folders.sightings(sandbox.root, NAME):
             accounted |= {str(Path(path).parent / file) for file in folders.recorded(sandbox.root / path)}
-        accounted |= {str(parent) for path in accounted for parent in Path(path).parents}
-        return [path for path in sorted(folders.everything(sandbox.root) - accounted) if not _may_stay(Path(path))]
+        return _others(sandbox.root, accounted | {str(parent) for path in accounted for parent in Path(path).parents})
 
     def added(self, sandbox: Sandbox) -> list[str]:
         """List what was not there before, in modelboot's own work folders too; lock files may stay."""
-        added = folders.everything(sandbox.root) - folders.everything(self.template.root)
-        return [path for path in sorted(added) if not _may_stay(Path(path))]
+        return _others(sandbox.root, folders.everything(self.template.root))
+
+
+def _others(root: Path, accounted: set[str]) -> list[str]:
+    found = map(Path, folders.everything(root) - accounted)
+    return sorted(
+        str(path)
+        for path in found
+        if path.name != folders.WORK and not (path.parent.name == folders.WORK and path.suffix == ".lock")
+    )
 
 
 def _differences(before: dict[str, Entry], now: dict[str, Entry]) -> list[str]:
@@ -193,10 +200,6 @@ def _differences(before: dict[str, Entry], now: dict[str, Entry]) -> list[str]:
 def _seen(root: Path) -> dict[str, Entry]:
     """Record what everybody sees; a copy counts as equal."""
     return folders.snapshot(root, without=[folders.WORK], copies=True)
-
-
-def _may_stay(path: Path) -> bool:
-    return path.name == folders.WORK or (path.parent.name == folders.WORK and path.suffix == ".lock")
 
 
 class Builder:
@@ -228,12 +231,11 @@ class Builder:
         """Install by the code under test, undisturbed, and return the folder it went to."""
         return Path(attempt(lambda: sandbox.ensure(pin)).result).parent.parent
 
-    def unzip(self, sandbox: Sandbox, pin: ModelPin, installer: str) -> None:
-        """Install as another program would."""
-        wheel = self._folder / "wheels" / pin.filename
-        shutil.unpack_archive(wheel, sandbox.target, "zip")
-        dist_info = sandbox.target / f"{pin.name}-{pin.version}.dist-info"
-        (dist_info / "INSTALLER").write_text(installer, "utf-8")
+    def install_by_pip(self, sandbox: Sandbox) -> None:
+        """Install the older version as pip would."""
+        shutil.unpack_archive(self._folder / "wheels" / self.old.filename, sandbox.target, "zip")
+        dist_info = sandbox.target / f"{NAME}-{OLDER}.dist-info"
+        (dist_info / "INSTALLER").write_text("pip\n", "utf-8")
         with (dist_info / "RECORD").open("a", encoding="utf-8") as record:
             record.write(f"{dist_info.name}/INSTALLER,,\n")
 
@@ -249,34 +251,14 @@ def _neighbour(_: Builder, sandbox: Sandbox) -> None:
         (sandbox.target / folder / "RECORD").write_text("", "utf-8")
 
 
-def _pips_other_version(builder: Builder, sandbox: Sandbox) -> None:
-    builder.unzip(sandbox, builder.old, "pip\n")
-
-
 def _hand_made_package(builder: Builder, sandbox: Sandbox) -> None:
-    builder.unzip(sandbox, builder.old, "pip\n")
+    builder.install_by_pip(sandbox)
     shutil.rmtree(sandbox.target / f"{NAME}-{OLDER}.dist-info")
-
-
-def _other_build(builder: Builder, sandbox: Sandbox) -> None:
-    builder.install(sandbox, builder.other_build)
-
-
-def _own_older_version(builder: Builder, sandbox: Sandbox) -> None:
-    builder.install(sandbox, builder.old)
 
 
 def _cut_short(builder: Builder, sandbox: Sandbox) -> None:
     folder = builder.install(sandbox, builder.new)
     os.truncate(folder / NAME / f"{NAME}-{VERSION}" / "tagger" / "model", 100)
-
-
-def _without_dist_info(builder: Builder, sandbox: Sandbox) -> None:
-    shutil.rmtree(builder.install(sandbox, builder.new) / DIST_INFO)
-
-
-def _without_package(builder: Builder, sandbox: Sandbox) -> None:
-    shutil.rmtree(builder.install(sandbox, builder.new) / NAME)
 
 
 def _two_dist_infos(builder: Builder, sandbox: Sandbox) -> None:
@@ -290,15 +272,21 @@ def _two_dist_infos(builder: Builder, sandbox: Sandbox) -> None:
 
 STATES: dict[str, tuple[Step, Step]] = {
     "fresh": (_nothing, _nothing),
-    "replace": (_neighbour, _own_older_version),
+    "replace": (_neighbour, lambda builder, sandbox: builder.install(sandbox, builder.old)),
     "repair": (_neighbour, _cut_short),
-    "store-without-dist-info": (_without_dist_info, _nothing),
-    "repair-without-package": (_nothing, _without_package),
+    "store-without-dist-info": (
+        lambda builder, sandbox: shutil.rmtree(builder.install(sandbox, builder.new) / DIST_INFO),
+        _nothing,
+    ),
+    "repair-without-package": (
+        _nothing,
+        lambda builder, sandbox: shutil.rmtree(builder.install(sandbox, builder.new) / NAME),
+    ),
     "repair-two-dist-infos": (_nothing, _two_dist_infos),
-    "store": (_pips_other_version, _nothing),
-    "store-repair": (_pips_other_version, _cut_short),
+    "store": (Builder.install_by_pip, _nothing),
+    "store-repair": (Builder.install_by_pip, _cut_short),
     "store-foreign-package": (_hand_made_package, _nothing),
-    "two-builds": (_other_build, _nothing),
+    "two-builds": (lambda builder, sandbox: builder.install(sandbox, builder.other_build), _nothing),
     "lower-layer": (_cut_short, _nothing),
 }
 """By name: what others put there first, and what modelboot's own part is."""
