@@ -1,4 +1,7 @@
-"""Processes that wait for one another: nothing is removed from under them, and they learn of a failure at once."""
+"""P3, P4: processes that share a target. One installs, the others wait for it in bounds; what a dead one left goes.
+
+Every process here is a program of its own, and is held at a moment that the test names.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,14 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelboot import ModelPin, ensure_model
+import pytest
+
+from modelboot import ensure_model
 from support.children import (
     OTHER,
     TIMEOUT_S,
@@ -17,106 +24,428 @@ from support.children import (
     environment,
     pin_arguments,
     public_folder,
-    python,
     skip_unless_other_user,
 )
-from support.folders import is_complete, names
+from support.folders import WORK, dist_infos, everything, is_complete, leftovers, snapshot
 from support.server import Reply
+from support.wheels import DIST_INFO, NAME, BuiltWheel, build_wheel, large_wheel, small_wheel
 
 if TYPE_CHECKING:
+    from modelboot import ModelPin
     from support.server import ModelServer
-    from support.wheels import BuiltWheel
 
-ENSURE = """
-import sys, time, modelboot
-started = time.monotonic()
+fcntl = pytest.importorskip("fcntl", reason="needs locks of files as POSIX has them")
+
+# Asks for a model, and says what it logs and how that ended. At the first audit event that matches the pattern in
+# argv[5] it says that it holds, and goes on after a line on its input; argv[6] makes it fork a child there that idles.
+ASK = """
+import logging, os, re, sys
+import modelboot
+from modelboot._install import lock
+
+lock.LOG_EVERY_S = 0.05
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+logging.getLogger("modelboot").setLevel("INFO")
+pin, hold = modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4]), sys.argv[5:]
+
+def watch(event, arguments):
+    if hold and re.match(hold[0], " ".join([event, *map(str, arguments[:2])])):
+        forks = len(hold) > 1
+        hold.clear()
+        if forks and os.fork() == 0:
+            sys.stdin.read()
+            os._exit(0)
+        print("holds", flush=True)
+        sys.stdin.readline()
+
+sys.addaudithook(watch)
 try:
-    print(modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])).source, flush=True)
+    print(modelboot.ensure_model(pin).source, flush=True)
 except modelboot.ModelbootError as error:
-    print(type(error).__name__, error.attempts[0].reason, flush=True)
+    print(type(error).__name__, error.message.replace("\\n", " "), flush=True)
 """
+FETCHING = "socket.connect"
+"""The moment before a process asks the server."""
+PUBLISHING = rf"os.rename \S+ \S+/target/{NAME}"
+"""The moment before it puts the first folder in place."""
+COMMITTING = rf"{PUBLISHING}\S+.dist-info"
+"""The moment between the package and its dist-info."""
+CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--uts", "--mount-proc"]
+"""Makes a command run as in a container: with process ids and a host name of its own."""
+WAITS = "waiting for another process"
+
+SETTINGS: dict[str, str | None] = {"MODELBOOT_RETRIES": "0", "MODELBOOT_DEADLINE": "60"}
+
+Process = subprocess.Popen[str]
+Settings = dict[str, str | None]
 
 
-def started(pin: ModelPin, **env: str) -> subprocess.Popen[str]:
-    """Start a process that asks for a model."""
-    settings = {"MODELBOOT_INDEX": "0", "MODELBOOT_RETRIES": "0", **env}
-    return subprocess.Popen(
-        command(ENSURE, *pin_arguments(pin)), env=environment(settings), stdout=subprocess.PIPE, text=True
-    )
+class Ask:
+    """Starts processes that ask for a model, and ends those that are left."""
+
+    def __init__(self) -> None:
+        """Start none."""
+        self._started: list[Process] = []
+
+    def __call__(
+        self,
+        pin: ModelPin,
+        *hold: str,
+        user: int | None = None,
+        prefix: Sequence[str] = (),
+        env: Settings | None = None,
+    ) -> Process:
+        """Start one, with further settings."""
+        words = [*prefix, *command(ASK, *pin_arguments(pin), *hold, user=user)]
+        settings, pipe = environment(SETTINGS | (env or {})), subprocess.PIPE
+        self._started.append(subprocess.Popen(words, env=settings, stdin=pipe, stdout=pipe, text=True))
+        return self._started[-1]
+
+    def holding(self, pin: ModelPin, *hold: str, prefix: Sequence[str] = (), env: Settings | None = None) -> Process:
+        """Start one, and return when it has come to where it holds."""
+        return heard(self(pin, *hold, prefix=prefix, env=env), "holds")
+
+    def waiting(self, pin: ModelPin, *hold: str, user: int | None = None, env: Settings | None = None) -> Process:
+        """Start one, and return when it has logged that it waits for another."""
+        return heard(self(pin, *hold, user=user, env=env), WAITS)
+
+    def end(self) -> None:
+        """Kill those that are still there."""
+        for process in self._started:
+            with process:
+                process.kill()
 
 
-def said(process: subprocess.Popen[str]) -> str:
-    """Return what a process said in the end."""
-    out, _ = process.communicate(timeout=TIMEOUT_S)
-    return out.strip()
+def heard(process: Process, words: str) -> Process:
+    """Return a process once it has said a line with these words."""
+    assert process.stdout is not None
+    assert any(words in line for line in iter(process.stdout.readline, "")), f"it ended and never said {words!r}"
+    return process
 
 
-def test_first_process_that_fails_leaves_the_others_alone(wheel: BuiltWheel, server: ModelServer, target: Path) -> None:
-    """The first, whose source fails, removes nothing from under those that wait: they have a good one."""
-    bad = wheel.pin_at(f"{server.url}/bad/{wheel.path.name}")
-    server.serve(f"/bad/{wheel.path.name}", Reply(stall="headers"))
-    first = started(bad, MODELBOOT_TIMEOUT="2")
-    server.wait_for(f"/bad/{wheel.path.name}")
-    wheelhouse = str(wheel.path.parent)
-    others = [started(bad, MODELBOOT_WHEELHOUSE=wheelhouse, MODELBOOT_TIMEOUT="2") for _ in range(4)]
-    assert said(first) == "DownloadError no byte for 2 s"
-    assert sorted(said(process) for process in others) == ["present"] * 3 + ["wheelhouse"]
-    assert is_complete(target, wheel.pin)
-    assert names(target / ".modelboot") == [f"{wheel.name}.lock"]
+def ended(process: Process, *, after: str = "") -> str:
+    """Let a process go on to its end, and return the last line that it said."""
+    lines = process.communicate(after, timeout=TIMEOUT_S)[0].splitlines()
+    return str(lines[-1])
 
 
-def test_waiting_processes_learn_of_a_failure(server: ModelServer, wheel: BuiltWheel, target: Path) -> None:
-    """Eight processes and a silent server: all end with the same reason, for one request and about one time-out."""
-    path = f"/{wheel.path.name}"
-    pin = server.publish(wheel, Reply(stall="headers"))
-    began_s = time.monotonic()
-    first = started(pin, MODELBOOT_TIMEOUT="4")
-    server.wait_for(path)
-    others = [started(pin, MODELBOOT_TIMEOUT="4") for _ in range(7)]
-    assert [said(process) for process in (first, *others)] == ["DownloadError no byte for 4 s"] * 8
-    assert time.monotonic() - began_s < 4 * 4  # one after another would be 32 s
-    assert server.count(path) <= 2  # one that was not yet waiting asks for itself
-    assert not (target / ".modelboot").exists()
+def killed(process: Process) -> None:
+    """Kill a process, and wait until it has ended."""
+    process.kill()
+    process.wait()
 
 
-def test_wait_ends_when_the_model_is_there(
-    wheel: BuiltWheel, server: ModelServer, target: Path, tmp_path: Path
+@pytest.fixture
+def ask() -> Iterator[Ask]:
+    """Return what starts processes."""
+    ask = Ask()
+    yield ask
+    ask.end()
+
+
+@pytest.fixture
+def served(wheel: BuiltWheel, server: ModelServer) -> ModelPin:
+    """Return the pin of the small wheel on a server."""
+    return server.publish(wheel)
+
+
+def requests(server: ModelServer) -> int:
+    """Count all requests."""
+    return len(server.requests)
+
+
+# --- waiting
+
+
+@pytest.mark.parametrize("moment", [FETCHING, PUBLISHING, COMMITTING], ids=["fetching", "publishing", "half-way"])
+def test_processes_that_wait_take_what_the_first_has_published(
+    ask: Ask, served: ModelPin, server: ModelServer, target: Path, moment: str
 ) -> None:
-    """Who waits goes on once the model is published, although whoever holds the lock still does."""
-    path = f"/{wheel.path.name}"
-    pin = server.publish(wheel, Reply(stall="headers"))
-    holder = started(pin, MODELBOOT_TIMEOUT=str(TIMEOUT_S))
-    server.wait_for(path)
-    waiting = [started(pin) for _ in range(3)]
+    """While one process installs the others wait, then have its model; the server is asked once."""
+    first = ask.holding(served, moment)
+    others = [ask.waiting(served) for _ in range(2)]
+    assert dist_infos(target) == []
+    assert [ended(first, after="\n"), *map(ended, others)] == ["release", "present", "present"]
+    assert requests(server) == 1
+    assert is_complete(target, served)
+    assert leftovers(target, served) == []
+
+
+def test_wait_ends_when_the_model_is_there(  # noqa: PLR0913, PLR0917 - fixtures
+    ask: Ask, served: ModelPin, wheel: BuiltWheel, server: ModelServer, target: Path, tmp_path: Path
+) -> None:
+    """A process that waits goes on once the model is published, although another still holds the lock."""
+    holder = ask.holding(served, FETCHING)
+    waiting = [ask.waiting(served) for _ in range(2)]
     ensure_model(wheel.pin, target=tmp_path / "other")
-    for name in (wheel.name, f"{wheel.name}-{wheel.version}.dist-info"):
+    for name in (NAME, DIST_INFO):
         shutil.move(tmp_path / "other" / name, target / name)
-    assert [said(process) for process in waiting] == ["present"] * 3
-    assert holder.poll() is None
-    holder.kill()
-    holder.communicate()
-    assert server.count(path) == 1
+    assert [*map(ended, waiting)] == ["present"] * 2
+    assert (holder.poll(), requests(server)) == (None, 0)
 
 
-def test_group_folder(wheel: BuiltWheel) -> None:
-    """In a folder that a group shares the second user can lock, and replaces nothing of the first."""
+def test_wait_ends_at_the_deadline(ask: Ask, served: ModelPin, target: Path) -> None:
+    """The log says now and then what is waited for, and where; at the deadline the error says it, too."""
+    ask.holding(served, FETCHING)
+    said = ask(served, env={"MODELBOOT_DEADLINE": "0.5"}).communicate(timeout=TIMEOUT_S)[0].splitlines()
+    assert len(said) > 2
+    for line in said[:-1]:
+        assert line.startswith(f"{WAITS} that is installing {NAME} 1.0.0 ({target}")
+    assert said[-1].startswith(f"InstallError could not install {NAME} 1.0.0")
+    assert "another process has been installing it for 0.5 s" in said[-1]
+
+
+def test_model_published_under_the_look_is_found(
+    ask: Ask, served: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package whose dist-info comes just after the folder was listed is not another program's: no store stands in."""
+    publisher, scandir, looks = ask.holding(served, COMMITTING), os.scandir, list[os.DirEntry[str]]()
+
+    def look(path: Path) -> AbstractContextManager[Iterable[os.DirEntry[str]]]:
+        if str(path) != str(target) or looks:
+            return scandir(path)
+        looks.extend(scandir(path))
+        assert ended(publisher, after="\n") == "release"
+        return nullcontext(looks)
+
+    monkeypatch.setenv("MODELBOOT_DEADLINE", "30")
+    monkeypatch.setattr(os, "scandir", look)
+    model = ensure_model(served)
+    assert (model.source, model.path.parents[1]) == ("present", target)
+    assert looks
+
+
+@pytest.mark.parametrize("prefix", [[], CONTAINER], ids=["host", "container"])
+def test_killed_holder_frees_the_next(
+    ask: Ask, served: ModelPin, server: ModelServer, target: Path, prefix: list[str]
+) -> None:
+    """A process that waits goes on when the one before it is killed, even if a forked child of that lives on.
+
+    It need not have been reaped, and may run in another container; what it left behind goes.
+    """
+    if prefix and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no namespaces can be made here")
+    first = ask.holding(served, PUBLISHING, "fork", prefix=prefix)
+    second = ask.waiting(served, PUBLISHING, "fork")
+    first.kill()
+    heard(second, "holds")
+    third = ask.waiting(served)
+    second.kill()
+    assert ended(third) == "release"
+    assert requests(server) == 3
+    assert is_complete(target, served)
+    assert leftovers(target, served) == []
+
+
+# --- failures
+
+
+def test_processes_that_wait_learn_of_a_failure(ask: Ask, served: ModelPin, server: ModelServer, target: Path) -> None:
+    """All end with the reason of the first, for one request; a later call asks for itself."""
+    path = f"/{served.filename}"
+    server.serve(path, Reply(status=404))
+    first = ask.holding(served, FETCHING)
+    others = [ask.waiting(served) for _ in range(2)]
+    said = [ended(first, after="\n"), *map(ended, others)]
+    assert said[0].startswith("DownloadError ")
+    assert "404" in said[0]
+    assert said == said[:1] * 3
+    assert requests(server) == 1
+    assert ended(ask(served)).startswith("DownloadError ")
+    assert requests(server) == 2
+    assert dist_infos(target) == []
+
+
+def test_failure_of_other_sources_is_not_believed(
+    ask: Ask, served: ModelPin, server: ModelServer, wheel: BuiltWheel, target: Path
+) -> None:
+    """Processes that wait, and have a source which the failed one had not, ask that; no note of the failure stays."""
+    server.serve(f"/{served.filename}", Reply(status=404))
+    first = ask.holding(served, FETCHING)
+    others = [ask.waiting(served, env={"MODELBOOT_WHEELHOUSE": str(wheel.path.parent)}) for _ in range(2)]
+    assert ended(first, after="\n").startswith("DownloadError ")
+    assert sorted(map(ended, others)) == ["present", "wheelhouse"]
+    assert is_complete(target, served)
+    assert leftovers(target, served) == []
+
+
+def test_failure_before_the_wait_is_not_believed(  # noqa: PLR0913, PLR0917 - fixtures
+    ask: Ask, served: ModelPin, wheel: BuiltWheel, server: ModelServer, target: Path, tmp_path: Path
+) -> None:
+    """A process that waits believes no failure from before; the install of another model goes on beside all that."""
+    neighbour = build_wheel(tmp_path, name="en_other_sm", members={"en_other_sm/__init__.py": b""})
+    other = server.publish(neighbour)
+    beside = ask.holding(other, rf"os.rename \S+ {target}/en_other_sm")
+    at_work = everything(target)
+    server.serve(f"/{served.filename}", Reply(status=404), Reply(body=wheel.content))
+    assert ended(ask(served)).startswith("DownloadError ")
+    holder = ask.holding(served, FETCHING)
+    waiting = ask.waiting(served)
+    killed(holder)
+    assert ended(waiting) == "release"
+    assert at_work <= everything(target)
+    assert ended(beside, after="\n") == "release"
+    assert is_complete(target, other)
+    assert leftovers(target, served, other) == []
+
+
+# --- a lock that cannot be had
+
+
+def planted_links(places: list[Path], victim: Path) -> None:
+    """Lead each place to a file that is somebody else's."""
+    for place in places:
+        place.symlink_to(victim)
+
+
+def planted_fifos(places: list[Path], _: Path) -> None:
+    """Make a FIFO of each, on which a reader would wait."""
+    for place in places:
+        os.mkfifo(place)
+
+
+def planted_folders(places: list[Path], _: Path) -> None:
+    """Make a folder of each, which nobody can lock for writing."""
+    for place in places:
+        place.mkdir()
+
+
+@pytest.mark.parametrize("plant", [planted_links, planted_fifos, planted_folders])
+def test_what_is_planted_in_place_of_a_lock_is_left_alone(
+    ask: Ask, served: ModelPin, target: Path, tmp_path: Path, plant: Callable[[list[Path], Path], None]
+) -> None:
+    """A link is not followed, so whoever has locked the file it leads to is not waited for; nothing is removed."""
+    holder = ask.holding(served, FETCHING)
+    locks = [path.relative_to(target) for path in (target / WORK).iterdir() if path.is_file()]
+    killed(holder)
+    victim, other = tmp_path / "victim", tmp_path / "other"
+    (other / WORK).mkdir(parents=True)
+    victim.write_bytes(b"do not touch\n")
+    plant([other / lock for lock in locks], victim)
+    before = snapshot(other)
+    with victim.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert ask(served, env={"MODELBOOT_TARGET": str(other)}).communicate(timeout=TIMEOUT_S)[0] == "release\n"
+    assert locks
+    assert {path: snapshot(other)[path] for path in before} == before
+    assert victim.read_bytes() == b"do not touch\n"
+
+
+# --- folders of several users
+
+
+def test_group_folder(ask: Ask, server: ModelServer) -> None:
+    """In a folder that a group shares the second user waits for the first, and installs what she likes beside it."""
     skip_unless_other_user()
     with public_folder() as folder:
-        target, house = folder / "shared", folder / "house"
+        target, wheels = folder / "target", folder / "wheels"
         target.mkdir()
         os.chown(target, 0, OTHER)
         target.chmod(0o2775)
-        house.mkdir()
-        (house / wheel.path.name).write_bytes(wheel.content)
-        env: dict[str, str | None] = {
-            "MODELBOOT_TARGET": str(target), "MODELBOOT_HOME": str(folder / "home"),
-            "MODELBOOT_WHEELHOUSE": str(house), "MODELBOOT_INDEX": "0",
-        }  # fmt: skip
-        arguments = pin_arguments(wheel.pin)
-        assert python(ENSURE, *arguments, env=env).stdout.strip() == "wheelhouse"
-        work = target / ".modelboot"
-        assert (work.stat().st_mode & 0o7777, work.stat().st_gid) == (0o2775, OTHER)
-        assert (work / f"{wheel.name}.lock").stat().st_mode & 0o777 == 0o664
-        other = ModelPin("en_other_sm", "1.0.0", wheel.sha256, url=wheel.pin.url)
-        done = python(ENSURE, *pin_arguments(other), user=OTHER, env={**env, "HOME": str(folder)})
-        assert "may not write" not in done.stdout + done.stderr
+        pin = server.publish(small_wheel(wheels))
+        other = server.publish(build_wheel(wheels, name="en_other_sm", members={"en_other_sm/__init__.py": b""}))
+        env: Settings = {"MODELBOOT_TARGET": str(target), "MODELBOOT_HOME": str(folder / "home"), "HOME": str(folder)}
+        first = ask.holding(pin, FETCHING, env=env)
+        second = ask.waiting(pin, user=OTHER, env=env)
+        assert [ended(first, after="\n"), ended(second)] == ["release", "present"]
+        assert ended(ask(other, user=OTHER, env=env)) == "release"
+        assert is_complete(target, other)
+        assert requests(server) == 2
+
+
+def test_debris_of_another_user(ask: Ask, server: ModelServer) -> None:
+    """What a killed install of another user left, its lock file among it, is no reason to fail: it may stay."""
+    skip_unless_other_user()
+    with public_folder() as folder:
+        target, pin = folder / "target", server.publish(small_wheel(folder / "wheels"))
+        env: Settings = {"MODELBOOT_TARGET": str(target), "MODELBOOT_HOME": str(folder / "home"), "HOME": str(folder)}
+        killed(ask.holding(pin, PUBLISHING, env=env))
+        target.chmod(0o777)
+        (target / WORK).chmod(0o777)
+        assert ended(ask(pin, user=OTHER, env=env)) == "release"
+        assert is_complete(target, pin)
+        (target / WORK).chmod(0o700)  # nor is a work folder that cannot be read, once the model is there
+        assert ended(ask(pin, user=OTHER, env=env)) == "present"
+
+
+# --- what a dead process left
+
+
+def aged(path: Path, *, seconds: float = 1e6) -> None:
+    """Set everything below a folder back to when it was last changed."""
+    then = time.time() - seconds
+    for each in path.rglob("*"):
+        os.utime(each, (then, then), follow_symlinks=False)
+
+
+def test_warm_start_removes_what_a_killed_upgrade_left(
+    ask: Ask, served: ModelPin, server: ModelServer, target: Path, tmp_path: Path
+) -> None:
+    """A process that was replacing the model by a newer one and was killed leaves nothing after the next plain call."""
+    ensure_model(served)
+    newer = server.publish(small_wheel(tmp_path, "2.0.0"))
+    killed(ask.holding(newer, FETCHING))
+    assert leftovers(target, served) != []
+    assert ended(ask(served)) == "present"
+    assert leftovers(target, served) == []
+
+
+def test_debris_of_another_host_goes_by_its_age(ask: Ask, served: ModelPin, target: Path, tmp_path: Path) -> None:
+    """Of a host whose processes cannot be seen, only what nobody has changed for ten minutes is removed."""
+    boot = tmp_path / "boot_id"
+    boot.write_text("11111111-2222-3333-4444-555555555555\n")
+    words = f'mount --bind {boot} /proc/sys/kernel/random/boot_id && exec "$@"'
+    prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c", words, "sh"]
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no namespace can be made in which this is another host")
+    killed(ask.holding(served, PUBLISHING, prefix=prefix))
+    aged(target / WORK, seconds=590)
+    assert ended(ask(served)) == "release"
+    left = leftovers(target, served)
+    assert left != []
+    aged(target / WORK)
+    os.utime(next((target / WORK).rglob("meta.json")))  # something in it has just been changed
+    assert ended(ask(served)) == "present"
+    assert leftovers(target, served) == left
+    aged(target / WORK)
+    assert ended(ask(served)) == "present"
+    assert leftovers(target, served) == []
+
+
+FOREIGN_NAMES = ("x.stage", ".stage", f"{NAME}.b.c.d.e.stage", f"{NAME}.00000000.one.1.ff.stage", NAME, "notes.txt")
+
+
+def test_strangers_in_the_work_folder_stay(ask: Ask, served: ModelPin, target: Path, tmp_path: Path) -> None:
+    """Folders that modelboot did not make stay there, however old; a link in place of its own is not followed."""
+    killed(ask.holding(served, PUBLISHING))
+    (left,) = [path for path in (target / WORK).iterdir() if path.is_dir()]
+    outside = left.rename(tmp_path / "outside")
+    left.symlink_to(outside)
+    for name in FOREIGN_NAMES:
+        (target / WORK / name).mkdir()
+        (target / WORK / name / "mine").touch()
+    aged(target / WORK)
+    before, beyond = everything(target), snapshot(outside)
+    assert ended(ask(served)) == "release"
+    assert before <= everything(target)
+    assert snapshot(outside) == beyond
+
+
+@pytest.mark.parametrize("kind", ["link", "second name"])
+def test_planted_part_is_not_written_to(ask: Ask, server: ModelServer, target: Path, tmp_path: Path, kind: str) -> None:
+    """What a killed download left is not resumed where it is a link, or a second name of somebody's file."""
+    wheel = large_wheel(tmp_path, size_bytes=3_000_000)
+    pin = server.publish(wheel)
+    killed(ask.holding(pin, rf"os.rename \S+/{WORK}/"))
+    part = max((target / WORK).rglob("*"), key=lambda path: path.is_file() and path.stat().st_size)
+    victim = tmp_path / "victim"
+    victim.write_bytes(wheel.content[:2_000_000])
+    part.unlink()
+    if kind == "link":
+        part.symlink_to(victim)
+    else:
+        part.hardlink_to(victim)
+    assert ended(ask(pin)) == "release"
+    assert is_complete(target, pin)
+    assert victim.read_bytes() == wheel.content[:2_000_000]
+    assert leftovers(target, pin) == []
