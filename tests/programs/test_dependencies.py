@@ -18,37 +18,37 @@ from modelboot import ModelPin
 from support import real
 from support.children import environment, pin_arguments
 from support.races import Answer, Race, run
-from support.wheels import Tampering, build_wheel
+from support.wheels import Tampering, small_wheel
 
-BESIDE = ("installer<1.0", "filelock<4")
-LIBRARIES = {
-    "lowest": ("installer==0.7.0", "filelock==3.12.*"),
-    "newest-below": BESIDE,
-}
+LIBRARIES = [
+    pytest.param(("installer==0.7.0", "filelock==3.12.*"), id="lowest"),
+    pytest.param(("installer<1.0", "filelock<4"), id="newest-below", marks=pytest.mark.exhaustive),
+]
+asks_the_index = pytest.mark.usefixtures("real_wheel")  # skips where that does not answer
+DEPENDENCIES = [item for line in metadata.requires("modelboot") or [] if (item := Requirement(line)).marker is None]
+"""What modelboot needs to run: what its metadata declare outside of extras."""
 
 
-@pytest.fixture(scope="module", params=LIBRARIES.values(), ids=[*LIBRARIES])
+@pytest.fixture(scope="module", params=LIBRARIES)
 def libraries(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, real_wheel: object) -> Path:
     """Return a folder with these versions of installer and filelock, and nothing else."""
     assert real_wheel
     folder = tmp_path_factory.mktemp("libraries")
     real.pip("install", "--quiet", "--no-deps", "--target", str(folder), *request.param)
-    wanted = map(Requirement, request.param)
     found = {str(item.metadata["Name"]): item.version for item in metadata.distributions(path=[str(folder)])}
-    assert all(requirement.specifier.contains(found.pop(requirement.name)) for requirement in wanted)
+    assert all(wanted.specifier.contains(found.pop(wanted.name)) for wanted in map(Requirement, request.param))
     assert not found
     return folder
 
 
 @pytest.mark.index
-def test_ensure_model_with_older_libraries(libraries: Path, tiny_pin: ModelPin, tmp_path: Path) -> None:
-    """Two programs on one lock: one installs and one finds the result, with exactly those libraries in use."""
-    target, answers = _ask(tiny_pin, tmp_path, libraries, programs=2)
+def test_ensure_model_with_older_libraries(libraries: Path, pin: ModelPin, tmp_path: Path) -> None:
+    """Two programs at once: one installs and one finds the result, with exactly those libraries in use."""
+    target, answers = ask(pin, tmp_path, libraries, programs=2)
     assert sorted(answer.get("source", str(answer)) for answer in answers) == ["present", "release"]
-    assert [_in_use(answer) for answer in answers] == [{str(libraries)}] * 2
+    assert {each.name for each in target.iterdir()} - {".modelboot"} == {"en_tiny_sm", "en_tiny_sm-1.0.0.dist-info"}
     assert (target / "en_tiny_sm" / "en_tiny_sm-1.0.0" / "config.cfg").is_file()
-    assert sorted(path.name for path in target.iterdir()) == [".modelboot", "en_tiny_sm", "en_tiny_sm-1.0.0.dist-info"]
-    _, [warm] = _ask(tiny_pin, tmp_path, libraries)
+    _, [warm] = ask(pin, tmp_path, libraries)
     assert warm.get("source") == "present", warm
 
 
@@ -57,27 +57,22 @@ def test_ensure_model_with_older_libraries_refuses_a_wheel_that_leaves_its_folde
     libraries: Path, tmp_path: Path
 ) -> None:
     """Where installer 0.7 would write `../x`, as with every version, the archive is refused and nothing is written."""
-    wheel = build_wheel(tmp_path / "hostile", tampering=Tampering(extra={"../x": b"escaped"}))
-    pin = wheel.pin
-    target, [answer] = _ask(pin, tmp_path, libraries)
+    wheel = small_wheel(tmp_path / "hostile", tampering=Tampering(extra={"../x": b"escaped"}))
+    target, [answer] = ask(wheel.pin, tmp_path, libraries)
     assert answer.get("error") == "InstallError", answer
     assert "path '../x' leaves its folder" in answer["message"]
-    assert _in_use(answer) == {str(libraries)}
     assert not target.exists()
     assert [*tmp_path.rglob("x")] == []
 
 
-def _ask(pin: ModelPin, folder: Path, libraries: Path, *, programs: int = 1) -> tuple[Path, list[Answer]]:
-    """Ask for a model in programs that find these libraries first; return the target and the answers."""
+def ask(pin: ModelPin, folder: Path, libraries: Path, *, programs: int = 1) -> tuple[Path, list[Answer]]:
+    """Ask for a model in programs that find these libraries first, and use no others; return target and answers."""
     race = Race(pin=pin_arguments(pin), folder=str(folder), programs=programs, processes=1)
     path = f"{libraries}{os.pathsep}{environment({})['PYTHONPATH']}"
     (answers,) = run(race, env={"PYTHONPATH": path})
+    in_use = {place for answer in answers for _, place in answer["libraries"].values()}
+    assert in_use == {str(libraries)}
     return race.target_of(0), answers
-
-
-def _in_use(answer: Answer) -> set[str]:
-    """Name the folders installer and filelock were imported from."""
-    return {folder for _, folder in answer["libraries"].values()}
 
 
 def test_metadata_names_no_direct_url() -> None:
@@ -87,66 +82,44 @@ def test_metadata_names_no_direct_url() -> None:
     assert [str(requirement) for requirement in declared if requirement.url] == []
 
 
-@pytest.mark.parametrize("beside", LIBRARIES.values(), ids=LIBRARIES)
+@pytest.mark.parametrize("beside", LIBRARIES)
 @pytest.mark.index
-@pytest.mark.usefixtures("real_wheel")
+@asks_the_index
 def test_dependencies_resolve_beside_pins(beside: Sequence[str]) -> None:
     """The declared ranges leave room for the versions that others pin."""
-    chosen = _resolved(*_dependencies(), *beside)
+    chosen = resolved(*map(str, DEPENDENCIES), *beside)
     assert {"spacy", "urllib3", "tqdm"} <= chosen.keys()
     assert all(requirement.specifier.contains(chosen[requirement.name]) for requirement in map(Requirement, beside))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.index
-@pytest.mark.usefixtures("real_wheel")
+@asks_the_index
 def test_dependencies_resolve_beside_a_large_package_that_pins_them(tmp_path: Path) -> None:
     """`unstructured` holds installer below 1.0 and filelock below 4, and modelboot can be installed beside it."""
-    chosen = _resolved(*_dependencies(), "unstructured")
+    chosen = resolved(*map(str, DEPENDENCIES), "unstructured")
     pinned = f"unstructured=={chosen['unstructured']}"
     real.pip("download", "--no-deps", "--ignore-requires-python", "--only-binary=:all:", "-d", str(tmp_path), pinned)
     [wheel] = tmp_path.glob("unstructured-*.whl")
-    declared = {requirement.name: requirement.specifier for requirement in _declared_by(wheel)}
-    assert not declared["installer"].contains("1.0")
-    assert not declared["filelock"].contains("4.0")
-    assert chosen["installer"].startswith("0.")
-    assert chosen["filelock"].startswith("3.")
+    with zipfile.ZipFile(wheel) as archive:
+        [path] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        fields = email.parser.Parser().parsestr(archive.read(path).decode(), headersonly=True)
+    declared = [*map(Requirement, map(str, fields.get_all("Requires-Dist", [])))]
+    for name, refused in (("installer", "1.0"), ("filelock", "4.0")):
+        (held,) = [item for item in declared if item.name == name and "extra" not in str(item.marker)]
+        assert not held.specifier.contains(refused)
+        assert held.specifier.contains(chosen[name])
 
 
-def _dependencies() -> list[str]:
-    """List what modelboot needs to run: what its metadata declare outside of extras."""
-    declared = map(Requirement, metadata.requires("modelboot") or [])
-    return [str(item) for item in declared if item.marker is None or item.marker.evaluate({"extra": ""})]
-
-
-def _resolved(*requirements: str) -> dict[str, str]:
+def resolved(*requirements: str) -> dict[str, str]:
     """Choose versions that fit together, as an installer would; the test is skipped where uv gets no answer."""
-    command = [
-        sys.executable,
-        "-m",
-        "uv",
-        "--no-config",
-        "pip",
-        "compile",
-        "-",
-        "--quiet",
-        "--no-annotate",
-        "--no-header",
-    ]
     # For a Python that every package in question supports; resolving for it needs no download of it.
-    command += ["--python-version=3.12", "--no-python-downloads", f"--python={sys.executable}"]
+    options = ["--quiet", "--no-annotate", "--no-header", "--python-version=3.12", "--no-python-downloads"]
+    command = [sys.executable, "-m", "uv", "--no-config", "pip", "compile", "-", f"--python={sys.executable}", *options]
     lines = "\n".join(requirements)
-    done = subprocess.run(command, check=False, input=lines, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, input=lines, capture_output=True, text=True, timeout=120)
     if done.returncode != 0 and "Failed to fetch" in done.stderr:
         pytest.skip(f"uv gets no answer from its package index: {done.stderr.splitlines()[0]}")
     assert done.returncode == 0, done.stderr
     chosen = map(Requirement, done.stdout.splitlines())
     return {requirement.name: str(requirement.specifier).removeprefix("==") for requirement in chosen}
-
-
-def _declared_by(wheel: Path) -> list[Requirement]:
-    """Read what a wheel requires outside of extras."""
-    with zipfile.ZipFile(wheel) as archive:
-        [path] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-        fields = email.parser.Parser().parsestr(archive.read(path).decode(), headersonly=True)
-    declared = map(Requirement, map(str, fields.get_all("Requires-Dist", [])))
-    return [item for item in declared if "extra" not in str(item.marker)]
