@@ -16,11 +16,10 @@ from support.readme import blocks
 from support.real import NAME
 from support.wheels import BuiltWheel, altered
 
+HAS_DASK = importlib.util.find_spec("distributed") is not None
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.skipif(
-        not importlib.util.find_spec("distributed"), reason="the package distributed, of the extra dask, is missing"
-    ),
+    pytest.mark.skipif(not HAS_DASK, reason="distributed, of the extra dask, is missing"),
 ]
 CLUSTER = """\
 import json, os, pickle, signal, subprocess, sys, time
@@ -66,9 +65,9 @@ def main(wheel, far):
         until(lambda: len(pids := {*client.run(os.getpid, on_error="ignore").values()}) == 3 and killed not in pids)
         shown["one restarted"] = sources(plugin, client)
 
-        command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address, "--nthreads=1"]
-        command += ["--no-dashboard", "--no-nanny"]
-        with subprocess.Popen(command, env={**os.environ, "MODELBOOT_TARGET": far, "MODELBOOT_HOME": far}) as joined:
+        command = f"-m distributed.cli.dask_worker {cluster.scheduler_address} --nthreads=1 --no-dashboard --no-nanny"
+        env = {**os.environ, "MODELBOOT_TARGET": far, "MODELBOOT_HOME": far}
+        with subprocess.Popen([sys.executable, *command.split()], env=env) as joined:
             client.wait_for_workers(4)
             shown["another host"] = sources(plugin, client)
             results = client.gather(client.map(sentences, [f"One. Two {number}." for number in range(16)]))
@@ -84,29 +83,20 @@ def main(wheel, far):
 if __name__ == "__main__":
     main(*sys.argv[5:])
 """
-README_PROGRAM = """\
+README_CLUSTER = """\
 import json
-
-
-def main():
-    from distributed import LocalCluster
-    cluster = LocalCluster(n_workers=1, dashboard_address=None)
+from distributed import LocalCluster
+cluster = LocalCluster(n_workers=1, processes=False, dashboard_address=None)
 {code}
-    print(json.dumps(found))
-    client.close()
-    cluster.close()
-
-
-if __name__ == "__main__":
-    main()
+print(json.dumps(found))
+client.close(), cluster.close()
 """
 
 
 def run(text: str, folder: Path, *arguments: str) -> Any:  # noqa: ANN401 - whatever the program prints as JSON
     """Run a program of Dask in a folder, without a network."""
-    return run_file(
-        text, folder, *arguments, MODELBOOT_INDEX="1", DASK_DISTRIBUTED__WORKER__DAEMON="True", TMPDIR=str(folder)
-    )
+    daemon = {"DASK_DISTRIBUTED__WORKER__DAEMON": "True"}
+    return run_file(text, folder, *arguments, MODELBOOT_INDEX="1", TMPDIR=str(folder), **daemon)
 
 
 def test_workers_without_network(tiny: BuiltWheel, tmp_path: Path) -> None:
@@ -148,15 +138,13 @@ def test_worker_with_a_wheelhouse_of_its_own(
 
 @pytest.mark.index
 def test_readme_section(real_wheel: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """README's lines work as they stand, with a cluster of processes in the place of the scheduler's address."""
+    """README's lines work as they stand, with a cluster in the place of the scheduler's address."""
     code, _ = blocks("On a cluster", "python")
     assert f'"{NAME}"' in code
     monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(real_wheel.path.parent))
     address = '"scheduler.example.org:8786"'
     assert code.count(address) == 1
-    lines = code.replace(address, "cluster").splitlines()
-    program = README_PROGRAM.format(code="\n".join(f"    {line}" for line in lines))
-    assert run(program, tmp_path) == [["Paris"], ["Lyon"]]
+    assert run(README_CLUSTER.format(code=code.replace(address, "cluster")), tmp_path) == [["Paris"], ["Lyon"]]
 
 
 def test_plugin_reads_the_pins_file(tiny: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,19 +38,18 @@ class Builder:
 
     folder: Path
 
-    def run(self, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         """Run a command of buildah and return what came of it."""
-        storage = [f"--root={self.folder}/root", f"--runroot={self.folder}/run"]
-        line = [*prefix, "buildah", *storage, *arguments]
+        line = [*prefix, "buildah", f"--root={self.folder}/root", f"--runroot={self.folder}/run", *arguments]
         return subprocess.run(line, check=False, capture_output=True, text=True, timeout=1500)
 
     def done(self, *arguments: str) -> str:
-        """Run a command that has to work, and return the last line it prints."""
+        """Run a command that has to work, and return what it prints."""
         ended = self.run(*arguments)
         assert ended.returncode == 0, f"{ended.stdout}{ended.stderr}"
-        return (ended.stdout.splitlines() or [""])[-1]
+        return ended.stdout.strip()
 
-    def build(self, models: str, *, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    def build(self, models: str, *, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         """Build the Dockerfile as it stands; what an earlier build did is taken from there."""
         certificates = [f"--volume={CERTIFICATES}:{CERTIFICATES}:ro"] if Path(CERTIFICATES).is_dir() else []
         arguments = ["--build-arg=PYTHON_IMAGE=localhost/base", f"--build-arg=MODELS={models}", *certificates]
@@ -87,16 +86,13 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
     for name in CONTEXT:
         copy = shutil.copytree if (CHECKOUT / name).is_dir() else shutil.copy
         copy(CHECKOUT / name, folder / "context" / name)
-    debian = folder / "debian"
+    container = builder.done("from", "scratch")
     packages = "--include=python3,python3-venv,ca-certificates"
-    line = ["debootstrap", "--variant=minbase", packages, "bookworm", str(debian)]
+    line = ["debootstrap", "--variant=minbase", packages, "bookworm", builder.done("mount", container)]
     made = subprocess.run(line, check=False, capture_output=True, text=True, timeout=900)
     if made.returncode != 0:
         pytest.skip(f"debootstrap got no Debian: {made.stdout.splitlines()[-1]}")
-    container = builder.done("from", "scratch")
-    builder.done("copy", container, str(debian), "/")
     builder.done("commit", "--rm", container, "localhost/base")
-    shutil.rmtree(debian)
     yield builder
     builder.done("rm", "--all")  # the container of a build that failed, too, which is mounted
     shutil.rmtree(folder)
@@ -107,7 +103,7 @@ def image(builder: Builder) -> Image:
     """Return the image with one pipeline baked in."""
     built = builder.build(NAME)
     assert built.returncode == 0, f"{built.stdout}{built.stderr}"
-    described = json.loads(builder.run("inspect", "--type=image", f"localhost/{NAME}").stdout)
+    described = json.loads(builder.done("inspect", "--type=image", f"localhost/{NAME}"))
     root = builder.done("mount", builder.done("from", f"localhost/{NAME}"))
     return Image(Path(root), described["Docker"]["config"])
 

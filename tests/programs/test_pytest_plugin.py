@@ -23,13 +23,11 @@ Run = Callable[..., pytest.RunResult]
 
 @pytest.fixture
 def release(server: ModelServer, tiny: BuiltWheel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModelServer:
-    """Return the server that the inner projects' pins name: it has the tiny pipeline, and others in its place."""
+    """Return the server that the inner projects' pins name: it has the tiny pipeline, and an altered one."""
     server.serve("/tiny.whl", Reply(body=tiny.content))
-    server.serve("/altered.whl", Reply(body=b"PK\x03\x04" + tiny.content[4:-1] + b"x"))
-    lines = [
-        f"en_{name}_sm @ {server.url}/{name}.whl#sha256={tiny.sha256}\n" for name in ("tiny", "altered", "missing")
-    ]
-    (tmp_path / "pins.txt").write_text("".join(lines), "utf-8")
+    server.serve("/altered.whl", Reply(body=tiny.content[:-1] + b"x"))
+    line = f"en_{{0}}_sm @ {server.url}/{{0}}.whl#sha256={tiny.sha256}\n"
+    (tmp_path / "pins.txt").write_text("".join(map(line.format, ("tiny", "altered", "missing", "gone"))), "utf-8")
     monkeypatch.setenv("MODELBOOT_PINS", str(tmp_path / "pins.txt"))
     monkeypatch.setenv("MODELBOOT_RETRIES", "0")
     return server
@@ -72,46 +70,26 @@ def test_fixtures_in_two_workers(run: Run, release: ModelServer) -> None:
     assert release.count("/tiny.whl") == 1
 
 
-@pytest.mark.exhaustive
-def test_fixtures_in_eight_workers(run: Run, release: ModelServer) -> None:
-    """Workers of xdist that start at once in a cold environment fetch the wheel once, however many they are."""
-    run("".join(map(READER.format, range(8))), "-n", "8").assert_outcomes(passed=8)
-    assert release.count("/tiny.whl") == 1
+@pytest.mark.parametrize(
+    ("missing", "outcomes"),
+    [("fail", {"errors": 2, "failed": 3, "passed": 1}), ("skip", {"skipped": 3, "failed": 2, "passed": 1})],
+)
+def test_missing_pipeline(run: Run, release: ModelServer, missing: str, outcomes: dict[str, int]) -> None:
+    """A pipeline that cannot be had fails every test that needs it, or skips it where told to, after one attempt.
 
-
-def test_missing_pipeline_fails_with_its_hint(run: Run, release: ModelServer) -> None:
-    """A pipeline that cannot be had fails every test that needs it, in a few lines, after one attempt."""
-    done = run(READER.format(1) + READER.format(2), ini="modelboot_model = en_missing_sm")
-    done.assert_outcomes(errors=2)
-    done.stdout.fnmatch_lines(["Can't find model 'en_missing_sm': could not get en_missing_sm*404*", "hint: *"])
-    assert "Traceback" not in done.stdout.str()
-    assert "site-packages" not in done.stdout.str()
-    assert release.count("/missing.whl") == 1
-
-
-@pytest.mark.usefixtures("release")
-def test_missing_pipeline_skips_where_told(run: Run) -> None:
-    """With modelboot_missing = skip the tests that need it are skipped, saying why; the others run.
-
-    Other bytes than the pinned ones, and a name that is not known, fail all the same.
+    Other bytes than the pinned ones, and a name that is not known, always fail. Each is told in a few lines.
     """
-    tests = f"""\
-{READER.format("")}
-def test_fresh(modelboot_load):
-    modelboot_load()
-
-def test_other_bytes(modelboot_load):
-    modelboot_load("en_altered_sm")
-
-def test_unknown(modelboot_load):
-    modelboot_load("en_unheard_of")
-
-def test_other():
-    pass
-"""
-    done = run(tests, ini="modelboot_model = en_missing_sm\nmodelboot_missing = skip")
-    done.assert_outcomes(passed=1, skipped=2, failed=2)
-    done.stdout.fnmatch_lines(["*refused en_altered_sm*: not the pinned bytes*", "SKIPPED * en_missing_sm*404*"])
+    calls = {"fresh": "'en_gone_sm'", "other_bytes": "'en_altered_sm'", "unknown": "'en_unheard_of'"}
+    tests = "".join(f"def test_{name}(modelboot_load): modelboot_load({model})\n" for name, model in calls.items())
+    tests += f"{READER.format(1)}{READER.format(2)}def test_other(): pass\n"
+    done = run(tests, ini=f"modelboot_model = en_missing_sm\nmodelboot_missing = {missing}")
+    done.assert_outcomes(**outcomes)
+    printed = done.stdout.str()
+    assert re.search("Can't find model 'en_missing_sm': could not get en_missing_sm.*404", printed)
+    assert re.search("refused en_altered_sm.*: not the pinned bytes", printed)
+    assert "\nhint: " in printed
+    assert not re.search("Traceback|site-packages", printed.partition("short test summary")[0])
+    assert release.count("/missing.whl") == 1
 
 
 def test_unknown_choice_is_refused(pytester: pytest.Pytester) -> None:

@@ -6,10 +6,8 @@ and 6 (an old model lying around) are what promises/test_warm_start.py, promises
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ import pytest
 from modelboot import DownloadError, ModelbootError, ModelPin, ensure_model, get_nlp
 from support.children import (
     OTHER,
+    PYTEST,
     STUB_SPACY,
     TIMEOUT_S,
     command,
@@ -43,15 +42,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
 # --- 1
 
 SUITE = """
-import json, os
 import pytest
 from modelboot import ModelPin, get_nlp
 
-PIN = ModelPin(*json.loads(os.environ["PIN"])[:3], url=json.loads(os.environ["PIN"])[3])
-
 @pytest.fixture(scope="session")
 def nlp():
-    return get_nlp(PIN)
+    return get_nlp(ModelPin({!r}, {!r}, {!r}, url={!r}))
 
 @pytest.mark.parametrize("number", range(8))
 def test_sentences(nlp, number):
@@ -68,11 +64,10 @@ def test_story_1_parallel_test_suite(
     """Story 1, "Parallel test suite": four workers pass, after one request, and nothing is left over."""
     pytest.importorskip("xdist", reason="the package pytest-xdist, of the extra test, is not installed")
     pin = server.publish(wheel, Reply(body=wheel.content, drip_bytes_per_s=2 * wheel.size_bytes))
-    (tmp_path / "test_app.py").write_text(SUITE, "utf-8")
-    settings = {"PIN": json.dumps(pin_arguments(pin)), "PYTEST_ADDOPTS": None, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    words = [sys.executable, "-m", "pytest", "-p", "xdist", "-n", "4", f"--rootdir={tmp_path}", "test_app.py"]
-    env = environment({**spacy, **settings})
-    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+    (tmp_path / "test_app.py").write_text(SUITE.format(*pin_arguments(pin)), "utf-8")
+    settings = {"PYTEST_ADDOPTS": None, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    arguments = ["-p", "xdist", "-n", "4", f"--rootdir={tmp_path}", "test_app.py"]
+    done = python(PYTEST, *arguments, env={**spacy, **settings}, cwd=str(tmp_path))
     assert done.returncode == 0, done.stdout
     assert "8 passed" in done.stdout
     assert server.count(f"/{wheel.path.name}") == 1
@@ -157,23 +152,11 @@ def test_story_9_two_users_one_box(wheel: BuiltWheel, server: ModelServer) -> No
 # --- 10
 
 
-def call_200_times(pin: ModelPin) -> list[ModelbootError]:
-    """Call get_nlp as 200 tests in eight threads would, and return what each call raised."""
-    raised: list[ModelbootError] = []
-
-    def work() -> None:
-        for _ in range(25):
-            try:
-                get_nlp(pin)
-            except ModelbootError as error:
-                raised.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return raised
+def raised_by(pin: ModelPin) -> ModelbootError:
+    """Return what get_nlp raises."""
+    with pytest.raises(ModelbootError) as caught:
+        get_nlp(pin)
+    return caught.value
 
 
 def test_story_10_long_test_run_on_a_dead_network(
@@ -183,7 +166,8 @@ def test_story_10_long_test_run_on_a_dead_network(
     monkeypatch.setenv("MODELBOOT_TIMEOUT", "0.3")
     monkeypatch.setenv("MODELBOOT_RETRIES", "0")
     pin = server.publish(wheel, Reply(stall="headers"), Reply(body=wheel.content))
-    errors = call_200_times(pin)
+    with ThreadPoolExecutor(8) as threads:
+        errors = [*threads.map(lambda _: raised_by(pin), range(200))]
     assert [type(error) for error in errors] == [DownloadError] * 200
     assert len({(error.message, error.hint) for error in errors}) == 1
     assert server.wait_for(f"/{wheel.path.name}")
