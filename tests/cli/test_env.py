@@ -13,34 +13,25 @@ from pathlib import Path
 import pytest
 
 from modelboot import ModelPin, ensure_model
-from modelboot.cli import main
 from support.children import environment
+from support.commands import run
 from support.wheels import NAME, OLDER, VERSION, build_wheel, small_members, small_wheel
 
 Printed = Callable[..., tuple[list[str], str]]
 
 
 @pytest.fixture
-def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Printed:
+def printed(monkeypatch: pytest.MonkeyPatch) -> Printed:
     """Return a function that runs `env` as a new process would, and gives the folders it adds and what it says."""
     path = sys.path[:]
 
-    def run(*first: Path) -> tuple[list[str], str]:
+    def env(*first: Path) -> tuple[list[str], str]:
         monkeypatch.setattr(sys, "path", [*map(str, first), *path])
         importlib.invalidate_caches()
-        capsys.readouterr()
-        assert main(["env", "--json"]) == 0
-        out, err = capsys.readouterr()
+        _, out, err = run("env", "--json")
         return json.loads(out)["PYTHONPATH"], err
 
-    return run
-
-
-def found(folders: list[str]) -> str:
-    """Return the version that a program finds under the model's name, with folders as its PYTHONPATH."""
-    command = [sys.executable, "-c", f"import {NAME}; print({NAME}.__version__)"]
-    env = environment({"PYTHONPATH": os.pathsep.join(folders)})
-    return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout.strip()
+    return env
 
 
 def stored(tmp_path: Path, version: str) -> Path:
@@ -65,12 +56,9 @@ def test_env_gives_the_newest_version(tmp_path: Path, monkeypatch: pytest.Monkey
     """Of two versions in the store the newer one is found, 3.10 and not 3.9, as long as it is intact."""
     monkeypatch.setenv("MODELBOOT_TARGET", "")
     older, newer = (stored(tmp_path, version) for version in ("3.9.0", "3.10.0"))
-    folders, told = printed()
-    assert folders == [str(newer)]
-    assert told == f"warning: left out: {NAME} 3.9.0 in {older}, as 3.10.0 is in {newer}\n"
+    assert printed() == ([str(newer)], f"warning: left out: {NAME} 3.9.0 in {older}, as 3.10.0 is in {newer}\n")
     (newer / NAME / "meta.json").unlink()
-    told = f"warning: left out: {NAME} 3.10.0 in {newer}, which is not intact\n"
-    assert printed() == ([str(older)], told)
+    assert printed() == ([str(older)], f"warning: left out: {NAME} 3.10.0 in {newer}, which is not intact\n")
 
 
 def test_env_gives_the_newest_version_before_a_target_of_several_models(
@@ -84,7 +72,9 @@ def test_env_gives_the_newest_version_before_a_target_of_several_models(
     folders, told = printed()
     assert folders == [str(newer), str(target)]
     assert told == f"warning: left out: {NAME} {OLDER} in {target}, as {VERSION} is in {newer}\n"
-    assert found(folders) == VERSION
+    command = [sys.executable, "-c", f"import af_tiny_sm, {NAME}; print({NAME}.__version__)"]
+    env = environment({"PYTHONPATH": os.pathsep.join(folders)})
+    assert subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout == f"{VERSION}\n"
 
 
 @pytest.mark.parametrize(
@@ -95,14 +85,10 @@ def test_env_gives_the_newest_version_before_a_target_of_several_models(
     ],
     ids=["sh", "fish"],
 )
-def test_env_prints_a_line_for_a_shell(
-    words: list[str], line: str, pin: ModelPin, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_env_prints_a_line_for_a_shell(words: list[str], line: str, pin: ModelPin, tmp_path: Path) -> None:
     """The line appends to what is set, quoted; where there is nothing to add it does nothing."""
-    assert main(["env", *words]) == 0
-    assert capsys.readouterr() == ("# nothing to add\n", "")
+    assert run("env", *words) == (0, "# nothing to add\n", "")
     folder = tmp_path / "the models"
     ensure_model(pin, target=folder)
     sys.path.remove(str(folder))
-    assert main(["env", "--target", str(folder), *words]) == 0
-    assert capsys.readouterr().out == line.format(folder=folder)
+    assert run("env", "--target", folder, *words).out == line.format(folder=folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import subprocess
 import sys
@@ -13,13 +12,12 @@ import pytest
 
 from modelboot import ModelPin, ensure_model
 from modelboot._catalog import resolve
-from modelboot.cli import main
 from support.children import public_folder, python, run_as_other_user, skip_unless_other_user
+from support.commands import facts, failure, output, reference, run
 from support.folders import snapshot
 from support.server import ModelServer
 from support.wheels import NAME, BuiltWheel, altered, small_wheel
 
-Capture = pytest.CaptureFixture[str]
 FILE = f"{NAME}-1.0.0-py3-none-any.whl"
 IN_TREE = f"{NAME}-1.0.0/{FILE}"
 HINT = "hint: name another folder with --dest, one you may write to, with enough disk space"
@@ -32,61 +30,48 @@ def dest(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def filled(dest: Path, file_mirror: Path, capsys: Capture) -> Path:
+def filled(dest: Path, file_mirror: Path) -> Path:
     """Return a wheelhouse that holds the wheel; the mirror it came from is gone."""
-    assert main(["fetch", NAME, "--dest", str(dest)]) == 0
-    capsys.readouterr()
+    output("fetch", NAME, "--dest", dest)
     file_mirror.rename(file_mirror.with_name("gone"))
     return dest
 
 
-def reference(pin: ModelPin) -> str:
-    """Return the direct reference that names a pin on the command line."""
-    return f"{pin.name} @ {pin.url}#sha256={pin.sha256}"
-
-
 @pytest.mark.usefixtures("file_mirror")
-def test_fetch_lays_out_the_release_tree(capsys: Capture, dest: Path, wheel: BuiltWheel, target: Path) -> None:
+def test_fetch_lays_out_the_release_tree(dest: Path, wheel: BuiltWheel, target: Path) -> None:
     """The wheel lies where a mirror has it, a link to it at the top, nothing else; a line tells so."""
-    assert main(["fetch", NAME, "--dest", str(dest)]) == 0
-    out, err = capsys.readouterr()
+    _, out, err = run("fetch", NAME, "--dest", dest)
     path = dest / IN_TREE
     assert out == f"{NAME} 1.0.0  release  {path}\n"
-    assert [line.split("(")[0] for line in err.splitlines()] == [
-        f"info: {NAME} 1.0.0: asking mirror ",
-        f"info: downloading {NAME} 1.0.0 ",
-    ]
+    told = [f"info: {NAME} 1.0.0: asking mirror ", f"info: downloading {NAME} 1.0.0 "]
+    assert [line.split("(")[0] for line in err.splitlines()] == told
     assert path.read_bytes() == wheel.content
     assert sorted(dest.rglob("*")) == [path.parent, path, dest / FILE]
     assert (dest / FILE).readlink() == path.relative_to(dest)
     assert not target.exists()
 
 
-def test_fetch_again(capsys: Capture, filled: Path) -> None:
+def test_fetch_again(filled: Path) -> None:
     """A second fetch finds the wheel, needs no source and changes nothing."""
     before = snapshot(filled, without=(), strict=True)
-    assert main(["fetch", NAME, "--dest", str(filled)]) == 0
-    assert capsys.readouterr() == (f"{NAME} 1.0.0  present  {filled / IN_TREE}\n", "")
+    assert run("fetch", NAME, "--dest", filled) == (0, f"{NAME} 1.0.0  present  {filled / IN_TREE}\n", "")
     assert snapshot(filled, without=(), strict=True) == before
 
 
 @pytest.mark.usefixtures("file_mirror")
-def test_fetch_json(capsys: Capture, tmp_path: Path, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_json(tmp_path: Path, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch) -> None:
     """The JSON is a list of facts, an item a wheel; DIR may be relative, what is printed is absolute."""
     monkeypatch.chdir(tmp_path)
-    assert main(["fetch", NAME, f"{NAME}==1.0.0", "--dest", "wheels", "--json"]) == 0
-    first, second = json.loads(capsys.readouterr().out)
+    first, second = facts("fetch", NAME, f"{NAME}==1.0.0", "--dest", "wheels")
     assert set(first) == {"name", "version", "sha256", "source", "path", "downloaded_bytes"}
     assert (first["sha256"], first["source"], second["source"]) == (wheel.sha256, "release", "present")
     assert first["path"] == str(tmp_path / "wheels" / IN_TREE)
 
 
-def test_fetch_says_how_much_came_over_the_network(
-    wheel: BuiltWheel, server: ModelServer, dest: Path, capsys: Capture
-) -> None:
+def test_fetch_says_how_much_came_over_the_network(wheel: BuiltWheel, server: ModelServer, dest: Path) -> None:
     """The size of the download stands behind the source."""
-    assert main(["fetch", reference(server.publish(wheel)), "--dest", str(dest)]) == 0
-    assert capsys.readouterr().out.startswith(f"{NAME} 1.0.0  release, 0.0 MB  {dest}")
+    line = output("fetch", reference(server.publish(wheel)), "--dest", dest)
+    assert line.startswith(f"{NAME} 1.0.0  release, 0.0 MB  {dest}")
 
 
 @pytest.mark.parametrize("use", ["wheelhouse", "file URL", "static server"])
@@ -118,14 +103,10 @@ def test_fetch_serves_pip(filled: Path, tmp_path: Path) -> None:
     assert (tmp_path / "lib" / NAME / "meta.json").is_file()
 
 
-def test_fetch_from_a_wheelhouse(
-    capsys: Capture, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fetch_from_a_wheelhouse(filled: Path, tmp_path: Path) -> None:
     """One wheelhouse may be filled from another, offline."""
-    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(filled))
-    monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
-    assert main(["fetch", NAME, "--dest", str(tmp_path / "second")]) == 0
-    assert capsys.readouterr().out.startswith(f"{NAME} 1.0.0  wheelhouse  ")
+    env = {"MODELBOOT_WHEELHOUSE": str(filled), "MODELBOOT_OFFLINE": "1"}
+    assert output("fetch", NAME, "--dest", tmp_path / "second", **env).startswith(f"{NAME} 1.0.0  wheelhouse  ")
     assert (tmp_path / "second" / FILE).is_file()
 
 
@@ -136,16 +117,13 @@ def test_fetch_from_a_wheelhouse(
 def test_fetch_replaces_altered(dest: Path, wheel: BuiltWheel) -> None:
     """Other bytes under the wheel's name in the release tree give way to the pinned ones."""
     altered(wheel, dest / f"{NAME}-1.0.0")
-    assert main(["fetch", NAME, "--dest", str(dest)]) == 0
-    for path in (dest / FILE, dest / IN_TREE):
-        assert path.read_bytes() == wheel.content
+    output("fetch", NAME, "--dest", dest)
+    assert (dest / FILE).read_bytes() == (dest / IN_TREE).read_bytes() == wheel.content
 
 
 @pytest.mark.usefixtures("file_mirror")
 @pytest.mark.parametrize("kind", ["file", "link"])
-def test_fetch_keeps_a_wheel_of_that_name(  # noqa: PLR0913, PLR0917 - fixtures
-    kind: str, dest: Path, tmp_path: Path, wheel: BuiltWheel, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fetch_keeps_a_wheel_of_that_name(kind: str, dest: Path, tmp_path: Path, wheel: BuiltWheel) -> None:
     """A user's own wheel of that name at the top stays as it is, is warned of, and does not hide the pinned one."""
     own = altered(wheel, tmp_path / "own" if kind == "link" else dest)
     if kind == "link":
@@ -153,12 +131,9 @@ def test_fetch_keeps_a_wheel_of_that_name(  # noqa: PLR0913, PLR0917 - fixtures
         (dest / FILE).symlink_to(own)
     before = own.read_bytes()
     for _ in range(2):
-        assert main(["fetch", NAME, "--dest", str(dest)]) == 0
+        assert f"warning: {dest / FILE} has other bytes than" in run("fetch", NAME, "--dest", dest).err
         assert (dest / FILE).read_bytes() == before
-        assert f"warning: {dest / FILE} has other bytes than" in capsys.readouterr().err
-    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(dest))
-    monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
-    assert main(["install", NAME]) == 0
+    output("install", NAME, MODELBOOT_WHEELHOUSE=str(dest), MODELBOOT_OFFLINE="1")
 
 
 @pytest.mark.usefixtures("file_mirror")
@@ -167,7 +142,7 @@ def test_fetch_keeps_what_else_is_there(dest: Path, wheel: BuiltWheel) -> None:
     dest.mkdir(parents=True)
     (dest / FILE).write_bytes(wheel.content)
     (dest / "notes.txt").write_text("mine", "utf-8")
-    assert main(["fetch", NAME, "--dest", str(dest)]) == 0
+    output("fetch", NAME, "--dest", dest)
     assert not (dest / FILE).is_symlink()
     assert (dest / "notes.txt").read_text("utf-8") == "mine"
 
@@ -179,23 +154,14 @@ def test_fetch_keeps_what_else_is_there(dest: Path, wheel: BuiltWheel) -> None:
 @pytest.mark.parametrize(
     ("content", "error"), [(None, "could not get"), (b"PK other", "refused")], ids=["none", "other"]
 )
-def test_fetch_fails(  # noqa: PLR0913, PLR0917 - a table of two by two
-    content: bytes | None,
-    error: str,
-    is_there: bool,  # noqa: FBT001 - a column
-    capsys: Capture,
-    file_mirror: Path,
-    dest: Path,
-) -> None:
+def test_fetch_fails(content: bytes | None, error: str, file_mirror: Path, dest: Path, *, is_there: bool) -> None:
     """After a failure there is nothing that was not there before, not even the folder."""
     if is_there:
         dest.mkdir(parents=True)
     (file_mirror / IN_TREE).unlink()
     if content:
         (file_mirror / IN_TREE).write_bytes(content)
-    assert main(["fetch", NAME, "--dest", str(dest)]) == 1
-    out, err = capsys.readouterr()
-    assert (out, f"{error} {NAME} 1.0.0" in err) == ("", True)
+    assert f"{error} {NAME} 1.0.0" in failure("fetch", NAME, "--dest", dest)[-2]
     assert [*dest.parent.rglob("*")] == [dest] * is_there
     assert dest.parent.exists() == is_there
 
@@ -206,9 +172,9 @@ def test_fetch_unwritable_dest() -> None:
     script = "import sys; from modelboot.cli import main; sys.stderr = sys.stdout; main(sys.argv[1:])"
     with public_folder() as folder:
         words = ("fetch", reference(small_wheel(folder).pin), "--dest", folder / "wheels")
-        told = run_as_other_user(script, *words)
+        *_, error, hint = run_as_other_user(script, *words).splitlines()
         assert [path.name for path in folder.iterdir()] == [FILE]
-    assert told.splitlines() == [f"error: could not fetch {NAME} 1.0.0: {folder / 'wheels'}: Permission denied", HINT]
+    assert (error, hint) == (f"error: could not fetch {NAME} 1.0.0: {folder / 'wheels'}: Permission denied", HINT)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
@@ -216,33 +182,27 @@ def test_fetch_disk_full(pin: ModelPin, dest: Path) -> None:
     """A full disk, for which a limit on files stands in, is told of a fetch, not of an install, and leaves nothing."""
     script = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)); "
     script += "from modelboot.cli import main; sys.exit(main(sys.argv[1:]))"
-    env = {"PYTHONDONTWRITEBYTECODE": "1"}
-    done = python(script, "fetch", reference(pin), "--dest", str(dest), env=env)
-    error, hint = done.stderr.splitlines()[-2:]
-    assert done.returncode == 1
+    done = python(script, "fetch", reference(pin), "--dest", str(dest), env={"PYTHONDONTWRITEBYTECODE": "1"})
+    *_, error, hint = done.stderr.splitlines()
+    assert (done.returncode, hint) == (1, HINT)
     assert error.startswith(f"error: could not fetch {NAME} 1.0.0: {dest}")
     assert error.endswith(": File too large")
-    assert hint == HINT
     assert not dest.exists()
 
 
 @pytest.mark.usefixtures("file_mirror")
-def test_fetch_dest_is_a_file(capsys: Capture, tmp_path: Path) -> None:
+def test_fetch_dest_is_a_file(tmp_path: Path) -> None:
     """A DIR that is a file is told as such, and the file stays."""
     file = tmp_path / "file"
     file.write_text("mine", "utf-8")
-    assert main(["fetch", NAME, "--dest", str(file)]) == 1
-    assert f"error: could not fetch {NAME} 1.0.0: {file}" in capsys.readouterr().err
+    assert failure("fetch", NAME, "--dest", file)[-2].startswith(f"error: could not fetch {NAME} 1.0.0: {file}")
     assert file.read_text("utf-8") == "mine"
 
 
-def test_fetch_as_a_hint_names_it(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_fetch_as_a_hint_names_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The command an offline error gives is understood word for word; here it fails for want of a network alone."""
     monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
-    assert main(["install"]) == 1
-    hint = capsys.readouterr().err.splitlines()[-1]
-    program, *words = hint.split("`")[1].split()
+    program, *words = failure("install")[-1].split("`")[1].split()
     assert (program, words[0]) == ("modelboot", "fetch")
     monkeypatch.chdir(tmp_path)
-    assert main(words) == 1
-    assert f"{resolve('en_core_web_sm')} is not installed, and " in capsys.readouterr().err
+    assert f"{resolve('en_core_web_sm')} is not installed, and " in failure(*words)[-2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -11,11 +10,10 @@ from packaging.requirements import Requirement
 
 from modelboot import ModelPin, ensure_model
 from modelboot._catalog import resolve
-from modelboot.cli import main
+from support.commands import facts, failure, output, reference, run
 from support.server import ModelServer, Reply
 from support.wheels import BREACHES_TO_NAME, DIST_INFO, NAME, VERSION, BuiltWheel, Tampering, small_wheel
 
-Capture = pytest.CaptureFixture[str]
 FILE = f"{NAME}-{VERSION}-py3-none-any.whl"
 
 
@@ -30,64 +28,51 @@ def pasted(line: str) -> ModelPin:
 
 
 @pytest.mark.parametrize("model", ["en_core_web_sm", "ja_core_news_sm"])
-def test_pin_python(capsys: Capture, model: str) -> None:
+def test_pin_python(model: str) -> None:
     """The Python line makes a pin with every field of the catalog's."""
-    assert main(["pin", model]) == 0
-    assert repr(pasted(capsys.readouterr().out)) == repr(resolve(model))
+    assert repr(pasted(output("pin", model))) == repr(resolve(model))
 
 
-def test_pin_for_other_programs(capsys: Capture) -> None:
+def test_pin_for_other_programs() -> None:
     """The requirements line is one that pip reads, the uv line an entry of `tool.uv.sources`; the JSON has the URL."""
     pin = resolve("en_core_web_sm")
     url = f"{pin.release_url}#sha256={pin.sha256}"
-    assert main(["pin", "en_core_web_sm", "--format", "requirements"]) == 0
-    requirement = Requirement(capsys.readouterr().out.strip())
+    requirement = Requirement(output("pin", "en_core_web_sm", "--format", "requirements").strip())
     assert (requirement.name, requirement.url) == (pin.name, url)
-    assert main(["pin", "--format", "uv"]) == 0
-    assert capsys.readouterr() == (f'en_core_web_sm = {{ url = "{url}" }}\n', "")
-    assert main(["pin", "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert set(facts) == {"name", "version", "sha256", "url", "requires", "size_mb"}
-    assert (facts["sha256"], facts["url"]) == (pin.sha256, pin.release_url)
+    assert run("pin", "--format", "uv") == (0, f'en_core_web_sm = {{ url = "{url}" }}\n', "")
+    found = facts("pin")
+    assert set(found) == {"name", "version", "sha256", "url", "requires", "size_mb"}
+    assert (found["sha256"], found["url"]) == (pin.sha256, pin.release_url)
 
 
 # --- of a wheel
 
 
-@pytest.mark.parametrize("way", ["file", "file URL", "http", "unnamed", "folder with an @"])
-def test_pin_of_a_wheel(way: str, wheel: BuiltWheel, server: ModelServer, tmp_path: Path, capsys: Capture) -> None:
+@pytest.mark.parametrize("place", ["file", "file URL", "SERVER/x/FILE", "SERVER/assets/4711", "folder with an @"])
+def test_pin_of_a_wheel(place: str, wheel: BuiltWheel, server: ModelServer, tmp_path: Path) -> None:
     """A wheel at a URL or in a file is read once and hashed; the line that is printed is the pin that installs it."""
     for path in (f"/x/{FILE}", "/assets/4711"):
         server.serve(path, Reply(body=wheel.content))
-    folder = tmp_path / "ann@corp"
-    folder.mkdir()
-    place = {
-        "folder with an @": str(shutil.copy(wheel.path, folder)),
-        "file": str(wheel.path),
-        "file URL": wheel.url,
-        "http": f"{server.url}/x/{FILE}",
-        "unnamed": f"{server.url}/assets/4711",
-    }[way]
-    assert main(["pin", place]) == 0
-    out, err = capsys.readouterr()
+    (tmp_path / "ann@corp").mkdir()
+    copied = str(shutil.copy(wheel.path, tmp_path / "ann@corp"))
+    local = {"file": str(wheel.path), "file URL": wheel.url, "folder with an @": copied}
+    _, out, err = run("pin", local.get(place, place.replace("SERVER", server.url).replace("FILE", FILE)))
     assert "the hash is that of what was read just now" in err
     pin = pasted(out)
     assert pin == wheel.pin
-    assert len(server.requests) == (way in {"http", "unnamed"})
+    assert len(server.requests) == ("SERVER" in place)
     assert ensure_model(pin).version == VERSION
 
 
 @pytest.mark.parametrize("format_", ["requirements", "uv", "pylock"])
-def test_pin_format(format_: str, wheel: BuiltWheel, tmp_path: Path, capsys: Capture) -> None:
+def test_pin_format(format_: str, wheel: BuiltWheel, tmp_path: Path) -> None:
     """Each format has URL and hash; a requirements line is a pins file."""
-    assert main(["pin", str(wheel.path), "--format", format_]) == 0
-    text = capsys.readouterr().out
+    text = output("pin", wheel.path, "--format", format_)
     assert wheel.sha256 in text
     assert wheel.url in text
     if format_ == "requirements":
         (tmp_path / "pins.txt").write_text(text)
-        assert main(["install", "-r", str(tmp_path / "pins.txt")]) == 0
-        assert capsys.readouterr().out.startswith(f"{NAME} {VERSION}  release")
+        assert output("install", "-r", tmp_path / "pins.txt").startswith(f"{NAME} {VERSION}  release")
 
 
 @pytest.mark.parametrize(
@@ -95,139 +80,104 @@ def test_pin_format(format_: str, wheel: BuiltWheel, tmp_path: Path, capsys: Cap
     [['sudachipy>=0.5; python_version < "3.12"'], ["sudachipy>=0.5; python_version < '3.12'", "pymorphy3>=1.0"]],
     ids=["double quotes", "single quotes"],
 )
-def test_pin_python_of_requirements_with_quotes(requires: list[str], tmp_path: Path, capsys: Capture) -> None:
+def test_pin_python_of_requirements_with_quotes(requires: list[str], tmp_path: Path) -> None:
     """The line is Python whatever the wheel's requirements have in them, and means what they mean."""
     lines = [f"Name: {NAME}", f"Version: {VERSION}", *(f"Requires-Dist: {each}" for each in requires)]
     metadata = "\n".join(["Metadata-Version: 2.1", *lines, ""]).encode()
     wheel = small_wheel(tmp_path, tampering=Tampering(extra={f"{DIST_INFO}/METADATA": metadata}))
-    assert main(["pin", str(wheel.path)]) == 0
-    pin = pasted(capsys.readouterr().out)
+    pin = pasted(output("pin", wheel.path))
     assert (pin, pin.requires) == (wheel.pin, tuple(requires))
 
 
 @pytest.mark.parametrize("breach", ["pth", "link", "console-script"])
-def test_pin_of_a_wheel_that_would_be_refused(breach: str, tmp_path: Path, capsys: Capture) -> None:
+def test_pin_of_a_wheel_that_would_be_refused(breach: str, tmp_path: Path) -> None:
     """No line is printed for a wheel that modelboot would not install."""
-    wheel = small_wheel(tmp_path, tampering=BREACHES_TO_NAME[breach].tampering)
-    assert main(["pin", str(wheel.path)]) == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert BREACHES_TO_NAME[breach].issue in err
-    assert err.startswith("error: could not pin the wheel: ")
+    error, _ = failure("pin", small_wheel(tmp_path, tampering=BREACHES_TO_NAME[breach].tampering).path)
+    assert error.startswith("error: could not pin the wheel: ")
+    assert BREACHES_TO_NAME[breach].issue in error
 
 
 NO_FILE = "name the file of a wheel that is there and that you may read"
-PLACES = {
-    "no such file": ("nosuch.whl", NO_FILE),
-    "a folder": ("./", NO_FILE),
-    "no wheel": (
-        "page.whl",
-        "this wheel cannot be installed by modelboot; rebuild it with `spacy package` and pin the new hash",
-    ),
-    "no such page": ("SERVER/x.whl", "check the URL"),
-    "no server": ("http://127.0.0.1:9/x.whl", "check the network and proxy (`modelboot doctor`)"),
-}
 
 
-@pytest.mark.parametrize(("place", "hint"), PLACES.values(), ids=PLACES)
-def test_pin_of_something_else(  # noqa: PLR0913, PLR0917 - a table and fixtures
-    place: str, hint: str, server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
+@pytest.mark.parametrize(
+    ("place", "hint"),
+    [
+        ("nosuch.whl", NO_FILE),
+        ("./", NO_FILE),
+        (__file__, "this wheel cannot be installed by modelboot; rebuild it with `spacy package` and pin the new hash"),
+        ("SERVER/x.whl", "check the URL"),
+        ("http://127.0.0.1:9/x.whl", "check the network and proxy (`modelboot doctor`)"),
+    ],
+    ids=["no such file", "a folder", "no wheel", "no such page", "no server"],
+)
+def test_pin_of_something_else(place: str, hint: str, server: ModelServer) -> None:
     """What cannot be read or is not a wheel is an error and a hint, which names no setting: none would be of help."""
-    monkeypatch.setenv("MODELBOOT_RETRIES", "0")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "page.whl").write_text("<html>")
-    assert main(["pin", place.replace("SERVER", server.url)]) == 1
-    out, err = capsys.readouterr()
-    assert (out, [line.partition(": ")[0] for line in err.splitlines()]) == ("", ["error", "hint"])
-    assert err.splitlines()[1] == f"hint: {hint}"
+    error, told = failure("pin", place.replace("SERVER", server.url), MODELBOOT_RETRIES="0")
+    assert (error[:7], told) == ("error: ", f"hint: {hint}")
 
 
 @pytest.mark.parametrize("offline", ["0", "1"])
 @pytest.mark.parametrize(
     ("place", "name"),
     [
-        ("http://ann:s3cret@127.0.0.1:9/x.whl?token=s3cret", "x.whl"),
-        ("http://127.0.0.1:9/x.whl?token=a/s3cret", "x.whl"),
-        ("http://127.0.0.1:9/x.whl#s3cret", "x.whl"),
-        ("http://ann:s3cret@127.0.0.1:9", "127.0.0.1:9"),
-        ("http://ann:s3cret@127.0.0.1:9/", "127.0.0.1:9"),
+        ("http://ann:s3cret@SERVER/x.whl?token=s3cret", "x.whl"),
+        ("http://SERVER/x.whl?token=a/s3cret", "x.whl"),
+        ("http://SERVER/x.whl#s3cret", "x.whl"),
+        ("http://ann:s3cret@SERVER", "SERVER"),
+        ("http://ann:s3cret@SERVER/", "SERVER"),
     ],
 )
-def test_pin_keeps_secrets_of_a_url_that_fails(
-    place: str, name: str, offline: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    """A URL that cannot be read is named by what may be shown of it: no token, no password."""
-    monkeypatch.setenv("MODELBOOT_OFFLINE", offline)
-    monkeypatch.setenv("MODELBOOT_RETRIES", "0")
-    assert main(["pin", place, "--debug"]) == 1
-    err = capsys.readouterr().err
+def test_pin_keeps_secrets_of_a_url_that_fails(place: str, name: str, offline: str, server: ModelServer) -> None:
+    """A URL that cannot be read is named by what may be shown of it; it is not asked when the network is off."""
+    place, name = (text.replace("SERVER", f"127.0.0.1:{server.port}") for text in (place, name))
+    err = "\n".join(failure("pin", place, "--debug", MODELBOOT_OFFLINE=offline))
     assert f"error: Can't find model {name!r}" in err
-    assert ("MODELBOOT_OFFLINE=1" in err) == (offline == "1")
     assert "s3cret" not in err
+    assert ("MODELBOOT_OFFLINE=1" in err, len(server.requests)) == (offline == "1", int(offline == "0"))
 
 
 @pytest.mark.parametrize("option", ["--json", "--format=python", "--format=requirements", "--format=uv"])
-def test_pin_keeps_secrets(option: str, wheel: BuiltWheel, server: ModelServer, capsys: Capture) -> None:
+def test_pin_keeps_secrets(option: str, wheel: BuiltWheel, server: ModelServer) -> None:
     """The URL in what is printed has no password and no query."""
-    server.serve(f"/{FILE}", Reply(body=wheel.content))
-    assert main(["pin", f"{server.url.replace('://', '://me:s3cret@')}/{FILE}?token=s3cret", option]) == 0
-    out, err = capsys.readouterr()
-    assert f"{server.url}/{FILE}" in out
+    pin = server.publish(wheel)
+    _, out, err = run("pin", f"{str(pin.url).replace('://', '://me:s3cret@')}?token=s3cret", option)
+    assert str(pin.url) in out
     assert "s3cret" not in f"{out}{err}"
-
-
-def test_pin_offline(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A URL is not asked when the network is switched off."""
-    monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
-    assert main(["pin", f"{server.url}/x.whl"]) == 1
-    assert server.requests == []
 
 
 # --- pins files and references
 
 
-def line_of(wheel: BuiltWheel) -> str:
-    """Return the direct reference to a wheel."""
-    return f"{wheel.name} @ {wheel.url}#sha256={wheel.sha256}"
-
-
-def test_install_from_pins_files(wheel: BuiltWheel, tmp_path: Path, capsys: Capture) -> None:
+def test_install_from_pins_files(wheel: BuiltWheel, tmp_path: Path) -> None:
     """Every model of every file is installed, and one named beside them; the default is not added to them."""
-    others = [small_wheel(tmp_path / version, version) for version in ("0.8.0", "0.9.0")]
-    (tmp_path / "a").write_text(f"# ours\n\n{line_of(others[0])}\n{line_of(others[1])}\n")
-    (tmp_path / "b").write_text(line_of(wheel))
-    assert main(["install", "--json", "-r", str(tmp_path / "a"), "-r", str(tmp_path / "b")]) == 0
-    assert [model["version"] for model in json.loads(capsys.readouterr().out)] == ["0.8.0", "0.9.0", VERSION]
-    assert main(["install", "--json", "-r", str(tmp_path / "b"), line_of(others[1])]) == 0
-    assert {model["version"] for model in json.loads(capsys.readouterr().out)} == {"0.9.0", VERSION}
+    older, oldest = (reference(small_wheel(tmp_path / version, version).pin) for version in ("0.9.0", "0.8.0"))
+    (tmp_path / "a").write_text(f"# ours\n\n{oldest}\n{older}\n")
+    (tmp_path / "b").write_text(reference(wheel.pin))
+    installed = facts("install", "-r", tmp_path / "a", "-r", tmp_path / "b")
+    assert [model["version"] for model in installed] == ["0.8.0", "0.9.0", VERSION]
+    assert {model["version"] for model in facts("install", "-r", tmp_path / "b", older)} == {"0.9.0", VERSION}
 
 
-def test_install_from_an_empty_pins_file(tmp_path: Path, target: Path, capsys: Capture) -> None:
+def test_install_from_an_empty_pins_file(tmp_path: Path, target: Path) -> None:
     """A file without a pin asks for nothing: the default model is not installed in its stead, and that is said."""
     pins = tmp_path / "pins.txt"
     pins.write_text("# none yet\n")
-    assert main(["install", "-r", str(pins)]) == 0
-    assert capsys.readouterr() == ("", f"warning: nothing to install: no model in {pins}\n")
-    assert main(["install", "--json", "-r", str(pins)]) == 0
-    assert capsys.readouterr().out == "[]\n"
+    assert run("install", "-r", pins) == (0, "", f"warning: nothing to install: no model in {pins}\n")
+    assert facts("install", "-r", pins) == []
     assert not target.exists()
 
 
-def test_install_from_a_pins_file_that_is_not_there(tmp_path: Path, capsys: Capture) -> None:
+def test_install_from_a_pins_file_that_is_not_there() -> None:
     """What `-r` names is told as what `-r` names, and not as a variable that nobody has set."""
-    absent = tmp_path / "absent.txt"
-    assert main(["install", "-r", str(absent)]) == 1
-    error, hint = capsys.readouterr().err.splitlines()
-    assert error == f"error: --requirement={str(absent)!r} is not a pins file: No such file or directory"
-    assert hint == "hint: fix --requirement"
+    error = "error: --requirement='absent.txt' is not a pins file: No such file or directory"
+    assert failure("install", "-r", "absent.txt") == [error, "hint: fix --requirement"]
 
 
 @pytest.mark.parametrize("command", ["install", "check", "pin", "doctor", "fetch", "verify", "uninstall"])
-def test_direct_reference_on_the_command_line(command: str, tiny: BuiltWheel, tmp_path: Path, capsys: Capture) -> None:
+def test_direct_reference_on_the_command_line(command: str, tiny_pin: ModelPin, tmp_path: Path) -> None:
     """Every command that takes a model takes a direct reference."""
     if command in {"verify", "uninstall"}:
-        ensure_model(tiny.pin)
+        ensure_model(tiny_pin)
     options = ["--dest", str(tmp_path / "dest")] if command == "fetch" else []
-    assert main([command, line_of(tiny).replace("_", "-", 2), *options]) == 0
-    assert NAME in capsys.readouterr().out
+    assert NAME in output(command, reference(tiny_pin).replace("_", "-", 2), *options)
