@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import signal
 import subprocess
-import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from modelboot import ModelPin, ensure_model
-from support.children import command, environment, pin_arguments
-from support.folders import parts_below
-from support.interrupts import pressed, threads_left
+from support.children import STUB_SPACY, TIMEOUT_S, command, environment, pin_arguments
+from support.folders import is_complete, leftovers, parts_below
+from support.interrupts import threads_left
 from support.server import Reply
-from support.wheels import NAME, BuiltWheel, large_wheel
+from support.wheels import BuiltWheel, large_wheel
 
 if TYPE_CHECKING:
     from support.server import ModelServer
 
 PATH = "/w.whl"
-ETAG = {"ETag": '"one"'}
-DATE = {"Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}
+ETAG, DATE = {"ETag": '"one"'}, {"Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}
 WORTH = 1 << 20
 """A part of so many bytes is worth resuming."""
-STALLED = 2 * WORTH
-"""Where the server stops the first time."""
-WAIT_S = 30
+CUT = 2 * WORTH
+"""Where the server breaks off the first time."""
+AGAIN = "next attempt"
+"""What the log says when a transfer has broken off and is to go on after a pause."""
 
 CHILD = """
-import signal, sys
+import logging, signal, sys
 from modelboot import ModelPin, ensure_model
+from modelboot._network import retry
+retry.FIRST_DELAY_S = 30.0  # it is ended while it pauses
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a child in the background may have it ignored
+logging.basicConfig(level="INFO", format="%(message)s")
 ensure_model(ModelPin(*sys.argv[1:4], url=sys.argv[4]))
 """
+
+
+class _CtrlC(logging.Handler):
+    """Presses Ctrl-C in the pause before the next attempt."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if AGAIN in record.getMessage():
+            raise KeyboardInterrupt
 
 
 @dataclass(frozen=True)
@@ -57,53 +67,49 @@ class Transfer:
         """A reply with all of the wheel, or with what is left of it."""
         return Reply(headers=ETAG, body=self.wheel.content, ranged=True)
 
-    def stalling(self, after_bytes: int = STALLED, headers: dict[str, str] = ETAG) -> Reply:
-        """Make a reply that stops in the body."""
-        return Reply(headers=headers, body=self.wheel.content, cut_after_bytes=after_bytes, stall="body")
+    def cut(self, headers: dict[str, str], *, at: int = CUT, body: bytes = b"") -> Reply:
+        """Make a reply that breaks off."""
+        return Reply(headers=headers, body=body or self.wheel.content, cut_after_bytes=at)
 
-    def parts(self) -> list[Path]:
-        """List the part files below the target."""
-        return [*self.target.glob(".modelboot/*.stage/*.part")]
+    def interrupt(self, *replies: Reply) -> None:
+        """Press Ctrl-C in this process once the first reply has broken off; the next call is given the others."""
+        self.server.serve(PATH, *replies)
+        logger, handler = logging.getLogger("modelboot"), _CtrlC()
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        with pytest.raises(KeyboardInterrupt, match=r"^$"):
+            ensure_model(self.pin)
+        logger.removeHandler(handler)
+        assert not threads_left()
 
-    def start(self) -> subprocess.Popen[str]:
-        """Start a process that asks for the wheel."""
-        words, pipe = command(CHILD, *pin_arguments(self.pin)), subprocess.PIPE
-        return subprocess.Popen(words, env=environment({}), stdout=pipe, stderr=pipe, text=True)
-
-    def wait_for_part(self, size_bytes: int) -> None:
-        """Wait until that much of the wheel is on disk, give or take a chunk of 64 KiB."""
-        for _ in range(WAIT_S * 100):
-            if any(part.stat().st_size > size_bytes - (1 << 16) for part in self.parts()):
-                return
-            threading.Event().wait(0.01)
-        pytest.fail("nothing was received")
-
-    def break_off(self, by: signal.Signals, size_bytes: int = STALLED) -> str:
-        """Have a process fetch so much of the wheel and end it by a signal; return what it said last."""
-        with self.start() as child:
+    def end_child(self, by: signal.Signals, *replies: Reply) -> None:
+        """Have a process given the first reply, and end it by a signal; the next call is given the others."""
+        self.server.serve(PATH, *replies)
+        words = command(CHILD, *pin_arguments(self.pin))
+        with subprocess.Popen(words, env=environment(STUB_SPACY), stderr=subprocess.PIPE, text=True) as child:
+            assert child.stderr is not None
             try:
-                self.wait_for_part(size_bytes)
+                assert any(AGAIN in line for line in child.stderr)
                 child.send_signal(by)
-                _, complaint = child.communicate(timeout=WAIT_S)
+                child.wait(TIMEOUT_S)
             finally:
                 child.kill()
-        assert child.returncode in {-by, 130}, complaint
-        return complaint
+        assert child.returncode in {-by, 130}
 
-    def ranges(self) -> list[tuple[str | None, str | None]]:
-        """Return from where, and of which file, each request wanted the body."""
-        return [(request.headers.get("Range"), request.headers.get("If-Range")) for request in self.server.requests]
+    def finish(self) -> tuple[int, list[tuple[int, str | None]]]:
+        """See that the next plain call gets the model and leaves nothing behind.
 
-    def assert_finished(self, resumed_at: int | None, validator: str | None) -> None:
-        """See that the next plain call gets the model, from where the last one stopped, and leaves nothing behind."""
+        Returns:
+            The bytes it downloaded; from where, and of which file, each request wanted the body.
+        """
         before = len(self.server.requests)
         model = ensure_model(self.pin)
-        asked = None if resumed_at is None else f"bytes={resumed_at}-"
-        assert self.ranges()[before:] == [(asked, validator)]
-        assert model.downloaded_bytes == self.wheel.size_bytes - (resumed_at or 0)
-        assert (self.target / NAME / "vectors.bin").stat().st_size == 3_000_000
+        headers = [request.headers for request in self.server.requests[before:]]
+        assert is_complete(self.target, self.pin)
         assert not parts_below(self.target)
         assert not threads_left()
+        starts = [int(each.get("Range", "bytes=0-").strip("bytes=-")) for each in headers]
+        return model.downloaded_bytes, [*zip(starts, [each.get("If-Range") for each in headers], strict=True)]
 
 
 @pytest.fixture(scope="session")
@@ -114,128 +120,75 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
 
 @pytest.fixture
 def transfer(wheel: BuiltWheel, server: ModelServer, target: Path) -> Transfer:
-    """Return a transfer in which the server stops in the body at first, and sends all of it then."""
-    transfer = Transfer(wheel, server, target)
-    server.serve(PATH, transfer.stalling(), transfer.complete)
-    return transfer
-
-
-def size_of(parts: list[Path]) -> int:
-    """Give the size of the only part."""
-    (part,) = parts
-    return part.stat().st_size
+    """Return a transfer that has not begun."""
+    return Transfer(wheel, server, target)
 
 
 def test_resume_after_kill(transfer: Transfer) -> None:
     """After a SIGKILL in the middle of the body the next call fetches the rest of the same file only."""
-    transfer.break_off(signal.SIGKILL)
-    resumed_at = size_of(transfer.parts())
-    assert STALLED - (1 << 16) <= resumed_at <= STALLED
-    transfer.assert_finished(resumed_at, ETAG["ETag"])
+    transfer.end_child(signal.SIGKILL, transfer.cut(ETAG), transfer.complete)
+    downloaded, ((start, validator),) = transfer.finish()
+    assert CUT - (1 << 16) <= start <= CUT  # what was not yet written is lost
+    assert (downloaded, validator) == (transfer.wheel.size_bytes - start, '"one"')
 
 
-def test_resume_after_interrupt_of_a_child(transfer: Transfer) -> None:
-    """After Ctrl-C the part is all that stays, and the next call goes on from there."""
-    complaint = transfer.break_off(signal.SIGINT)
-    assert complaint.strip().endswith("KeyboardInterrupt")
-    assert sorted(path.suffix for path in transfer.target.glob(".modelboot/*.stage/*")) == [".json", ".part"]
-    transfer.assert_finished(size_of(transfer.parts()), ETAG["ETag"])
+def test_resume_after_ctrl_c(transfer: Transfer) -> None:
+    """After Ctrl-C at a program the next one goes on from there."""
+    transfer.end_child(signal.SIGINT, transfer.cut(ETAG), transfer.complete)
+    assert transfer.finish() == (transfer.wheel.size_bytes - CUT, [(CUT, '"one"')])
 
 
-def test_resume_after_interrupt_in_process(transfer: Transfer) -> None:
-    """A program that goes on after Ctrl-C, as a notebook does, resumes as well."""
-    with pressed(lambda: transfer.wait_for_part(STALLED)), pytest.raises(KeyboardInterrupt, match=r"^$"):
-        ensure_model(transfer.pin)
-    assert not threads_left()
-    transfer.assert_finished(size_of(transfer.parts()), ETAG["ETag"])
+@pytest.mark.parametrize(
+    ("headers", "validator"), [(ETAG, '"one"'), (DATE, DATE["Last-Modified"]), ({}, None)], ids=["etag", "date", "none"]
+)
+def test_resume_in_one_process(transfer: Transfer, headers: dict[str, str], validator: str | None) -> None:
+    """A program that goes on after Ctrl-C resumes the very file if the server can tell; else the hash tells."""
+    known = {"ETag": validator} if validator else {}  # what the scripted server compares If-Range with
+    transfer.interrupt(transfer.cut(headers), replace(transfer.complete, headers=known))
+    assert transfer.finish() == (transfer.wheel.size_bytes - CUT, [(CUT, validator)])
 
 
-def test_resume_file_changed_between(transfer: Transfer) -> None:
+def test_resume_file_changed(transfer: Transfer) -> None:
     """A server that has another file now sends the whole of it, which is what is installed."""
-    other = Reply(
-        headers={"ETag": '"other"'}, body=bytes(len(transfer.wheel.content)), cut_after_bytes=STALLED, stall="body"
-    )
-    transfer.server.serve(PATH, other, transfer.complete)
-    transfer.break_off(signal.SIGKILL)
-    resumed_at = size_of(transfer.parts())
-    assert ensure_model(transfer.pin).downloaded_bytes == transfer.wheel.size_bytes
-    assert transfer.ranges() == [(None, None), (f"bytes={resumed_at}-", '"other"')]
-    assert not parts_below(transfer.target)
-
-
-def test_resume_from_a_server_without_validators(transfer: Transfer) -> None:
-    """A server that says nothing to know the file by is asked for the rest all the same: the hash will tell."""
-    transfer.server.serve(PATH, transfer.stalling(headers={}), Reply(body=transfer.wheel.content, ranged=True))
-    transfer.break_off(signal.SIGKILL)
-    transfer.assert_finished(size_of(transfer.parts()), None)
-
-
-def test_resume_by_date(transfer: Transfer) -> None:
-    """A server that has no ETag knows the file by its date."""
-    rest = Reply(
-        headers={"ETag": DATE["Last-Modified"]}, body=transfer.wheel.content, ranged=True
-    )  # what If-Range is compared with
-    transfer.server.serve(PATH, transfer.stalling(headers=DATE), rest)
-    transfer.break_off(signal.SIGKILL)
-    transfer.assert_finished(size_of(transfer.parts()), DATE["Last-Modified"])
+    other = transfer.cut({"ETag": '"other"'}, body=bytes(transfer.wheel.size_bytes))
+    transfer.interrupt(other, transfer.complete)
+    assert transfer.finish() == (transfer.wheel.size_bytes, [(CUT, '"other"')])
 
 
 def test_resume_wrong_beginning(transfer: Transfer) -> None:
     """What was put together from two runs and does not match is fetched once more, from zero."""
-    wrong = Reply(body=b"PK" + bytes(len(transfer.wheel.content) - 2), cut_after_bytes=STALLED, stall="body")
-    transfer.server.serve(PATH, wrong, Reply(body=transfer.wheel.content, ranged=True))
-    transfer.break_off(signal.SIGKILL)
-    resumed_at = size_of(transfer.parts())
-    model = ensure_model(transfer.pin)
-    assert model.downloaded_bytes == 2 * transfer.wheel.size_bytes - resumed_at
-    assert transfer.ranges() == [(None, None), (f"bytes={resumed_at}-", None), (None, None)]
-    assert not parts_below(transfer.target)
+    wrong = transfer.cut({}, body=b"PK" + bytes(transfer.wheel.size_bytes))
+    transfer.interrupt(wrong, Reply(body=transfer.wheel.content, ranged=True))
+    assert transfer.finish() == (2 * transfer.wheel.size_bytes - CUT, [(CUT, None), (0, None)])
+
+
+def test_resume_of_another_pin(transfer: Transfer, tmp_path: Path) -> None:
+    """A part of another pin's wheel is neither put into this one nor left behind."""
+    transfer.interrupt(transfer.cut(ETAG))
+    other = replace(transfer, wheel=large_wheel(tmp_path / "other", size_bytes=3_000_000, seed=1))
+    transfer.server.serve(PATH, other.complete)
+    assert other.finish() == (other.wheel.size_bytes, [(0, None)])
+
+
+def test_resume_twice(transfer: Transfer) -> None:
+    """A call that resumes and is interrupted as well hands down what both have fetched."""
+    transfer.interrupt(transfer.cut(ETAG))
+    transfer.interrupt(replace(transfer.complete, cut_after_bytes=WORTH // 2), transfer.complete)
+    start = CUT + WORTH // 2
+    assert transfer.finish() == (transfer.wheel.size_bytes - start, [(start, '"one"')])
 
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
 def test_resume_small_part(transfer: Transfer, by: signal.Signals) -> None:
-    """Less than a megabyte is not worth keeping: it is gone after the next call, which fetched all."""
-    transfer.server.serve(PATH, transfer.stalling(WORTH // 2), transfer.complete)
-    transfer.break_off(by, WORTH // 2)
+    """Less than a megabyte is not kept: it is gone after Ctrl-C, else after the next call, which fetches all."""
+    transfer.end_child(by, transfer.cut(ETAG, at=WORTH // 2), transfer.complete)
     if by == signal.SIGINT:
-        assert not parts_below(transfer.target)
-    transfer.assert_finished(None, None)
+        assert leftovers(transfer.target) == []
+    assert transfer.finish() == (transfer.wheel.size_bytes, [(0, None)])
 
 
-def test_resume_part_of_another_pin(transfer: Transfer, tmp_path: Path) -> None:
-    """A part of another pin's wheel is neither put into this one nor left behind."""
-    transfer.break_off(signal.SIGKILL)
-    other = Transfer(large_wheel(tmp_path / "other", size_bytes=3_000_000, seed=1), transfer.server, transfer.target)
-    transfer.server.serve(PATH, Reply(headers=ETAG, body=other.wheel.content, ranged=True))
-    other.assert_finished(None, None)
-
-
-def test_resume_after_two_kills(transfer: Transfer) -> None:
-    """A call that resumes and is killed as well hands down what both have fetched."""
-    later = Reply(headers=ETAG, body=transfer.wheel.content, ranged=True, cut_after_bytes=WORTH // 2, stall="body")
-    transfer.server.serve(PATH, transfer.stalling(), later, transfer.complete)
-    transfer.break_off(signal.SIGKILL)
-    resumed_at = size_of(transfer.parts())
-    transfer.break_off(signal.SIGKILL, resumed_at + WORTH // 2)
-    assert transfer.ranges() == [(None, None), (f"bytes={resumed_at}-", ETAG["ETag"])]
-    assert len(transfer.parts()) == 1
-    transfer.assert_finished(size_of(transfer.parts()), ETAG["ETag"])
-
-
-def test_resume_part_is_whole(transfer: Transfer) -> None:
-    """A call killed before the wheel had its name leaves nothing to be asked for, even where no tries are left."""
-    transfer.break_off(signal.SIGKILL)
-    (part,) = transfer.parts()
-    part.write_bytes(transfer.wheel.content)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MODELBOOT_RETRIES", "0")
-        assert ensure_model(transfer.pin).downloaded_bytes == 0
-    assert transfer.server.count(PATH) == 1
-    assert not parts_below(transfer.target)
-
-
-def test_resume_note(transfer: Transfer) -> None:
-    """Beside the part lies what the server knew the file by, and nothing that is secret."""
-    transfer.break_off(signal.SIGKILL)
-    (note,) = transfer.target.glob(".modelboot/*.stage/*.json")
-    assert json.loads(note.read_text("utf-8")) == {"validator": ETAG["ETag"]}
+def test_resume_part_is_whole(transfer: Transfer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that was ended with all bytes received leaves nothing to be asked for, even where there are no retries."""
+    transfer.interrupt(Reply(body=transfer.wheel.content, declared_length=transfer.wheel.size_bytes + 9), Reply(404))
+    monkeypatch.setenv("MODELBOOT_RETRIES", "0")
+    assert transfer.finish() == (0, [])

@@ -1,0 +1,175 @@
+"""What the headers of a response mean: where to go on, whether to come again, and which part of which file it is."""
+
+from __future__ import annotations
+
+import io
+import time
+from http.client import responses
+
+import pytest
+import urllib3
+
+from modelboot._network.response import RequestError, error_for_status, parse_response, redirect_target
+
+URL, TLS_URL = "http://a/x/y.whl", "https://a/x/y.whl"
+DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
+DATE_S = 1445412480.0
+LOGIN_HINT = ": give user:password in the URL or .netrc, MODELBOOT_TOKEN at mirrors, or HF_TOKEN at the hub"
+HINTS = {401: LOGIN_HINT, 403: LOGIN_HINT, 407: ": give user:password in HTTPS_PROXY"}
+KINDS = {401: "login", 403: "login", 404: "missing", 407: "login", 410: "missing"}
+
+
+def answer(status: int, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+    """Make a response without a body."""
+    reason = responses.get(status)
+    return urllib3.HTTPResponse(io.BytesIO(), headers, status, reason=reason, preload_content=False)
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "target"),
+    [
+        (URL, "z.whl", "http://a/x/z.whl"),
+        (URL, "/z.whl", "http://a/z.whl"),
+        (URL, "../z.whl?k=1", "http://a/z.whl?k=1"),
+        (URL, "//b:8080/z.whl", "http://b:8080/z.whl"),
+        (URL, "https://b/z.whl", "https://b/z.whl"),
+        (TLS_URL, "//b/z.whl", "https://b/z.whl"),
+    ],
+)
+def test_redirect(url: str, location: str, target: str) -> None:
+    """A redirect leads on from where it was given, to the same scheme or to https."""
+    assert redirect_target(url, location) == target
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "reason"),
+    [
+        (TLS_URL, "http://user:s3cret@b/z?token=s3cret", "redirects from https to http://b/z"),
+        (URL, "ftp://user:s3cret@b/z", "redirects from http to ftp://b/z"),
+        (URL, "file:///etc/passwd", "redirects from http to file:///etc/passwd"),
+        (URL, "http://b:0/z", "redirects from http to http://b:0/z"),
+        (URL, "http://:80/z", "redirects from http to http://:80/z"),
+        (URL, "http://[s3cret", "redirects to an invalid URL: Invalid IPv6 URL"),
+        (URL, "http://b:99999/", "redirects to an invalid URL: Port out of range 0-65535"),
+    ],
+)
+def test_redirect_refused(url: str, location: str, reason: str) -> None:
+    """A redirect that gives up encryption, or leads to what is not a web address, is refused without its secrets."""
+    with pytest.raises(RequestError, match=r"^redirects") as refused:
+        redirect_target(url, location)
+    assert (str(refused.value), refused.value.url, refused.value.retryable) == (reason, url, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "again"),
+    [(status, True) for status in (408, 429, 500, 502, 503, 504)]
+    + [(status, False) for status in (204, 302, 400, 401, 403, 404, 407, 409, 410, 416, 425, 451, 501, 505, 599)],
+)
+def test_status(status: int, again: bool) -> None:  # noqa: FBT001 - a column
+    """Only what may be another in a moment is worth a retry; the status is told in words, with what to give."""
+    error = error_for_status(answer(status, {}), URL, is_resuming=False)
+    assert error.reason == f"HTTP {status} {responses.get(status, '')}".strip() + HINTS.get(status, "")
+    assert (error.retryable, error.kind) == (again, KINDS.get(status, "other"))
+    assert not error.discard_partial
+
+
+def test_status_416_of_a_part() -> None:
+    """A range that the server does not have calls for the complete file."""
+    error = error_for_status(answer(416, {}), URL, is_resuming=True)
+    assert (error.retryable, error.discard_partial) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "after_s"),
+    [
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("0", 0.0),
+        ("-1", None),
+        ("1.5", None),
+        ("soon", None),
+        ("", None),
+        ("Wed, 21 Oct 2015 07:28:30 GMT", 30.0),
+        ("Wednesday, 21-Oct-15 07:28:30 GMT", 30.0),
+        ("Wed, 21 Oct 2015 09:28:30 +0200", 30.0),
+        ("Wed, 21 Oct 2015 07:27:00 GMT", 0.0),
+        ("Wed, 99 Oct 2015 07:28:30 GMT", None),
+    ],
+)
+def test_retry_after(monkeypatch: pytest.MonkeyPatch, text: str, after_s: float | None) -> None:
+    """Seconds and dates are read, one that has passed as "now"; anything else counts for nothing."""
+    monkeypatch.setattr(time, "time", lambda: DATE_S)
+    error = error_for_status(answer(503, {"Retry-After": text}), URL, is_resuming=False)
+    assert error.retry_after_s == after_s
+
+
+@pytest.mark.parametrize(
+    ("text", "total_bytes"),
+    [("bytes 9-9/10", 10), ("bytes 9-9/*", None), ("bytes 9-9", None), (f"bytes 9-9/{'9' * 5000}", None)],
+)
+def test_content_range(text: str, total_bytes: int | None) -> None:
+    """A part says where it starts, and how long the complete file is if the server knows."""
+    part = parse_response(answer(206, {"Content-Range": text}), URL, 9)
+    assert (part.start, part.total_bytes) == (9, total_bytes)
+
+
+UNNAMED = "sends a part of the file without saying which: Content-Range"
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"Content-Range": "bytes 8-9/10"}, "sends from byte 8, asked from 9"),
+        ({"Content-Range": "pages 9-10/10"}, f"{UNNAMED} 'pages 9-10/10'"),
+        ({"Content-Range": f"bytes {'9' * 5000}-/*"}, f"{UNNAMED} 'bytes {'9' * 5000}-/*'"),
+        ({}, f"{UNNAMED} ''"),
+        (
+            {"Content-Range": "bytes 9-9/10", "Content-Encoding": "gzip"},
+            "sends the file compressed (gzip), although asked not to",
+        ),
+    ],
+    ids=["other-start", "other-unit", "absurd", "absent", "compressed"],
+)
+def test_content_range_wrong(headers: dict[str, str], reason: str) -> None:
+    """A wrong part calls for the complete file."""
+    with pytest.raises(RequestError, match=r"^sends") as refused:
+        parse_response(answer(206, headers), URL, 9)
+    assert (str(refused.value), refused.value.retryable, refused.value.discard_partial) == (reason, True, True)
+
+
+@pytest.mark.parametrize(("text", "total_bytes"), [("10", 10), ("", None), ("ten", None), ("9" * 5000, None)])
+def test_content_length(text: str, total_bytes: int | None) -> None:
+    """The length that the server declares is read; an absurd one counts for nothing."""
+    whole = parse_response(answer(200, {"Content-Length": text}), URL, 9)
+    assert (whole.start, whole.total_bytes) == (0, total_bytes)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", " GZIP ", "x-unknown", "gzip, gzip"])
+def test_content_encoding(encoding: str) -> None:
+    """A server that compresses although asked not to is refused in words: the hash is over the file itself."""
+    with pytest.raises(RequestError, match=r"^sends") as refused:
+        parse_response(answer(200, {"Content-Encoding": encoding}), URL, 0)
+    assert str(refused.value) == f"sends the file compressed ({encoding.strip().lower()}), although asked not to"
+    assert (refused.value.retryable, refused.value.discard_partial) == (False, False)
+
+
+@pytest.mark.parametrize("encoding", ["identity", ""])
+def test_content_encoding_none(encoding: str) -> None:
+    """A server that says that it does not compress is believed."""
+    assert parse_response(answer(200, {"Content-Encoding": encoding}), URL, 0).url == URL
+
+
+@pytest.mark.parametrize(
+    ("headers", "validator"),
+    [
+        ({"ETag": '"a"', "Last-Modified": DATE}, '"a"'),
+        ({"ETag": 'W/"a"', "Last-Modified": DATE}, DATE),
+        ({"Last-Modified": DATE}, DATE),
+        ({"ETag": 'W/"a"'}, None),
+        ({}, None),
+    ],
+    ids=["etag", "weak-etag-and-date", "date", "weak-etag", "none"],
+)
+def test_validator(headers: dict[str, str], validator: str | None) -> None:
+    """Only what If-Range takes is kept to resume by."""
+    assert parse_response(answer(200, headers), URL, 0).validator == validator
