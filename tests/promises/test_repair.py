@@ -311,7 +311,7 @@ def test_trouble_while_looking_is_not_taken_for_damage(
 @pytest.mark.parametrize(
     "trouble",
     [*(OSError(number, os.strerror(number)) for number in TROUBLES), MemoryError(), RuntimeError("a plugin's\nfault")],
-    ids=str,
+    ids=repr,
 )
 def test_trouble_while_loading_is_not_taken_for_damage(
     trouble: Exception, far_pin: ModelPin, server: ModelServer, monkeypatch: pytest.MonkeyPatch, target: Path

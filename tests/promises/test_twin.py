@@ -54,17 +54,10 @@ for form, options in FORMS.items():
 line = f"{pin.name} @ {pin.url}#sha256={pin.sha256}"
 for name in (line, line.replace("_", "-", 2), pin.name, pin.name.replace("_", "-"), f"{pin.name}=={pin.version}"):
     compare(name, name, reference, {"exclude": ["sentencizer"]})
-for model in (reference, str(reference), "blank:de", pin.name):
+for model in (reference, str(reference), "blank:de", pin.name, "./typo"):
     compare(str(model), model, model, {})
-errors = []
-for function in (modelboot.load, spacy.load):
-    for model in ("en_typo_sm", "./typo", Path("typo"), "/typo/x"):
-        try:
-            function(model)
-        except OSError as error:
-            errors.append("Can't find model" in str(error))
 place = modelboot.ensure_model(pin, offline=True).path
-print(json.dumps([differing, errors, found_by_name(pin.name), str(place)]))
+print(json.dumps([differing, found_by_name(pin.name), str(place)]))
 """
 
 
@@ -122,8 +115,7 @@ def test_load_as_spacy_load_in_each_place(place: Any, spacy_imported: str) -> No
         reference = ensure_model(wheel.pin, target=folder / "reference").path
         done = python(TABLE, *pin_arguments(wheel.pin), str(reference), spacy_imported, cwd=str(folder), **start)
         assert done.returncode == 0, done.stderr
-        differing, errors, found, where = json.loads(done.stdout)
+        differing, found, where = json.loads(done.stdout)
         assert differing == []
-        assert errors == [True] * 8
         assert found == ["1.0.0", True, "1.0.0", "1.0.0", True, "1.0.0"]
         assert Path(where).is_relative_to(expected)

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
-import spacy
 
+from modelboot import ModelPin
 from support.server import ModelServer
 from support.wheels import BuiltWheel, build_wheel
-
-if TYPE_CHECKING:
-    from spacy.language import Language
-
-    from modelboot import ModelPin
 
 
 @pytest.fixture(scope="session")
@@ -37,17 +30,3 @@ def _unimported(tiny: BuiltWheel) -> Iterator[None]:
     yield
     for name in [name for name in sys.modules if name.partition(".")[0] == tiny.name]:
         del sys.modules[name]
-
-
-@pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Record what spaCy is told to load."""
-    told: list[Path] = []
-    load = spacy.load
-
-    def recording(path: Path, **options: Any) -> Language:  # noqa: ANN401 - whatever spaCy takes
-        told.append(path)
-        return load(path, **options)
-
-    monkeypatch.setattr(spacy, "load", recording)
-    return told

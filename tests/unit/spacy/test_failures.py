@@ -20,18 +20,7 @@ from typing import Any
 
 import pytest
 
-from modelboot import (
-    DownloadError,
-    IncompatibleError,
-    InstallError,
-    LoadError,
-    ModelPin,
-    OfflineError,
-    SettingsError,
-    UnknownModelError,
-    get_nlp,
-    load,
-)
+from modelboot import DownloadError, ModelPin, errors, get_nlp, load
 from support.children import pin_arguments, python
 from support.server import ModelServer, Reply
 from support.sources import publish
@@ -61,16 +50,15 @@ def test_failure_is_repeated(web_pin: ModelPin, server: ModelServer) -> None:
     assert len(server.requests) == 1
 
 
-def test_failure_of_a_refused_wheel_is_repeated(tmp_path: Path, loads: list[Path]) -> None:
+def test_failure_of_a_refused_wheel_is_repeated(tmp_path: Path) -> None:
     """A wheel that may not be installed is refused at once the second time, whatever has become of its file."""
     wheel = build_wheel(tmp_path, tampering=Tampering(unlisted={"en_tiny_sm/x": b""}))
     pin = wheel.pin
-    with pytest.raises(InstallError, match="en_tiny_sm/x"):
+    with pytest.raises(errors.InstallError, match="en_tiny_sm/x"):
         get_nlp(pin)
     wheel.path.unlink()
-    with pytest.raises(InstallError, match="en_tiny_sm/x"):
+    with pytest.raises(errors.InstallError, match="en_tiny_sm/x"):
         get_nlp(pin)
-    assert loads == []
 
 
 @pytest.mark.parametrize(("after_s", "requests"), [(59.9, 1), (60.1, 2)], ids=["still repeated", "tried again"])
@@ -172,7 +160,7 @@ def test_failure_keeps_nothing_of_its_caller(
 def test_failure_of_an_unknown_name_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that the catalog has by now is found."""
     wheel = build_wheel(tmp_path / "wheels", name="af_brand_new", lang="af")
-    with pytest.raises(UnknownModelError, match="af_brand_new"):
+    with pytest.raises(errors.UnknownModelError, match="af_brand_new"):
         get_nlp("af_brand_new")
     publish(monkeypatch, tmp_path / "mirror", wheel)
     assert get_nlp("af_brand_new").meta["name"] == "brand_new"
@@ -187,16 +175,16 @@ def test_failure_that_costs_nothing_is_not_repeated(
     monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
     monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(tmp_path))
     monkeypatch.setenv("MODELBOOT_RETRIES", "many")
-    with pytest.raises(SettingsError, match="MODELBOOT_RETRIES='many'"):
+    with pytest.raises(errors.SettingsError, match="MODELBOOT_RETRIES='many'"):
         get_nlp(pin)
     monkeypatch.delenv("MODELBOOT_RETRIES")
-    with pytest.raises(IncompatibleError, match=r"modelboot-test-plugin>=2 \(not installed\)"):
+    with pytest.raises(errors.IncompatibleError, match=r"modelboot-test-plugin>=2 \(not installed\)"):
         get_nlp(pin)
     dist_info = tmp_path / "modelboot_test_plugin-2.0.dist-info"
     dist_info.mkdir()
     (dist_info / "METADATA").write_text("Metadata-Version: 2.1\nName: modelboot-test-plugin\nVersion: 2.0\n")
     importlib.invalidate_caches()
-    with pytest.raises(OfflineError, match="MODELBOOT_OFFLINE=1"):
+    with pytest.raises(errors.OfflineError, match="MODELBOOT_OFFLINE=1"):
         get_nlp(pin)
     shutil.copy(tiny.path, tmp_path)
     assert get_nlp(pin).meta["version"] == "1.0.0"
@@ -204,9 +192,9 @@ def test_failure_that_costs_nothing_is_not_repeated(
 
 def test_failure_to_load_is_of_those_arguments(tiny_pin: ModelPin) -> None:
     """A choice or a config that spaCy refuses does not stand in the way of another."""
-    with pytest.raises(LoadError, match="E1042"):
+    with pytest.raises(errors.LoadError, match="E1042"):
         get_nlp(tiny_pin, enable="sentencizer", disable="sentencizer")
     assert get_nlp(tiny_pin).pipe_names == ["sentencizer"]
-    with pytest.raises(LoadError, match="absent"):
+    with pytest.raises(errors.LoadError, match="absent"):
         load(tiny_pin, config={"components.absent.x": 1})
     assert load(tiny_pin, config={"nlp.batch_size": 3}).batch_size == 3

@@ -18,52 +18,50 @@ from support.wheels import Tampering, build_wheel
 HUNG_AFTER_S = 60
 PRELUDE = f"""
 import faulthandler, json, os, sys, threading
+from concurrent.futures import ThreadPoolExecutor
 faulthandler.dump_traceback_later({HUNG_AFTER_S}, exit=True)
 import spacy
-from modelboot import ModelPin, get_nlp
+from modelboot import ModelPin, ensure_model, get_nlp
 
 pins = {{name: ModelPin(name, "1.0.0", sha256, url=url) for name, (sha256, url) in json.loads(sys.argv[1]).items()}}
-answers, met = {{}}, []
+met = set()
+for pin in pins.values():
+    ensure_model(pin)
+os.environ["MODELBOOT_DEADLINE"] = sys.argv[2]
 
 def name_of(pipeline):
     return get_nlp(pins[pipeline]).meta["name"]
 
 def meet():
-    "Wait until as many have come as there are threads; who comes later goes on."
-    if len(met) < meeting.parties:
-        met.append(threading.get_ident())
+    "Wait for the other threads, once each."
+    if threading.get_ident() not in met:
+        met.add(threading.get_ident())
         meeting.wait(30)
 
-def ask(thread, work):
+def ask(work):
     try:
-        answers[thread] = str(work())
+        return str(work())
     except Exception as error:
-        answers[thread] = f"{{type(error).__name__}}: {{error}}"
+        return f"{{type(error).__name__}}: {{error}}"
 
 def at_once(*works):
     global meeting
     meeting = threading.Barrier(len(works))
-    threads = [threading.Thread(target=ask, args=item) for item in enumerate(works)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    print(json.dumps([answers[thread] for thread in range(len(threads))]))
+    with ThreadPoolExecutor(len(works)) as pool:
+        print(json.dumps([*pool.map(ask, works)]))
 """
 ASKS = "import __main__\n__main__.meet()\n__main__.name_of(%r)\n"
 """Code of a package: it asks for a pipeline, at the same time as the other threads."""
 
 
-def run(folder: Path, code: str, packages: Mapping[str, str], modules: Mapping[str, str] | None = None) -> list[str]:
-    """Run a scene with pipelines whose packages run some code, and modules that can be imported."""
+def run(folder: Path, code: str, packages: Mapping[str, str], *, deadline_s: float = 1) -> list[str]:
+    """Run a scene with pipelines whose packages run some code; return what each thread got."""
     pins = {}
     for name, body in packages.items():
         wheel = build_wheel(folder, name=name, tampering=Tampering(extra={f"{name}/__init__.py": body.encode()}))
         pins[name] = (wheel.sha256, wheel.url)
-    for name, body in (modules or {}).items():
-        (folder / f"{name}.py").write_text(body, "utf-8")
     env = {"PYTHONPATH": f"{STUB_SPACY['PYTHONPATH']}:{folder}"}
-    done = python(PRELUDE + code, json.dumps(pins), env=env)
+    done = python(PRELUDE + code, json.dumps(pins), str(deadline_s), env=env)
     assert done.returncode == 0, done.stderr
     answers: list[str] = json.loads(done.stdout)
     return answers
@@ -83,7 +81,8 @@ def chosen(**choice):
 choices = {}, {"disable": ["sentencizer"]}, {"exclude": ["sentencizer"]}
 at_once(*[lambda choice=choice: chosen(**choice) for choice in choices])
 """
-    assert run(tmp_path, code, {"en_slow": package}) == ["(['sentencizer'], True)", "([], True)", "([], True)"]
+    answers = run(tmp_path, code, {"en_slow": package}, deadline_s=HUNG_AFTER_S)
+    assert answers == ["(['sentencizer'], True)", "([], True)", "([], True)"]
 
 
 @pytest.mark.parametrize(
@@ -98,39 +97,36 @@ at_once(*[lambda choice=choice: chosen(**choice) for choice in choices])
 def test_pipelines_that_ask_for_one_another(tmp_path: Path, asked_for: Mapping[str, str], works: list[str]) -> None:
     """Pipelines whose code asks for themselves or one another are loaded or are an error, but keep nobody waiting."""
     packages = {name: ASKS % other for name, other in asked_for.items()}
-    code = f'os.environ["MODELBOOT_DEADLINE"] = "2"\nat_once(*[lambda n=n: name_of(n) for n in {works}])\n'
-    assert_answers(run(tmp_path, code, packages), works)
+    assert_answers(run(tmp_path, f"at_once(*[lambda n=n: name_of(n) for n in {works}])", packages), works)
 
 
 def test_library_that_asks_at_import(tmp_path: Path) -> None:
     """So is a pipeline that imports a library that asks at its own import for that pipeline."""
-    asking = "import __main__\n__main__.meet()\nNAME = __main__.name_of('en_one')\n"
+    (tmp_path / "asking.py").write_text(ASKS % "en_one", "utf-8")
     package = "import __main__\n__main__.meet()\nimport asking\n"
     code = """
-os.environ["MODELBOOT_DEADLINE"] = "2"
 def library():
     import asking
-    return asking.NAME
+    return name_of("en_one")
 at_once(library, lambda: name_of("en_one"))
 """
-    assert_answers(run(tmp_path, code, {"en_one": package}, {"asking": asking}), ["en_one", "en_one"])
+    assert_answers(run(tmp_path, code, {"en_one": package}), ["en_one", "en_one"])
 
 
 def test_thread_that_never_ends_its_turn(tmp_path: Path) -> None:
     """A thread that waits for one that hangs in a pipeline's own code is told so at the deadline."""
-    package = "import __main__\n__main__.here.set()\n__main__.end.wait(50)\n"
+    package = "import __main__\n__main__.meet()\n__main__.end.wait(50)\n"
     code = """
-here, end = threading.Event(), threading.Event()
-os.environ["MODELBOOT_DEADLINE"] = "0.5"
+end = threading.Event()
 def second():
-    here.wait(30)
+    meet()
     try:
         name_of("en_one")
     finally:
         end.set()
 at_once(lambda: name_of("en_one"), second)
 """
-    first, second = run(tmp_path, code, {"en_one": package})
+    first, second = run(tmp_path, code, {"en_one": package}, deadline_s=0.5)
     assert first == "one"
     reason = "another thread has been loading it for 0.5 s"
     assert second.splitlines()[0] == f"LoadError: could not load en_one 1.0.0: {reason}"
