@@ -14,6 +14,7 @@ import pytest
 from modelboot import ModelPin, ensure_model
 from modelboot._install import archive
 from modelboot.errors import InstallError
+from support.folders import leftovers
 from support.wheels import BREACHES, DIST_INFO, NAME, VERSION, Breach, BuiltWheel, Tampering, small_members, small_wheel
 
 RECORD = f"{DIST_INFO}/RECORD"
@@ -27,7 +28,7 @@ def issues(wheel: Path, target: Path) -> list[str]:
     with pytest.raises(InstallError) as refused:
         ensure_model(ModelPin(NAME, VERSION, sha256, url=wheel.as_uri()))
     assert refused.value.fault == "archive"
-    assert not target.exists()
+    assert leftovers(target) == []
     return refused.value.reason.split("; ")
 
 
