@@ -1,4 +1,4 @@
-"""P2 and P3: a commit is made durable where it happened, with nothing beside it that a power failure could leave."""
+"""P2 and P3: a commit is made durable where it happened; a flush that fails before it fails the install."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from modelboot import ModelbootError, ModelPin, ensure_model, get_nlp
 from modelboot.cli import main
-from support.folders import WORK, is_complete, leftovers, snapshot
-from support.wheels import DIST_INFO, NAME, OLDER, BuiltWheel, small_wheel
+from support.folders import WORK, is_complete, snapshot
+from support.wheels import DIST_INFO, NAME, OLDER, small_wheel
 
 LAYOUTS = ("target", "store", "store after all")
 
@@ -51,12 +51,11 @@ def test_commit_is_flushed_where_it_happened(
     where: str, pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before the last rename every file and folder is flushed, after it the folder whose list of names it changed."""
-    folder, flush = lay_out(where, tmp_path, monkeypatch), os.fsync
+    folder = lay_out(where, tmp_path, monkeypatch)
     before, after = set[int](), set[int]()
 
     def flushing(descriptor: int) -> None:
         (after if committed(tmp_path) else before).add(os.fstat(descriptor).st_ino)
-        flush(descriptor)
 
     monkeypatch.setattr(os, "fsync", flushing)
     ensure_model(pin)
@@ -77,16 +76,15 @@ def test_flush_that_fails(
     Every flush of an install fails in turn.
     """
     lay_out(where, tmp_path, monkeypatch)
-    flush, before, was_committed = os.fsync, snapshot(tmp_path, without=[WORK], copies=True), list[bool]()
+    before, was_committed = snapshot(tmp_path, without=[WORK], copies=True), list[bool]()
 
     def fail_at(failing: int) -> None:
         numbers = itertools.count(1)
 
-        def flushing(descriptor: int) -> None:
+        def flushing(_: int) -> None:
             if next(numbers) == failing:
                 was_committed.append(bool(committed(tmp_path)))
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
-            flush(descriptor)
 
         monkeypatch.setattr(os, "fsync", flushing)
 
@@ -105,32 +103,6 @@ def test_flush_that_fails(
     (place,) = committed(tmp_path)
     assert is_complete(place, pin)
     assert ensure_model(pin).source == "present"
-
-
-def test_scratch_is_gone_before_the_commit(
-    pin: ModelPin, wheel: BuiltWheel, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When the model appears its wheel is gone from the work folder: a crash right then leaves no copy behind."""
-    content, rename, flush, copies = wheel.content, os.rename, os.fsync, dict[str, int]()
-
-    def look(what: str) -> None:
-        found = sum(path.is_file() and path.read_bytes() == content for path in target.rglob("*"))
-        copies[what] = max(copies.get(what, 0), found)
-
-    def flushing(descriptor: int) -> None:
-        look("unpacked")
-        flush(descriptor)
-
-    def renaming(source: Path, destination: Path) -> None:
-        if destination.parent == target:
-            look("committed")
-        rename(source, destination)
-
-    monkeypatch.setattr(os, "fsync", flushing)
-    monkeypatch.setattr(os, "rename", renaming)
-    ensure_model(pin)
-    assert copies == {"unpacked": 1, "committed": 0}
-    assert leftovers(target, pin) == []
 
 
 def without_work_folder(target: Path) -> None:

@@ -39,36 +39,24 @@ def run_and_judge(race: Race, server: ModelServer, count: Callable[..., None]) -
     """Demand of every round: one request, every racer has the model, which is complete, and nothing else is left."""
     answers = run(race, env=STUB_SPACY)
     everyone = [answer for answers_of_round in answers for answer in answers_of_round]
-    targets = [(race.target_of(number), race.pin_of(number)) for number in range(race.rounds)]
-    torn = [target for target, pin in targets if not is_complete(target, pin)]
-    left = [name for target, pin in targets for name in leftovers(target, pin)]
-    left += [home.name for home in map(race.home_of, range(race.rounds)) if home.exists()]
+    rounds = range(race.rounds)
+    torn = [number for number in rounds if not is_complete(race.target_of(number), race.pin_of(number))]
+    left = [name for number in rounds for name in leftovers(race.target_of(number), race.pin_of(number))]
+    left += [race.home_of(number).name for number in rounds if race.home_of(number).exists()]
     figures = {"torn": len(torn), "wedged": hung(answers), "left": len(left), "requests": len(server.requests)}
     count("racers on a slow origin", points=len(everyone), **figures)
     assert [answer for answer in everyone if answer.get("version") != race.pin[1]] == []
     assert [len(of_round) for of_round in answers] == [race.processes * race.threads] * race.rounds
-    requested = [request.path.split("/")[1] for request in server.requests]
-    assert requested == [f"round{number}" for number in range(race.rounds)]
+    assert [request.path.split("/")[1] for request in server.requests] == [f"round{number}" for number in rounds]
     assert (torn, left) == ([], [])
 
 
-@pytest.mark.parametrize(
-    ("processes", "threads", "rounds"),
-    [
-        pytest.param(4, 4, 2, id="4 processes x 4 threads"),
-        pytest.param(32, 8, 20, id="32 processes x 8 threads", marks=pytest.mark.exhaustive),
-    ],
-)
-def test_many_at_once_cost_one_request(  # noqa: PLR0913, PLR0917 - three of them are the case
-    processes: int,
-    threads: int,
-    rounds: int,
-    wheel: BuiltWheel,
-    server: ModelServer,
-    tmp_path: Path,
-    count: Callable[..., None],
+@pytest.mark.parametrize("size", [(4, 4, 2), pytest.param((32, 8, 20), marks=pytest.mark.exhaustive)], ids=str)
+def test_many_at_once_cost_one_request(
+    size: tuple[int, int, int], wheel: BuiltWheel, server: ModelServer, tmp_path: Path, count: Callable[..., None]
 ) -> None:
     """Processes and threads behind a barrier on a slow origin: one request a round, everyone has the model."""
+    processes, threads, rounds = size
     race = slow_race(wheel, server, tmp_path, processes=processes, threads=threads, rounds=rounds)
     run_and_judge(race, server, count)
 

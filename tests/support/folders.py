@@ -182,50 +182,39 @@ def _sha256(content: bytes) -> str:
 
 
 def watch(folder: Path, name: str) -> None:
-    """Look as fast as possible until standard input ends; say "ready" first, and at the end the counts as JSON.
+    """Look as fast as possible until standard input ends; say "ready" first, at the end the counts and what was torn.
 
     A model that is taken away while it is looked at is not torn: a look counts as torn only when the same dist-info is
     still in its place afterwards. The open descriptor keeps its inode from being given to another folder meanwhile.
     """
-    looks, is_over = {"absent": 0, "complete": 0, "gone": 0, "torn": 0}, False
-    details: list[str] = []
+    looks, torn, is_over = {"absent": 0, "complete": 0, "gone": 0}, list[str](), False
     print("ready", flush=True)  # noqa: T201 - a program's result
     while not is_over:  # the last look is at what the end of the input has left
         is_over = bool(select.select([sys.stdin], [], [], 0)[0])
-        seen, detail = look(folder, name)
-        looks[seen] += 1
-        details += [detail] if seen == "torn" else []
-    print(json.dumps({**looks, "details": details[:10]}))  # noqa: T201 - a program's result
-
-
-def look(folder: Path, name: str) -> tuple[str, str]:
-    """Look once: "absent", "complete", "gone" (taken away meanwhile) or "torn", and why."""
-    seen = ("absent", "")
-    entries = os.listdir(folder) if folder.is_dir() else []
-    for entry in [entry for entry in entries if entry.startswith(f"{name}-") and entry.endswith(".dist-info")]:
-        try:
-            held = os.open(folder / entry, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            seen = ("gone", "")
-            continue
-        try:
-            fault = _judge(folder / entry)
-            if fault == "complete":
-                seen = ("complete", "")
-            elif _is_in_place(folder / entry, held):
-                return "torn", f"{entry}: {fault}"
+        for seen in look(folder, name):
+            if seen in looks:
+                looks[seen] += 1
             else:
-                seen = ("gone", "")
+                torn.append(seen)
+    print(json.dumps([looks, torn]))  # noqa: T201 - a program's result
+
+
+def look(folder: Path, name: str) -> Iterator[str]:
+    """Yield what each dist-info is: "complete", "gone" (taken away meanwhile), or what is torn; or "absent", once."""
+    dist_infos = [*folder.glob(f"{name}-*.dist-info")]
+    for dist_info in dist_infos:
+        held = None
+        try:
+            held = os.open(dist_info, os.O_RDONLY | os.O_DIRECTORY)
+            fault = _judge(dist_info)
+            yield fault if fault == "complete" or os.path.samestat(os.stat(dist_info), os.fstat(held)) else "gone"
+        except FileNotFoundError:
+            yield "gone"
         finally:
-            os.close(held)
-    return seen
-
-
-def _is_in_place(path: Path, held: int) -> bool:
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(held))
-    except FileNotFoundError:
-        return False
+            if held is not None:
+                os.close(held)
+    if not dist_infos:
+        yield "absent"
 
 
 if __name__ == "__main__":

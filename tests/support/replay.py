@@ -11,8 +11,8 @@ way there every file that was removed.
 
 from __future__ import annotations
 
-import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -30,11 +30,7 @@ KILLS = ("kill", "kill-in-write")
 SWEEPS = (*KILLS, "power-loss", "power-loss-without-fsync")
 Loss = Callable[[bytes], bytes]
 LOSSES: dict[str, Loss] = {"empty": lambda _: b"", "zeros": lambda data: bytes(len(data))}
-"""What may be in a file that was not flushed when the power failed."""
-
-
-def _no_loss(data: bytes) -> bytes:
-    return data
+"""What may be in a file that was not flushed when the power failed; after a kill its `bytes` are all there."""
 
 
 @dataclass(slots=True)
@@ -156,11 +152,9 @@ def read(path: Path) -> Folder:
 def materialise(folder: Folder, path: Path, loss: Loss) -> None:
     """Make a tree real, as it is found after the failure, in a folder that has what was there before."""
     path.mkdir(exist_ok=True)
-    for gone in [there for there in path.iterdir() if there.name not in folder.entries]:
-        if gone.is_dir():
-            shutil.rmtree(gone)
-        else:
-            gone.unlink()
+    for there in path.iterdir():
+        if there.name not in folder.entries:
+            shutil.rmtree(there) if there.is_dir() else there.unlink()
     for name, entry in folder.entries.items():
         if isinstance(entry, Folder):
             materialise(entry, path / name, loss)
@@ -212,15 +206,12 @@ def record(state: State, root: Path) -> list[Step]:
     def install() -> None:
         recorder = Recorder(sandbox)
         Watch(recorder).install(state, sandbox)
-        steps = [[step.kind, step.path, step.other, step.data.hex(), step.at] for step in recorder.steps]
-        notes.write_text(json.dumps(steps), "utf-8")
+        notes.write_bytes(pickle.dumps(recorder.steps))
 
     disk = Disk(state)
     with state.sandbox(root) as sandbox:
-        outcome = attempt(install)
-        assert outcome.kind == "installed", outcome
-        noted = json.loads(notes.read_text("utf-8"))
-        steps = [Step(kind, path, other, bytes.fromhex(data), at) for kind, path, other, data, at in noted]
+        assert attempt(install).result
+        steps: list[Step] = pickle.loads(notes.read_bytes())  # noqa: S301 - written above
         for step in steps:
             assert step.kind != "os.remove" or disk.bytes_of(step.path) == step.data, f"the log lacks {step.path}"
             disk.apply(step)
@@ -234,11 +225,11 @@ def points(state: State, root: Path, sweep: str) -> Iterator[Point]:
     for number, step in enumerate(record(state, root), start=1):
         point = partial(_point, disk, f"{number} {step.kind} {step.path}", step.kind)
         if sweep == "kill":
-            yield point("before", _no_loss)
+            yield point("before", bytes)
         if sweep == "kill-in-write" and step.kind == "write":
             for name, size in _parts(len(step.data)).items():
                 disk.apply(replace(step, data=step.data[:size]))
-                yield point(name, _no_loss)
+                yield point(name, bytes)
         if sweep != "power-loss-without-fsync" or step.kind != "fsync":
             disk.apply(step)
         if sweep not in KILLS and step.kind not in {"write", "fsync"}:

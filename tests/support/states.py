@@ -100,15 +100,13 @@ def import_ahead() -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         sandbox, pin = Sandbox(Path(folder)), small_wheel(Path(folder, "wheels")).pin
-        before = {*sys.modules}
 
         def install() -> str:
             sandbox.ensure(pin)
-            return " ".join(name for name in sys.modules if name not in before)
+            return " ".join(sys.modules)
 
-        names = attempt(install).result.split()
-    for name in names:
-        importlib.import_module(name)
+        for name in attempt(install).result.split():
+            importlib.import_module(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +180,11 @@ class State:
     def added(self, sandbox: Sandbox) -> list[str]:
         """List what was not there before, in modelboot's own work folders too; lock files may stay."""
         return _others(sandbox.root, folders.everything(self.template.root))
+
+    def copies_of_wheel(self, sandbox: Sandbox) -> list[str]:
+        """List the copies of the wheel that lie anywhere."""
+        wheel = Path(self.pin.release_url.removeprefix("file://")).read_bytes()
+        return [str(path) for path in sandbox.root.rglob("*") if path.is_file() and path.read_bytes() == wheel]
 
 
 def _others(root: Path, accounted: set[str]) -> list[str]:
@@ -270,18 +273,16 @@ def _two_dist_infos(builder: Builder, sandbox: Sandbox) -> None:
     os.truncate(folder / NAME / "__init__.py", 0)
 
 
+def _all_but(top: str) -> Step:
+    return lambda builder, sandbox: shutil.rmtree(builder.install(sandbox, builder.new) / top)
+
+
 STATES: dict[str, tuple[Step, Step]] = {
     "fresh": (_nothing, _nothing),
     "replace": (_neighbour, lambda builder, sandbox: builder.install(sandbox, builder.old)),
     "repair": (_neighbour, _cut_short),
-    "store-without-dist-info": (
-        lambda builder, sandbox: shutil.rmtree(builder.install(sandbox, builder.new) / DIST_INFO),
-        _nothing,
-    ),
-    "repair-without-package": (
-        _nothing,
-        lambda builder, sandbox: shutil.rmtree(builder.install(sandbox, builder.new) / NAME),
-    ),
+    "store-without-dist-info": (_all_but(DIST_INFO), _nothing),
+    "repair-without-package": (_nothing, _all_but(NAME)),
     "repair-two-dist-infos": (_nothing, _two_dist_infos),
     "store": (Builder.install_by_pip, _nothing),
     "store-repair": (Builder.install_by_pip, _cut_short),

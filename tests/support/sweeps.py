@@ -42,7 +42,8 @@ class Report:
     lost: list[str] = field(default_factory=list)
     """Files of others that were altered."""
     changed: list[str] = field(default_factory=list)
-    """The install said that it failed, and the target is not as it was before; or that it succeeded, and is not so."""
+    """The install said that it failed, and the target is not as it was before; or that it succeeded, and is not so; or
+    it was killed with the model in place and the wheel still there."""
     unclear: list[str] = field(default_factory=list)
     """The install failed in another way than by an error with message and hint."""
 
@@ -76,8 +77,9 @@ def _broken_promises(state: State, sandbox: Sandbox, outcome: Outcome, sweep: st
     lacking = state.lacking(sandbox)
     if outcome.kind == "installed":
         return [lacking] if lacking else []
-    is_whole_after_all = outcome.kind == "interrupted" and lacking is None
-    if outcome.kind == "killed" or sweep == "EROFS-lasting" or is_whole_after_all:
+    if outcome.kind == "killed":
+        return [] if lacking else state.copies_of_wheel(sandbox)
+    if sweep == "EROFS-lasting" or (outcome.kind == "interrupted" and not lacking):
         return []
     return state.changed(sandbox) + state.added(sandbox)
 

@@ -22,22 +22,16 @@ class BoomError(Exception):
     """What a job fails with."""
 
 
-@pytest.fixture
-def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refuse threads, as a system does that allows no more of them: then the caller's own does everything."""
+@pytest.fixture(params=["threads", "no threads"])
+def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test also where the system allows no more threads: then the caller's own does everything."""
 
     def refuse(_: threading.Thread) -> None:
         message = "can't start new thread"
         raise RuntimeError(message)
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-
-
-@pytest.fixture(params=["threads", "no threads"])
-def _either_way(request: pytest.FixtureRequest) -> None:
-    """Run a test with threads and without them."""
     if request.param == "no threads":
-        request.getfixturevalue("no_threads")
+        monkeypatch.setattr(threading.Thread, "start", refuse)
 
 
 @pytest.fixture(autouse=True)
