@@ -5,7 +5,6 @@ It is run with the model present and absent, in an environment that may be writt
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -63,7 +62,6 @@ PROJECT = {
 }
 TESTS = """\
 import pytest
-import spacy
 
 from .framework import ConfigError, Engine
 from .library import pipeline
@@ -80,19 +78,9 @@ def test_engine_by_name():
     assert (engine.nlp.disabled, engine.nlp.batch_size) == (["sentencizer"], 3)
 
 
-def test_engine_by_path(tmp_path):
-    spacy.blank("de").to_disk(tmp_path)
-    assert Engine({"model": str(tmp_path)}).nlp.lang == "de"
-
-
-def test_engine_blank():
-    assert Engine({"model": "blank:xx"}).nlp.lang == "xx"
-
-
-@pytest.mark.parametrize("model", ["en_typo_sm", "./typo"])
-def test_engine_with_a_wrong_name_or_path(model):
+def test_engine_with_a_wrong_name():
     with pytest.raises(ConfigError, match="Can't find model"):
-        Engine({"model": model})
+        Engine({"model": "en_typo_sm"})
 
 
 def test_library_excludes():
@@ -128,11 +116,6 @@ class Place:
     user: int | None
     server: ModelServer
 
-    def write(self, name: str, text: str) -> None:
-        """Write a file."""
-        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (self.folder / name).write_text(text, "utf-8")
-
     def failed(self, *states: str) -> set[str]:
         """Run the project's tests in these states; return those that failed."""
         home = self.folder / "home"
@@ -147,7 +130,7 @@ class Place:
         )
         print(done.stdout, done.stderr)  # noqa: T201 - what pytest shows of a test that failed
         outcomes = re.findall(r"^(PASSED|FAILED|ERROR) \w+/test_client\.py::(\w+)", done.stdout, re.MULTILINE)
-        assert len(outcomes) == 8 * len(states)
+        assert len(outcomes) == 5 * len(states)
         return {test for outcome, test in outcomes if outcome != "PASSED"}
 
 
@@ -161,22 +144,15 @@ def place(request: pytest.FixtureRequest, server: ModelServer, tiny: BuiltWheel)
     server.serve("/compatibility.json", Reply(body=json.dumps(table).encode()))
     server.serve(f"/{tiny.release_path}", Reply(body=tiny.content))
     with children.public_folder() as folder:
-        place = Place(folder, request.param, server)
         children.make_env(folder / "env")
-        children.owned(folder / "home", os.getuid() if place.user is None else place.user)
-        place.write("pins.txt", f"{tiny.name} @ {server.url}/{tiny.release_path}#sha256={tiny.sha256}\n")
-        place.write("client/conftest.py", CONFTEST)
-        for file, text in {**PROJECT, "__init__.py": "", "test_client.py": TESTS}.items():
-            place.write(f"client/before/{file}", text)
-            place.write(f"client/after/{file}", switched(text) if file in PROJECT else text)
-        yield place
-
-
-@pytest.mark.parametrize("file", PROJECT)
-def test_switch_takes_one_or_two_lines(file: str) -> None:
-    """No more than two lines of a file are written; whatever else differs is gone."""
-    lines = difflib.ndiff(PROJECT[file].splitlines(), switched(PROJECT[file]).splitlines())
-    assert 1 <= sum(line.startswith("+ ") for line in lines) <= 2
+        children.owned(folder / "home", request.param or os.getuid())
+        (folder / "pins.txt").write_text(f"{tiny.name} @ {server.url}/{tiny.release_path}#sha256={tiny.sha256}\n")
+        after = {file: switched(text) for file, text in PROJECT.items()}
+        for state, project in {"before": PROJECT, "after": after}.items():
+            (folder / "client" / state).mkdir(parents=True)
+            for file, text in {**project, "conftest.py": CONFTEST, "test_client.py": TESTS, "__init__.py": ""}.items():
+                (folder / "client" / state / file).write_text(text, "utf-8")
+        yield Place(folder, request.param, server)
 
 
 def test_client_after_the_switch(place: Place, tiny: BuiltWheel) -> None:

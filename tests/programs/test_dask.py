@@ -122,11 +122,17 @@ def test_workers_without_network(tiny: BuiltWheel, tmp_path: Path) -> None:
 def test_worker_with_a_wheelhouse_of_its_own(
     tiny: BuiltWheel, tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where a worker's own wheelhouse has other bytes, the shipped wheel is installed, and one warning says so."""
+    """Where a worker's own wheelhouse has other bytes, the shipped wheel is installed, and one warning says so.
+
+    The wheel that is shipped is that of the file of MODELBOOT_PINS, as everywhere.
+    """
     from modelboot.dask import InstallModels
 
-    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(tiny.path.parent))
-    shipped = pickle.dumps(InstallModels(tiny.pin_at(None)))
+    wheel = Path(shutil.copy(tiny.path, tmp_path))
+    (tmp_path / "pins.txt").write_text(f"{tiny.name} @ {wheel.as_uri()}#sha256={tiny.sha256}\n", "utf-8")
+    monkeypatch.setenv("MODELBOOT_PINS", str(tmp_path / "pins.txt"))
+    shipped = pickle.dumps(InstallModels(tiny.name))
+    wheel.unlink()
     altered(tiny, tmp_path / "stale")
     monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(tmp_path / "stale"))
     plugin = pickle.loads(shipped)  # noqa: S301 - as Dask does on a worker
@@ -145,12 +151,3 @@ def test_readme_section(real_wheel: BuiltWheel, tmp_path: Path, monkeypatch: pyt
     address = '"scheduler.example.org:8786"'
     assert code.count(address) == 1
     assert run(README_CLUSTER.format(code=code.replace(address, "cluster")), tmp_path) == [["Paris"], ["Lyon"]]
-
-
-def test_plugin_reads_the_pins_file(tiny: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name in the file of MODELBOOT_PINS means that pin, as everywhere."""
-    from modelboot.dask import InstallModels
-
-    (tmp_path / "pins.txt").write_text(f"{tiny.name} @ {tiny.path.as_uri()}#sha256={tiny.sha256}\n", "utf-8")
-    monkeypatch.setenv("MODELBOOT_PINS", str(tmp_path / "pins.txt"))
-    assert [pin.sha256 for pin in InstallModels(tiny.name).pins] == [tiny.sha256]

@@ -84,18 +84,6 @@ def test_install_falls_back_to_the_index_when_the_release_host_refuses(
     assert is_complete(target, real_wheel.pin)
 
 
-@pytest.mark.index
-def test_install_from_a_wheelhouse_sends_no_request(
-    release_tree: ModelServer, real_wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch, target: Path
-) -> None:
-    """A wheelhouse that has the wheel is enough: nobody else is asked."""
-    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(real_wheel.path.parent))
-    model = ensure_model(NAME)
-    assert (model.source, model.downloaded_bytes, model.path.is_relative_to(target)) == ("wheelhouse", 0, True)
-    assert is_complete(target, real_wheel.pin)
-    assert release_tree.requests == []
-
-
 def test_install_without_a_source_names_every_source_that_failed(
     server: ModelServer,
     monkeypatch: pytest.MonkeyPatch,
@@ -105,22 +93,18 @@ def test_install_without_a_source_names_every_source_that_failed(
 ) -> None:
     """Where no source has the default pipeline, stderr says what was asked for, of whom, and what to do."""
     point_pip_at(server.url, monkeypatch)
-    settings = {"INDEX": "1", "BASE_URL": server.url, "WHEELHOUSE": str(tmp_path)}
-    for name, value in settings.items():
+    for name, value in {"INDEX": "1", "BASE_URL": server.url, "WHEELHOUSE": str(tmp_path)}.items():
         monkeypatch.setenv(f"MODELBOOT_{name}", value)
     assert main(["install"]) == 1
     out, err = capsys.readouterr()
-    error, *attempts, hint = err.splitlines()[-5:]
-    assert error.startswith(
-        f"error: Can't find model 'en_core_web_sm': could not get en_core_web_sm 3.8.0 (sha256 {DEFAULT_SHA256})"
+    lines = (
+        f"error: Can't find model 'en_core_web_sm': could not get en_core_web_sm 3.8.0 .sha256 {DEFAULT_SHA256}.",
+        f" +wheelhouse .*{tmp_path}",
+        f" +mirror .*{server.url}/en_core_web_sm-3.8.0/en_core_web_sm-3.8.0-py3-none-any.whl.* HTTP 404 Not Found",
+        " +index ",
+        "hint: put the wheel into the folder that MODELBOOT_WHEELHOUSE names, or .*MODELBOOT_BASE_URL",
     )
-    assert [attempt.split()[0] for attempt in attempts] == ["wheelhouse", "mirror", "index"]
-    assert str(tmp_path) in attempts[0]
-    assert f"{server.url}/en_core_web_sm-3.8.0/en_core_web_sm-3.8.0-py3-none-any.whl" in attempts[1]
-    assert "HTTP 404 Not Found" in attempts[1]
-    assert re.match(
-        "hint: put the wheel into the folder that MODELBOOT_WHEELHOUSE names, or .*MODELBOOT_BASE_URL", hint
-    )
+    assert re.search("^" + ".*\n".join(lines), err, re.MULTILINE), err
     assert (out, "Traceback" in err, target.exists()) == ("", False, False)
     assert server.count("/simple/en-core-web-sm/") == 1
 

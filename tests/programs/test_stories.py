@@ -13,21 +13,7 @@ from pathlib import Path
 import pytest
 
 from modelboot import DownloadError, ModelbootError, ModelPin, ensure_model, get_nlp
-from support.children import (
-    OTHER,
-    PYTEST,
-    STUB_SPACY,
-    TIMEOUT_S,
-    command,
-    environment,
-    library_of,
-    make_env,
-    owned,
-    pin_arguments,
-    public_folder,
-    python,
-    skip_unless_other_user,
-)
+from support import children
 from support.folders import dist_infos, is_complete, leftovers, names
 from support.server import ModelServer, Reply
 from support.wheels import BuiltWheel, build_wheel
@@ -56,7 +42,7 @@ def test_sentences(nlp, number):
 
 
 @pytest.mark.parametrize(
-    "spacy", [pytest.param(STUB_SPACY, id="stub"), pytest.param({}, id="spacy", marks=pytest.mark.exhaustive)]
+    "spacy", [pytest.param(children.STUB_SPACY, id="stub"), pytest.param({}, id="spacy", marks=pytest.mark.exhaustive)]
 )
 def test_story_1_parallel_test_suite(
     spacy: dict[str, str | None], wheel: BuiltWheel, server: ModelServer, tmp_path: Path, target: Path
@@ -64,10 +50,10 @@ def test_story_1_parallel_test_suite(
     """Story 1, "Parallel test suite": four workers pass, after one request, and nothing is left over."""
     pytest.importorskip("xdist", reason="the package pytest-xdist, of the extra test, is not installed")
     pin = server.publish(wheel, Reply(body=wheel.content, drip_bytes_per_s=2 * wheel.size_bytes))
-    (tmp_path / "test_app.py").write_text(SUITE.format(*pin_arguments(pin)), "utf-8")
+    (tmp_path / "test_app.py").write_text(SUITE.format(*children.pin_arguments(pin)), "utf-8")
     settings = {"PYTEST_ADDOPTS": None, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     arguments = ["-p", "xdist", "-n", "4", f"--rootdir={tmp_path}", "test_app.py"]
-    done = python(PYTEST, *arguments, env={**spacy, **settings}, cwd=str(tmp_path))
+    done = children.python(children.PYTEST, *arguments, env={**spacy, **settings}, cwd=str(tmp_path))
     assert done.returncode == 0, done.stdout
     assert "8 passed" in done.stdout
     assert server.count(f"/{wheel.path.name}") == 1
@@ -93,12 +79,14 @@ sys.stderr.write(f"{nlp.meta['version']} {started}")
 
 def test_story_3_environment_without_pip(wheel: BuiltWheel, server: ModelServer, tmp_path: Path) -> None:
     """Story 3, "uv venv without pip, inside uwsgi-like host": it goes into the environment, silently, by no program."""
-    interpreter = make_env(tmp_path / "env")
+    interpreter = children.make_env(tmp_path / "env")
     settings = {"PATH": "", "MODELBOOT_INDEX": "1", "MODELBOOT_TARGET": None}
     pin = server.publish(wheel)
-    done = python(EMBEDDED, *pin_arguments(pin), executable=str(interpreter), env={**STUB_SPACY, **settings})
+    done = children.python(
+        EMBEDDED, *children.pin_arguments(pin), executable=str(interpreter), env={**children.STUB_SPACY, **settings}
+    )
     assert (done.stdout, done.stderr) == ("", "3.8.0 []")
-    assert is_complete(library_of(tmp_path / "env"), pin)
+    assert is_complete(children.library_of(tmp_path / "env"), pin)
 
 
 # --- 5
@@ -109,13 +97,13 @@ INSTALL = "import sys, modelboot; modelboot.ensure_model(modelboot.ModelPin(*sys
 def test_story_5_killed_half_way(wheel: BuiltWheel, server: ModelServer, target: Path) -> None:
     """Story 5, "Killed half way": a sibling that waits goes on, and the next plain call loads the pinned version."""
     pin = server.publish(wheel, Reply(body=wheel.content, stall="body"), Reply(body=wheel.content))
-    words, env = command(INSTALL, *pin_arguments(pin)), environment({})
+    words, env = children.command(INSTALL, *children.pin_arguments(pin)), children.environment({})
     victim = subprocess.Popen(words, env=env)
     assert server.wait_for(f"/{wheel.path.name}")
     sibling = subprocess.Popen(words, env=env, stderr=subprocess.DEVNULL)
     victim.kill()
-    assert victim.wait(TIMEOUT_S) == -9
-    assert sibling.wait(TIMEOUT_S) == 0  # against half an hour, the deadline of its wait
+    assert victim.wait(children.TIMEOUT_S) == -9
+    assert sibling.wait(children.TIMEOUT_S) == 0  # against half an hour, the deadline of its wait
     assert get_nlp(pin).meta["version"] == "3.8.0"
     assert server.count(f"/{wheel.path.name}") == 2
     assert is_complete(target, pin)
@@ -127,24 +115,26 @@ def test_story_5_killed_half_way(wheel: BuiltWheel, server: ModelServer, target:
 
 def test_story_9_two_users_one_box(wheel: BuiltWheel, server: ModelServer) -> None:
     """Story 9, "Two users, one box": neither waits for the other, and nothing of them lies in their common /tmp."""
-    skip_unless_other_user()
-    with public_folder() as folder:
+    children.skip_unless_other_user()
+    with children.public_folder() as folder:
         (folder / "tmp").mkdir()
         (folder / "tmp").chmod(0o1777)
 
         def start(name: str, user: int, reply: Reply) -> subprocess.Popen[bytes]:
             server.serve(f"/{name}/en_core_web_sm.whl", reply)
-            home = str(owned(folder / name, user))
+            home = str(children.owned(folder / name, user))
             settings = {"MODELBOOT_TARGET": home, "MODELBOOT_HOME": None, "HOME": home, "TMPDIR": str(folder / "tmp")}
             pin = wheel.pin_at(f"{server.url}/{name}/en_core_web_sm.whl")
-            return subprocess.Popen(command(INSTALL, *pin_arguments(pin), user=user), env=environment(settings))
+            return subprocess.Popen(
+                children.command(INSTALL, *children.pin_arguments(pin), user=user), env=children.environment(settings)
+            )
 
-        alice = start("alice", OTHER, Reply(body=wheel.content, stall="body"))
+        alice = start("alice", children.OTHER, Reply(body=wheel.content, stall="body"))
         assert server.wait_for("/alice/en_core_web_sm.whl")
-        assert start("bob", OTHER - 1, Reply(body=wheel.content)).wait(TIMEOUT_S) == 0
+        assert start("bob", children.OTHER - 1, Reply(body=wheel.content)).wait(children.TIMEOUT_S) == 0
         assert alice.poll() is None
         alice.kill()
-        alice.wait(TIMEOUT_S)
+        alice.wait(children.TIMEOUT_S)
         assert dist_infos(folder / "bob") == ["en_core_web_sm-3.8.0.dist-info"]
         assert names(folder / "tmp") == []
 
