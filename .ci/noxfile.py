@@ -51,6 +51,19 @@ def oldest(session: nox.Session) -> None:
     _test(session, "-W", "ignore::ImportWarning", "-W", "ignore::DeprecationWarning")
 
 
+@nox.session(python=RUNNING, default=False)
+def mutants(session: nox.Session) -> None:
+    """Whether a test notices: small changes of src, one at a time, as pyproject.toml says; takes most of an hour.
+
+    `-- 'modelboot._redact*'` tries some of them; `mutmut show NAME` shows one that no test has noticed.
+    """
+    session.install(".[test]", "mutmut==3.8.1", "mypy==2.4.1", "types-tqdm", env=COMPILED)
+    session.chdir(CHECKOUT)
+    session.env["PYTHONPATH"] = str(CHECKOUT / "mutants" / "src")  # the processes that tests start are to see it, too
+    session.run("mutmut", "run", *session.posargs)
+    session.run("mutmut", "results")
+
+
 def _wheel() -> str:
     """Return the wheel that `python -m build` made last."""
     return str(max((CHECKOUT / "dist").glob("modelboot-*.whl"), key=lambda path: path.stat().st_mtime))
