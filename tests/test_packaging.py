@@ -28,63 +28,48 @@ PUBLIC = {
 }
 
 
-def requirements() -> list[Requirement]:
-    """Read what the installed distribution says it needs, extras included."""
-    return [Requirement(text) for text in metadata.requires("modelboot") or []]
-
-
-def is_extra(requirement: Requirement) -> bool:
-    """Tell whether a requirement counts only where an extra is asked for."""
-    return requirement.marker is not None and not requirement.marker.evaluate({"extra": ""})
+def printed(statement: str) -> str:
+    """Return what a bare process prints that finds the modelboot under test, wherever it lies."""
+    here = str(Path(modelboot.__file__).parents[1])
+    code = f"import sys\nsys.path.insert(0, {here!r})\n{statement}"
+    return subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True).stdout
 
 
 def modules_after(statement: str) -> set[str]:
     """List the modules a bare process has loaded after a statement."""
-    here = str(Path(modelboot.__file__).parents[1])  # the one under test, wherever it lies
-    code = f"import sys\nsys.path.insert(0, {here!r})\n{statement}\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True)
-    return set(done.stdout.split())
+    return set(printed(f"{statement}\nprint(*sys.modules)").split())
 
 
-def test_metadata_without_direct_urls() -> None:
-    """No requirement names a URL, not even in an extra: an index would refuse the package."""
-    assert [str(requirement) for requirement in requirements() if requirement.url] == []
-    assert len(requirements()) > len(DEPENDENCIES)
-
-
-def test_dependencies() -> None:
-    """Outside extras there are these dependencies and no other, in the ranges users' other packages need."""
-    needed = {item.name: str(item.specifier) for item in requirements() if not is_extra(item)}
+def test_requirements_are_ones_an_index_accepts() -> None:
+    """None names a URL, not even in an extra; outside extras there are these, in the ranges other packages need."""
+    requirements = [Requirement(text) for text in metadata.requires("modelboot") or []]
+    assert [str(each) for each in requirements if each.url] == []
+    needed = {each.name: str(each.specifier) for each in requirements if not each.marker}
     assert set(needed) == DEPENDENCIES
     assert {name: needed[name] for name in RANGES} == RANGES
 
 
 def test_metadata_says_where_and_what() -> None:
-    """An index shows where code, issues and changes are, and what modelboot is for."""
+    """An index shows where code, issues and changes are, what modelboot is for, and the oldest Python it works with."""
     facts = metadata.metadata("modelboot")
     urls = dict(url.split(", ", 1) for url in facts.get_all("Project-URL") or [])
     assert set(urls) == {"Repository", "Documentation", "Changelog", "Issues"}
     assert all(url.startswith("https://") for url in urls.values())
-    classifiers = facts.get_all("Classifier") or []
     versions = [f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)]
-    assert {*versions, "Framework :: Pytest", "Typing :: Typed"} <= set(classifiers)
+    assert {*versions, "Framework :: Pytest", "Typing :: Typed"} <= set(facts.get_all("Classifier") or [])
+    assert facts["Requires-Python"] == ">=3.10"
 
 
-def test_changelog_has_this_version() -> None:
-    """What a user gets is described, with its date."""
+def test_version_is_in_the_changelog() -> None:
+    """The version is that of the installed distribution, and what came with it is described, with its date."""
     changes = (Path(__file__).parents[1] / "CHANGELOG.md").read_text("utf-8")
-    version = re.escape(metadata.version("modelboot"))
-    assert re.search(rf"^## \[{version}\] - \d{{4}}-\d\d-\d\d$", changes, re.MULTILINE)
-
-
-def test_python_versions() -> None:
-    """The oldest Python it says it works with is the one it is written for."""
-    assert metadata.metadata("modelboot")["Requires-Python"] == ">=3.10"
+    assert modelboot.__version__ == metadata.version("modelboot")
+    assert re.search(rf"^## \[{re.escape(modelboot.__version__)}\] - \d{{4}}-\d\d-\d\d$", changes, re.MULTILINE)
 
 
 @pytest.mark.parametrize("file", ["py.typed", "catalog.csv"])
 def test_package_file(file: str) -> None:
-    """What is no code and yet needed is in the package too."""
+    """What is not code and yet needed is in the package too."""
     assert resources.files("modelboot").joinpath(file).is_file()
 
 
@@ -93,11 +78,6 @@ def test_console_script() -> None:
     (script,) = metadata.entry_points(group="console_scripts", name="modelboot")
     assert script.value == "modelboot.cli:main"
     assert callable(script.load())
-
-
-def test_version() -> None:
-    """The version is that of the installed distribution."""
-    assert modelboot.__version__ == metadata.version("modelboot")
 
 
 def test_dir() -> None:
@@ -130,6 +110,12 @@ def test_import_is_free(statement: str) -> None:
     assert {name for name in added if name.startswith("modelboot.")} == set()
 
 
+def test_import_of_a_name_is_not_free() -> None:
+    """What the test before this one looks for would be seen: asking for a name loads its module."""
+    added = modules_after("from modelboot import ModelPin")
+    assert {"modelboot._pin", "modelboot._versions", "dataclasses"} <= added - modules_after("")
+
+
 def test_get_nlp_explains_itself_before_the_first_call() -> None:
     """Signature, help and cache controls are there although nothing behind them was imported."""
     signature = inspect.signature(modelboot.get_nlp)
@@ -142,15 +128,7 @@ def test_get_nlp_explains_itself_before_the_first_call() -> None:
 
 def test_errors_module_is_an_attribute() -> None:
     """`import modelboot; modelboot.errors` works without a further import."""
-    code = "import modelboot; print(modelboot.errors.LoadError.__name__)"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout == "LoadError\n"
-
-
-def test_import_of_a_name_is_not_free() -> None:
-    """What the test before this one looks for would be seen: asking for a name loads its module."""
-    added = modules_after("from modelboot import ModelPin") - modules_after("")
-    assert {"modelboot._pin", "modelboot._versions", "dataclasses"} <= added
+    assert printed("import modelboot; print(modelboot.errors.LoadError.__name__)") == "LoadError\n"
 
 
 def test_no_import_hides_from_the_linters() -> None:

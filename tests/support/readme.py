@@ -1,4 +1,4 @@
-"""The fenced blocks of README.md's sections, for the tests that run them."""
+"""README.md's fenced blocks and tables, for the tests that run or compare them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,18 @@ def blocks(section: str, tag: str) -> list[str]:
     """
     _, found, below = README.partition(f"\n## {section}\n")
     assert found, f"README has no section {section!r}"
-    texts = re.findall(rf"^```{tag}\n(.*?)^```$", below.partition("\n## ")[0], re.MULTILINE | re.DOTALL)
+    texts = all_blocks(tag, below.partition("\n## ")[0])
     assert texts, f"README's section {section!r} has no block tagged {tag!r}"
     return texts
+
+
+def all_blocks(tag: str, text: str = README) -> list[str]:
+    """Return the text of all blocks of one kind, in order, wherever they stand."""
+    return re.findall(rf"^```{tag}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def table(first_head: str) -> list[list[str]]:
+    """Return the rows of the table whose first column has this head."""
+    _, _, below = README.partition(f"\n| {first_head} |")
+    rows = below.partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("| ").split(" | ")] for row in rows]
