@@ -23,24 +23,27 @@ def test_ca_bundle_of_two() -> None:
     assert read_settings(env | {"REQUESTS_CA_BUNDLE": ""}).trust_env.ca_bundle == ("CURL_CA_BUNDLE", Path("/curl.pem"))
 
 
-@pytest.mark.parametrize("name", [".netrc", "_netrc"])
-def test_netrc_of_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
-    """The file of either name in the home folder is found."""
+@pytest.mark.parametrize(
+    ("named", "there", "found"),
+    [
+        (None, [], None),
+        (None, [".netrc"], ".netrc"),
+        (None, ["_netrc"], "_netrc"),
+        ("", [".netrc"], ".netrc"),
+        (" ~/other ", [".netrc", "other"], "other"),
+        ("{home}/other", [".netrc", "other"], "other"),
+        ("{home}/absent", [".netrc"], None),
+    ],
+)
+def test_netrc(
+    named: str | None, there: list[str], found: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It lies in the home folder under either name, or where NETRC says; one that is not there is none at all."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert read_settings({}).trust_env.netrc is None
-    (tmp_path / name).touch()
-    assert read_settings({}).trust_env.netrc == tmp_path / name
-
-
-def test_netrc_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """NETRC names another file, below the home folder as well; one that is not there is none at all."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in (".netrc", "other"):
+    for name in there:
         (tmp_path / name).touch()
-    assert read_settings({"NETRC": str(tmp_path / "other")}).trust_env.netrc == tmp_path / "other"
-    assert read_settings({"NETRC": " ~/other "}).trust_env.netrc == tmp_path / "other"
-    assert read_settings({"NETRC": ""}).trust_env.netrc == tmp_path / ".netrc"
-    assert read_settings({"NETRC": str(tmp_path / "absent")}).trust_env.netrc is None
+    env = {} if named is None else {"NETRC": named.format(home=tmp_path)}
+    assert read_settings(env).trust_env.netrc == (found and tmp_path / found)
 
 
 def test_netrc_of_a_user_without_home(monkeypatch: pytest.MonkeyPatch) -> None:
