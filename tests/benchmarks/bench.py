@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from measure import QUIET, Run, Task, compare, printed_s, run, served, summary, table
+from measure import QUIET, Task, compare, printed_s, run, served, summary, table
 from plots import plot
 from rollout import rollout
 from wheels import BuiltWheel, prepare
@@ -33,15 +33,6 @@ import sys, spacy.about
 from spacy.cli import download
 spacy.about.__download_url__ = sys.argv[1]
 download(sys.argv[2], True, False, *sys.argv[3:])
-"""
-COLD_BY_HAND = """
-import sys; sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from handwritten import install
-install(sys.argv[2], sys.argv[3], Path(sys.argv[4]))
-import os, spacy
-nlp = spacy.load(f"{sys.argv[4]}/{sys.argv[5]}")
-os._exit(0)
 """
 # They end where the pipeline is ready: taking it apart at the end of a process takes a quarter of a second.
 LOAD = "import os, spacy, sys; nlp = spacy.load(sys.argv[1]); os._exit(0)"
@@ -97,18 +88,21 @@ class Bench:
 
     def _installers(self, wheel: BuiltWheel, origin: str) -> list[Task]:
         reference, target = _reference(wheel, origin), ["--target", str(self.target)]
-        by_hand = [str(HERE / "handwritten.py"), f"{origin}/{wheel.release_path}", wheel.sha256, str(self.target)]
         uv = [str(SCRIPTS / "uv"), "pip", "install", "--quiet", "--no-cache", "--no-deps"]
         commands = {
             "modelboot": [str(SCRIPTS / "modelboot"), "install", reference, *target],
             "uv": [*uv, *target, reference],
             "pip": [PYTHON, "-m", "pip", "install", *PIP, *target, reference],
-            "by hand": [PYTHON, *by_hand],
+            "by hand": self._by_hand(wheel, origin),
         }
         if wheel.name.startswith("fr_"):  # it knows only names of its own
             name = f"{wheel.name}-{wheel.version}"
             commands["spacy download"] = [PYTHON, "-c", SPACY_DOWNLOAD, origin, name, *PIP, *target]
         return [Task(tool, command, QUIET, self._clean) for tool, command in commands.items()]
+
+    def _by_hand(self, wheel: BuiltWheel, origin: str) -> list[str]:
+        url = f"{origin}/{wheel.release_path}"
+        return [PYTHON, str(HERE / "handwritten.py"), url, wheel.sha256, str(self.target)]
 
     def start(self) -> Rows:
         """From a cold process to a ready pipeline over lines of several speeds, against a loader made by hand."""
@@ -120,10 +114,9 @@ class Bench:
         load_s = statistics.median(run.wall_s for run in loads)
         for pace in (round(wheel.size_bytes / 1e6 / (TRANSFER_OF_LOAD * load_s), 1), 10.0, 50.0):
             with served(self.root, pace) as (origin, _):
-                hand = [str(HERE), f"{origin}/{wheel.release_path}", wheel.sha256, str(self.target), folder]
                 tasks = [
                     Task("modelboot", [PYTHON, "-c", COLD, wheel.name], self._env(origin), self._clean),
-                    Task("by hand", [PYTHON, "-c", COLD_BY_HAND, *hand], QUIET, self._clean),
+                    Task("by hand", [*self._by_hand(wheel, origin), folder], QUIET, self._clean),
                 ]
                 results = compare(tasks, self.rounds)
             facts = {"load_s": round(load_s, 2), "mb_per_s": pace}
@@ -138,9 +131,11 @@ class Bench:
         runs = compare([Task(what, [PYTHON, "-c", code], env) for what, code in imports.items()], 5 * self.rounds)
         first_s = printed_s(Task("first", [PYTHON, "-c", FIRST, name], env), self.rounds)
         cached_s = printed_s(Task("cached", [PYTHON, "-c", CACHED, name], env))
+        pairs = zip(runs["import"], runs["bare"], strict=True)
+        import_s = statistics.median(run.wall_s - bare.wall_s for run, bare in pairs)
         return [
             {"what": "first call over spacy.load", "ms": round(1e3 * first_s, 2)},
-            {"what": "import over a bare interpreter", "ms": _difference_ms(runs["import"], runs["bare"])},
+            {"what": "import over a bare interpreter", "ms": round(1e3 * import_s, 2)},
             {"what": "cached call", "ms": round(1e3 * cached_s, 6)},
         ]
 
@@ -195,11 +190,6 @@ def _all_at_once(count: int, command: list[str], env: dict[str, str]) -> float:
         message = f"one of {count} processes failed"
         raise RuntimeError(message)
     return time.perf_counter() - started_s
-
-
-def _difference_ms(runs: list[Run], others: list[Run]) -> float:
-    pairs = zip(runs, others, strict=True)
-    return round(statistics.median(1e3 * (run.wall_s - other.wall_s) for run, other in pairs), 2)
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ def load(**overrides):
     return load_model_from_init_py(__file__, **overrides)
 """
 _WHEEL = "Wheel-Version: 1.0\nGenerator: modelboot-tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-_METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: A tiny pipeline for tests\n"
+_METADATA = "Metadata-Version: 2.1\nName: {}\nVersion: {}\nSummary: A tiny pipeline for tests\n"
 _FILE_MODE, _LINK_MODE, _UNIX, _EPOCH = 0o100644, 0o120777, 3, (2020, 1, 1, 0, 0, 0)
 
 
@@ -252,14 +252,10 @@ def _blank_pipeline(lang: str) -> Mapping[str, bytes]:
 
 def _dist_info(name: str, version: str, tampering: Tampering) -> dict[str, bytes]:
     """Return the members that describe the distribution, but for RECORD."""
-    entry_points, wheel_text = tampering.entry_points, tampering.wheel_text
     texts = {
-        "METADATA": _METADATA.format(
-            name=name if tampering.metadata_name is None else tampering.metadata_name,
-            version=version if tampering.metadata_version is None else tampering.metadata_version,
-        ),
-        "WHEEL": _WHEEL if wheel_text is None else wheel_text,
-        "entry_points.txt": f"[spacy_models]\n{name} = {name}\n" if entry_points is None else entry_points,
+        "METADATA": _METADATA.format(tampering.metadata_name or name, tampering.metadata_version or version),
+        "WHEEL": tampering.wheel_text or _WHEEL,
+        "entry_points.txt": tampering.entry_points or f"[spacy_models]\n{name} = {name}\n",
         "top_level.txt": f"{name}\n",
     }
     return {f"{name}-{version}.dist-info/{file}": text.encode() for file, text in texts.items()}

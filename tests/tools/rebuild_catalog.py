@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelboot import ModelPin, SettingsError
+from modelboot._versions import version_key
 
 COLUMNS = ("name", "version", "sha256", "spacy_version", "license", "size", "requirements")
 CATALOG = Path(__file__).resolve().parents[2] / "src" / "modelboot" / "catalog.csv"
@@ -43,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("".join(f"{problem}\n" for problem in problems))
         return 1
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *sorted(rows, key=_place)])
+    ordered = sorted(rows, key=lambda row: (row[0], version_key(row[1])))
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *ordered])
     whole = options.output.with_name(f".{options.output.name}.new")
     whole.write_bytes(text.getvalue().encode())
     os.replace(whole, options.output)
@@ -89,12 +91,6 @@ def _row(release: dict[str, str]) -> Row:
         message = f"not texts on one line, or no size in MB: {facts!r}"
         raise ValueError(message)
     return (pin.name, release["version"], pin.sha256, *facts, ";".join(requirements))
-
-
-def _place(row: Row) -> tuple[str, tuple[int, ...], str]:
-    """Sort by name and then by the version's numbers, so that 3.7.10 comes behind 3.7.9."""
-    name, version, *_ = row
-    return name, tuple(int(number) for number in re.findall(r"\d+", version)), version
 
 
 if __name__ == "__main__":

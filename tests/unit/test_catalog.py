@@ -142,9 +142,10 @@ def test_resolve_reads_metadata_only() -> None:
 
 
 def test_resolve_a_pin() -> None:
-    """A pin is taken as it is, even one the catalog knows otherwise."""
+    """A pin, or a reference to a wheel, is taken as it is, even one the catalog knows otherwise."""
     own = ModelPin("en_core_web_sm", "3.8.0", "0" * 64)
     assert resolve(own, spacy_version="2.0") is own
+    assert resolve(f"en_core_web_sm @ {own.release_url}#sha256={own.sha256}") == own
 
 
 @pytest.mark.parametrize("model", [None, 3, b"en_core_web_sm", ("en_core_web_sm",)])
