@@ -1,104 +1,114 @@
-"""Renames are undone, all of them, when one fails."""
+"""A model is put in place by renames, and all of them are undone when one fails."""
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from modelboot._install.publish import rename_all
+from modelboot import InstallError, ModelPin, ensure_model
+from support.folders import WORK, is_complete, leftovers, snapshot
+from support.wheels import DIST_INFO, NAME, OLDER, small_wheel
 
-NAMES = ("a", "b", "c", "d")
-REFUSAL = OSError(errno.EIO, "refused")
+OLD_INFO = f"{NAME}-{OLDER}.dist-info"
+ORDER = [("out", OLD_INFO), ("out", NAME), ("in", NAME), ("in", DIST_INFO)]
+"""What makes a model count as installed goes first and comes last."""
+REFUSED = OSError(errno.EIO, "refused")
+INTERRUPTED = KeyboardInterrupt("^C")
+
+Move = tuple[str, str]
+Rename = Callable[[], object]
 
 
 @pytest.fixture
-def renames(tmp_path: Path) -> list[tuple[Path, Path]]:
-    """Return renames of four folders, each with a file."""
-    for name in NAMES:
-        (tmp_path / "from" / name).mkdir(parents=True)
-        (tmp_path / "from" / name / "file").write_text(name)
-    (tmp_path / "to").mkdir()
-    return [(tmp_path / "from" / name, tmp_path / "to" / name) for name in NAMES]
+def old(target: Path, tmp_path: Path) -> ModelPin:
+    """Install an older version of modelboot's own, which gives way to `pin`; return its pin."""
+    pin = small_wheel(tmp_path / "old", OLDER).pin
+    ensure_model(pin)
+    assert is_complete(target, pin)
+    return pin
 
 
-def files(root: Path) -> dict[str, str]:
-    """Read every file below a folder."""
-    return {path.relative_to(root).as_posix(): path.read_text() for path in root.rglob("*") if path.is_file()}
+def at_each_move(monkeypatch: pytest.MonkeyPatch, target: Path, act: Callable[[Move, Rename], object]) -> None:
+    """Do something else than each rename that takes a folder out of the target or brings one in, the first time."""
+    rename, seen = os.rename, set[Move]()
+
+    def moving(source: Path, destination: Path) -> None:
+        is_out = Path(source).parent == target
+        move = ("out" if is_out else "in", Path(source if is_out else destination).name)
+        if target in {Path(source).parent, Path(destination).parent} and move not in seen:
+            seen.add(move)
+            act(move, lambda: rename(source, destination))
+        else:
+            rename(source, destination)
+
+    monkeypatch.setattr(os, "rename", moving)
 
 
-def fail_at(monkeypatch: pytest.MonkeyPatch, position: int, error: BaseException) -> None:
-    """Make the rename at this position fail, and no other."""
-    rename, calls = os.rename, iter(range(100))
+@pytest.mark.usefixtures("old")
+def test_moves_in_order(pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader sees the old model, none, or the new one, each of them whole."""
+    made: list[Move] = []
 
-    def scripted(source: Path, destination: Path) -> None:
-        if next(calls) == position:
-            raise error
-        rename(source, destination)
+    def note(move: Move, rename: Rename) -> None:
+        made.append(move)
+        rename()
 
-    monkeypatch.setattr(os, "rename", scripted)
-
-
-def test_rename_all(tmp_path: Path, renames: list[tuple[Path, Path]]) -> None:
-    """Every move is made."""
-    rename_all(renames)
-    assert files(tmp_path) == {f"to/{name}/file": name for name in NAMES}
+    at_each_move(monkeypatch, target, note)
+    ensure_model(pin)
+    assert made == ORDER
+    assert is_complete(target, pin)
+    assert leftovers(target, pin) == []
 
 
-def test_rename_all_in_order(monkeypatch: pytest.MonkeyPatch, renames: list[tuple[Path, Path]]) -> None:
-    """Moves are made in the order given: what commits comes last."""
-    made: list[tuple[Path, Path]] = []
-    monkeypatch.setattr(os, "rename", lambda source, destination: made.append((source, destination)))
-    rename_all(renames)
-    assert made == renames
-
-
-@pytest.mark.parametrize("error", [REFUSAL, KeyboardInterrupt("^C")], ids=["refused", "interrupted"])
-@pytest.mark.parametrize("position", range(len(NAMES)))
-def test_rename_all_rolled_back(
+@pytest.mark.parametrize(
+    ("error", "is_made"),
+    [(REFUSED, False), (INTERRUPTED, False), (INTERRUPTED, True)],
+    ids=["refused", "interrupted before", "interrupted after"],
+)
+@pytest.mark.parametrize("failing", ORDER, ids=" ".join)
+def test_moves_are_undone(  # noqa: PLR0913, PLR0917 - three fixtures
+    old: ModelPin,
+    pin: ModelPin,
+    target: Path,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    renames: list[tuple[Path, Path]],
-    position: int,
+    failing: Move,
     error: BaseException,
+    is_made: bool,  # noqa: FBT001 - a case
 ) -> None:
-    """Whichever move fails, everything is where it was, and the failure is the one that is raised."""
-    before = files(tmp_path)
-    fail_at(monkeypatch, position, error)
-    with pytest.raises(type(error)) as caught:
-        rename_all(renames)
-    assert caught.value is error
-    assert files(tmp_path) == before
+    """Whichever move fails, everything is where it was, and the failure is the one that is told."""
+
+    def fail(move: Move, rename: Rename) -> None:
+        if move != failing or is_made:
+            rename()
+        if move == failing:
+            raise error
+
+    before = snapshot(target, without=[WORK])
+    at_each_move(monkeypatch, target, fail)
+    with pytest.raises((InstallError, KeyboardInterrupt)) as caught:
+        ensure_model(pin)
+    assert error in {caught.value, caught.value.__cause__}
+    assert snapshot(target, without=[WORK]) == before
+    assert leftovers(target, old) == []
 
 
-def test_rename_all_rolled_back_last_first(tmp_path: Path) -> None:
-    """A chain of renames is undone from its end, or what made way would be overwritten."""
-    for name in ("old", "new"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "file").write_text(name)
-    chain = [("old", "aside"), ("new", "old"), ("missing", "other")]
-    with pytest.raises(FileNotFoundError, match="missing"):
-        rename_all([(tmp_path / source, tmp_path / destination) for source, destination in chain])
-    assert files(tmp_path) == {"old/file": "old", "new/file": "new"}
+@pytest.mark.usefixtures("old")
+def test_moves_are_not_undone_over_a_rival(pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another program has taken the place meanwhile its files stay, and no old dist-info comes back beside."""
 
+    def race(move: Move, rename: Rename) -> None:
+        if move == ("in", NAME):
+            (target / NAME).mkdir()
+            (target / NAME / "theirs").touch()
+            raise REFUSED
+        rename()
 
-def test_rename_all_with_a_racer(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, renames: list[tuple[Path, Path]]
-) -> None:
-    """Where somebody else has taken a place meanwhile theirs stays, and so does all that was moved before."""
-    rename = os.rename
-
-    def racing(source: Path, destination: Path) -> None:
-        if source.name == "d":
-            (tmp_path / "from" / "b").mkdir()
-            (tmp_path / "from" / "b" / "file").write_text("theirs")
-            raise REFUSAL
-        rename(source, destination)
-
-    monkeypatch.setattr(os, "rename", racing)
-    with pytest.raises(OSError, match="refused"):
-        rename_all(renames)
-    here = {"from/c/file": "c", "from/d/file": "d"}
-    assert files(tmp_path) == {**here, "from/b/file": "theirs", "to/a/file": "a", "to/b/file": "b"}
+    at_each_move(monkeypatch, target, race)
+    with pytest.raises(InstallError, match="refused"):
+        ensure_model(pin)
+    assert [path.name for path in (target / NAME).iterdir()] == ["theirs"]
+    assert leftovers(target) == [NAME]
