@@ -68,12 +68,6 @@ def test_fetch_json(tmp_path: Path, wheel: BuiltWheel, monkeypatch: pytest.Monke
     assert first["path"] == str(tmp_path / "wheels" / IN_TREE)
 
 
-def test_fetch_says_how_much_came_over_the_network(wheel: BuiltWheel, server: ModelServer, dest: Path) -> None:
-    """The size of the download stands behind the source."""
-    line = output("fetch", reference(server.publish(wheel)), "--dest", dest)
-    assert line.startswith(f"{NAME} 1.0.0  release, 0.0 MB  {dest}")
-
-
 @pytest.mark.parametrize("use", ["wheelhouse", "file URL", "static server"])
 def test_fetch_serves(use: str, filled: Path, monkeypatch: pytest.MonkeyPatch, server: ModelServer) -> None:
     """The folder serves as wheelhouse and as file URL, both without a network, and behind any static server."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from support.children import command, environment
+from support.commands import output, reference, run
 from support.server import ModelServer, Reply
 from support.wheels import NAME, VERSION, BuiltWheel, large_wheel
 
@@ -33,26 +34,34 @@ def large(server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     whole = Reply(headers={"ETag": '"a"'}, body=wheel.content, ranged=True)
     stalled = Reply(headers={"ETag": '"a"'}, body=wheel.content, cut_after_bytes=SENT_BYTES, stall="body")
     pin = server.publish(wheel, stalled, whole)
-    (tmp_path / "pins.txt").write_text(f"{NAME} @ {pin.url}#sha256={pin.sha256}", "utf-8")
+    (tmp_path / "pins.txt").write_text(reference(pin), "utf-8")
     monkeypatch.setenv("MODELBOOT_PINS", str(tmp_path / "pins.txt"))
     monkeypatch.chdir(tmp_path)
     return wheel
 
 
-def started(words: Sequence[str]) -> subprocess.Popen[str]:
-    """Start a command in a process of its own."""
-    return subprocess.Popen(command(MAIN, *words), stderr=subprocess.PIPE, text=True, env=environment({}))
+def ended(by: int, words: Sequence[str], is_ready: Callable[[], bool]) -> tuple[int, list[str]]:
+    """End a command by a signal once the time is ready; return its exit status and the lines on stderr."""
+    line = command(MAIN, *words)
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=environment({})) as child:
+        try:
+            for _ in range(HANG_S * 100):
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(0.01)  # the pause between two looks
+                if is_ready():
+                    break
+            child.send_signal(by)
+            _, told = child.communicate(timeout=HANG_S)
+        finally:
+            child.kill()
+    return child.returncode, told.splitlines()
 
 
-def wait_until_saved(folder: Path, child: subprocess.Popen[str], *, size_bytes: int) -> None:
-    """Wait until a file below a folder has so many bytes."""
-    for _ in range(HANG_S * 100):
-        with suppress(FileNotFoundError):  # it was renamed between two looks at it
-            if any(path.is_file() and path.stat().st_size >= size_bytes for path in folder.rglob("*")):
-                return
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(0.01)  # the pause between two looks
-    pytest.fail("nothing was saved")
+def has_saved(folder: Path) -> bool:
+    """Return True if a file below a folder has so many bytes that they are worth keeping."""
+    with suppress(FileNotFoundError):  # it was renamed between two looks at it
+        return any(path.is_file() and path.stat().st_size >= WORTH_KEEPING_BYTES for path in folder.rglob("*"))
+    return False
 
 
 @pytest.mark.parametrize(
@@ -67,51 +76,30 @@ def wait_until_saved(folder: Path, child: subprocess.Popen[str], *, size_bytes: 
     ids=["install", "install of two into one target", "install of a typo, too", "fetch", "pins file"],
 )
 @pytest.mark.usefixtures("large")
-def test_interrupt_says_what_is_kept(words: Sequence[str], server: ModelServer, target: Path) -> None:
+def test_interrupt_says_what_is_kept(words: list[str], server: ModelServer, target: Path) -> None:
     """Ctrl-C in a download is status 130 and the truth: so much is kept, and the next run goes on there."""
-    with started(words) as child:
-        try:
-            wait_until_saved(target, child, size_bytes=WORTH_KEEPING_BYTES)
-            child.send_signal(signal.SIGINT)
-            _, told = child.communicate(timeout=HANG_S)
-        finally:
-            child.kill()
-    assert child.returncode == 130
-    error, hint = told.splitlines()[-2:]
-    assert error == "error: interrupted"
+    status, (*_, error, hint) = ended(signal.SIGINT, words, lambda: has_saved(target))
+    assert (status, error) == (130, "error: interrupted")
     assert re.fullmatch(r"hint: 2\.[12] MB of the download are kept; run it again to continue there", hint)
-    with started(words) as again:
-        again.communicate(timeout=HANG_S)
-    assert again.returncode == int("en_typo" in words)
+    assert run(*words).status == int("en_typo" in words)
     assert WORTH_KEEPING_BYTES <= int(server.requests[-1].headers["Range"].strip("bytes=-")) <= SENT_BYTES
 
 
 def test_interrupt_of_a_small_download(wheel: BuiltWheel, server: ModelServer, target: Path) -> None:
     """Of a small wheel nothing is kept, and that is said."""
     pin = server.publish(wheel, Reply(body=wheel.content, stall="body"))
-    with started(["fetch", f"{NAME} @ {pin.url}#sha256={pin.sha256}", "--dest", str(target)]) as child:
-        try:
-            assert server.wait_for(f"/{wheel.path.name}")
-            child.send_signal(signal.SIGINT)
-            _, told = child.communicate(timeout=HANG_S)
-        finally:
-            child.kill()
-    assert child.returncode == 130
-    assert told.splitlines()[-2:] == ["error: interrupted", "hint: nothing unfinished was left; run it again"]
+    words = ["fetch", reference(pin), "--dest", str(target)]
+    status, told = ended(signal.SIGINT, words, lambda: bool(server.requests))
+    assert status == 130
+    assert told[-2:] == ["error: interrupted", "hint: nothing unfinished was left; run it again"]
     assert not target.exists()
 
 
 def test_fetch_goes_on_after_a_kill(large: BuiltWheel, server: ModelServer, target: Path) -> None:
     """What a killed fetch left in DIR is completed, not fetched again, and nothing else of it stays there."""
     words = ["fetch", NAME, "--dest", str(target)]
-    with started(words) as child:
-        try:
-            wait_until_saved(target, child, size_bytes=WORTH_KEEPING_BYTES)
-        finally:
-            child.kill()
-    with started(words) as again:
-        again.communicate(timeout=HANG_S)
-    assert again.returncode == 0
+    ended(signal.SIGKILL, words, lambda: has_saved(target))
+    output(*words)
     first, second = server.requests
     assert "Range" not in first.headers
     assert int(second.headers["Range"].strip("bytes=-")) >= WORTH_KEEPING_BYTES

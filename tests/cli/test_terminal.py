@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -44,23 +46,21 @@ def terminal(monkeypatch: pytest.MonkeyPatch, columns: int | None) -> None:
 def reading(monkeypatch: pytest.MonkeyPatch, tokens: list[tuple[str, str, str, str, str]]) -> None:
     """Let spaCy load a pipeline that reads these tokens in every text."""
     names = ("text", "pos_", "tag_", "dep_", "ent_type_")
-    doc = [SimpleNamespace(**dict(zip(names, token, strict=True))) for token in tokens]
-
-    class Pipeline:
-        lang, pipe_names, meta = "en", ["tagger", "parser", "ner"], {"version": VERSION}
-
-        def __call__(self, _: str) -> list[SimpleNamespace]:
-            return doc
-
-    monkeypatch.setattr("spacy.load", lambda *_, **__: Pipeline())
+    doc = [Mock(**dict(zip(names, token, strict=True))) for token in tokens]
+    nlp = Mock(return_value=doc, lang="en", pipe_names=["tagger", "parser", "ner"], meta={"version": VERSION})
+    monkeypatch.setattr("spacy.load", Mock(return_value=nlp))
 
 
-def test_columns_are_aligned_as_they_are_shown(pin: ModelPin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wide characters take two columns, combining marks none; the report names the pipeline's components."""
+def test_report_of_a_check(pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report is this text; wide characters take two columns, combining marks none."""
     reading(monkeypatch, TOKENS)
-    out = output("check", reference(pin))
-    assert "\n  pipeline  tagger, parser, ner\n" in out
-    assert out.endswith(f"\n\n{ALIGNED}")
+    title, pipeline, spacy, *facts, seconds = output("check", reference(pin)).partition("\n\n")[0].splitlines()
+    assert (title, pipeline) == (str(pin), "  pipeline  tagger, parser, ner")
+    assert spacy == f"  spaCy     {version('spacy')}"
+    assert facts == ["  source    release", f"  sha256    {pin.sha256}", f"  folder    {target}"]
+    phases = ("find", "lock", "fetch", "unpack", "publish", "load", "parse")
+    assert re.fullmatch("  seconds   " + ", ".join(rf"{phase} \d+\.\d\d" for phase in phases), seconds)
+    assert output("check", reference(pin)).endswith(f"\n\n  Who is the president of France?\n\n{ALIGNED}")
 
 
 def test_columns_that_say_nothing_are_left_out(pin: ModelPin, monkeypatch: pytest.MonkeyPatch) -> None:

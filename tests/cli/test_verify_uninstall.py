@@ -16,7 +16,6 @@ from support.folders import WORK, names, parts_below, snapshot
 from support.sources import publish
 from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, small_wheel
 
-Damage = Callable[[Path], object]
 DATA = f"{NAME}/{NAME}-{VERSION}"
 PUT_BACK = "`modelboot uninstall MODEL` and then `modelboot install MODEL` put the pinned files back"
 MAIN = "import sys; from modelboot.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -40,47 +39,24 @@ def content(folder: Path) -> list[str]:
     return [name for name in names(folder) if name != WORK]
 
 
-def altered(target: Path) -> None:
-    """Give a file as many other bytes."""
-    file = target / DATA / "tagger/model"
-    file.write_bytes(b"?" * file.stat().st_size)
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "altered": lambda target: (target / DATA / "tagger/model").write_bytes(b"?" * 800),  # as many bytes as before
+    "longer": lambda target: (target / DATA / "config.cfg").write_bytes(b"#" * 800),  # and so other bytes, too
+    "missing": lambda target: (target / DATA / "vocab/strings.json").unlink(),
+    "extra": lambda target: (target / DATA / "notes.txt").write_text("mine\n"),
+    "link": lambda target: (target / DIST_INFO / ".hidden").symlink_to("nowhere"),
+    "pip": lambda target: (target / DIST_INFO / "INSTALLER").write_text("pip\n"),  # as if pip had installed it
+    "nobody": lambda target: (target / DIST_INFO / "INSTALLER").unlink(),
+    "bytecode": lambda target: (target / NAME / "__pycache__").mkdir(),  # which Python writes at an import
+}
 
 
-def longer(target: Path) -> None:
-    """Add to a file, which then has other bytes, too."""
-    with (target / DATA / "config.cfg").open("a") as file:
-        file.write("#\n")
-
-
-def missing(target: Path) -> None:
-    """Remove a file."""
-    (target / DATA / "vocab/strings.json").unlink()
-
-
-def extra(target: Path) -> None:
-    """Put a file where none was."""
-    (target / DATA / "notes.txt").write_text("mine\n")
-
-
-def extra_link(target: Path) -> None:
-    """Put a link where nothing was."""
-    (target / DIST_INFO / ".hidden").symlink_to("nowhere")
-
-
-def by_pip(target: Path) -> None:
-    """Let pip have installed it."""
-    (target / DIST_INFO / "INSTALLER").write_text("pip\n")
-
-
-def by_nobody(target: Path) -> None:
-    """Let it be unknown who installed it."""
-    (target / DIST_INFO / "INSTALLER").unlink()
-
-
-def bytecode(target: Path) -> None:
-    """Leave what Python writes when the package is imported."""
-    (target / NAME / "__pycache__").mkdir()
-    (target / NAME / "__pycache__" / "__init__.cpython-311.pyc").write_bytes(b"")
+def damage(target: Path, kinds: str) -> None:
+    """Do these things to an installed model."""
+    for kind in kinds.split():
+        DAMAGES[kind](target)
+    for folder in target.rglob("__pycache__"):
+        (folder / "__init__.cpython-311.pyc").write_bytes(b"")
 
 
 # --- verify
@@ -89,29 +65,25 @@ def bytecode(target: Path) -> None:
 @pytest.mark.parametrize("name", [NAME, NAME.replace("_", "-"), f"{NAME}=={VERSION}"])
 def test_verify_of_an_intact_model_succeeds(name: str, pin: ModelPin, target: Path) -> None:
     """An intact model: status 0, one line, nothing on stderr; bytecode is no extra file, a hyphen no other name."""
-    bytecode(target)
+    damage(target, "bytecode")
     assert run("verify", name) == (0, f"{pin}  intact  {target}\n", "")
 
 
 @pytest.mark.parametrize(
     ("damages", "issues"),
     [
-        ([altered], [f"{DATA}/tagger/model was altered"]),
-        ([missing], [f"{DATA}/vocab/strings.json is missing"]),
-        ([longer], [f"{DATA}/config.cfg has "]),
-        ([extra], [f"{DATA}/notes.txt is not in RECORD"]),
-        ([extra_link], [f"{DIST_INFO}/.hidden is not in RECORD"]),
-        ([altered, missing, extra], [f"{DATA}/vocab/strings.json ", f"{DATA}/tagger/model ", f"{DATA}/notes.txt "]),
+        ("altered", [f"{DATA}/tagger/model was altered"]),
+        ("missing", [f"{DATA}/vocab/strings.json is missing"]),
+        ("longer", [f"{DATA}/config.cfg has "]),
+        ("extra", [f"{DATA}/notes.txt is not in RECORD"]),
+        ("link", [f"{DIST_INFO}/.hidden is not in RECORD"]),
+        ("altered missing extra", [f"{DATA}/vocab/strings.json ", f"{DATA}/tagger/model ", f"{DATA}/notes.txt "]),
     ],
-    ids=["altered", "missing", "longer", "extra", "extra link", "three at once"],
 )
 @pytest.mark.usefixtures("pin")
-def test_verify_names_each_file_that_is_not_as_installed(
-    damages: list[Damage], issues: list[str], target: Path
-) -> None:
+def test_verify_names_each_file_that_is_not_as_installed(damages: str, issues: list[str], target: Path) -> None:
     """Status 1, each such file once by name, an error and a hint, the same as JSON; nothing is changed."""
-    for damage in damages:
-        damage(target)
+    damage(target, damages)
     before = snapshot(target)
     status, out, err = run("verify", NAME)
     title, *told = out.splitlines()
@@ -127,18 +99,16 @@ def test_verify_names_each_file_that_is_not_as_installed(
 @pytest.mark.parametrize(
     ("damages", "hint"),
     [
-        ([missing], PUT_BACK),
-        ([extra], f"move files of your own away first; {PUT_BACK}"),
-        ([by_pip, missing, extra], f"reinstall {NAME} {VERSION} with pip"),
-        ([by_nobody], f"reinstall {NAME} {VERSION} with the program that installed it"),
+        ("missing", PUT_BACK),
+        ("extra", f"move files of your own away first; {PUT_BACK}"),
+        ("pip missing extra", f"reinstall {NAME} {VERSION} with pip"),
+        ("nobody", f"reinstall {NAME} {VERSION} with the program that installed it"),
     ],
-    ids=["own", "own with a user's file", "pip's", "nobody's"],
 )
 @pytest.mark.usefixtures("pin")
-def test_verify_says_what_puts_it_right(damages: list[Damage], hint: str, target: Path) -> None:
+def test_verify_says_what_puts_it_right(damages: str, hint: str, target: Path) -> None:
     """`uninstall` is named only where it would do something: not for files or models of others."""
-    for damage in damages:
-        damage(target)
+    damage(target, damages)
     assert run("verify").err.endswith(f"\nhint: {hint}\n")
 
 
@@ -149,7 +119,7 @@ def test_verify_checks_all_that_is_installed(pin: ModelPin, older: Path, target:
     status, out, err = run("verify")
     assert (status, f"{pin}  intact      {target}\n" in out) == (1, True)
     assert f"error: not intact: {NAME} {OLDER}\n" in err
-    by_nobody(target)
+    damage(target, "nobody")
     hint = f"hint: {PUT_BACK}; reinstall {NAME} {VERSION} with the program that installed it\n"
     assert run("verify").err.endswith(hint)
 
@@ -190,12 +160,11 @@ def test_verify_of_a_file_that_may_not_be_read_is_no_alteration() -> None:
 # --- uninstall
 
 
-@pytest.mark.parametrize("damages", [[bytecode], [altered, missing]], ids=["imported", "damaged"])
-def test_uninstall_removes_all_that_was_installed(damages: list[Damage], pin: ModelPin, target: Path) -> None:
+@pytest.mark.parametrize("damages", ["bytecode", "altered missing"])
+def test_uninstall_removes_all_that_was_installed(damages: str, pin: ModelPin, target: Path) -> None:
     """What is left of package and dist-info goes, bytecode with it; a neighbour stays; it can be installed again."""
     (target / "neighbour").mkdir()
-    for damage in damages:
-        damage(target)
+    damage(target, damages)
     assert output("uninstall", pin.name.replace("_", "-")) == f"{pin}  removed  {target}\n"
     assert (content(target), parts_below(target)) == (["neighbour"], [])
     assert ensure_model(pin).source == "release"
@@ -222,7 +191,7 @@ def test_uninstall_removes_copies_of_the_store(pin: ModelPin, older: Path, targe
 
 def test_uninstall_reaches_its_own_copy_beside_that_of_pip(pin: ModelPin, older: Path, target: Path) -> None:
     """Another program's version stays, and that is said; modelboot's own in the store goes."""
-    by_pip(target)
+    damage(target, "pip")
     before = snapshot(target)
     told = f"info: {pin} is left in {target}: pip installed it\n"
     assert run("uninstall", NAME) == (0, f"{NAME} {OLDER}  removed  {older}\n", told)
@@ -255,15 +224,14 @@ def test_uninstall_does_not_follow_a_link_out_of_the_model(pin: ModelPin, target
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (by_pip, "pip installed it"),
-        (by_nobody, "another program installed it"),
-        (extra, f"RECORD does not list {DATA}/notes.txt"),
+        ("pip", "pip installed it"),
+        ("nobody", "another program installed it"),
+        ("extra", f"RECORD does not list {DATA}/notes.txt"),
     ],
-    ids=["pip's", "nobody's", "unrecorded file"],
 )
-def test_uninstall_refuses_what_is_not_modelboot_s(change: Damage, reason: str, pin: ModelPin, target: Path) -> None:
+def test_uninstall_refuses_what_is_not_modelboot_s(change: str, reason: str, pin: ModelPin, target: Path) -> None:
     """Another program's model, or one with a user's own file in it, stays as it is: status 1 and the reason."""
-    change(target)
+    damage(target, change)
     before = snapshot(target)
     error, hint = failure("uninstall", NAME)
     assert (error, hint[:6]) == (f"error: could not uninstall {pin}: {target}: {reason}", "hint: ")
