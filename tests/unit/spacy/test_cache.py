@@ -73,21 +73,14 @@ def test_get_nlp_components(
     assert get_nlp(tiny_pin, **listed) is chosen
 
 
-def test_get_nlp_equal_pins(tiny_pin: ModelPin) -> None:
-    """Pins of the same wheel are the same model, whatever else they say."""
-    elsewhere = f"https://example.org/{tiny_pin.name}-1.0.0-py3-none-any.whl"
-    other = ModelPin(tiny_pin.name, "1.0.0", tiny_pin.sha256.upper(), url=elsewhere, size_mb=1)
-    assert get_nlp(tiny_pin) is get_nlp(other)
-
-
-def test_get_nlp_default_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing, the name, the name with its version and the equal pin are one model."""
+def test_get_nlp_spelling_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing, the name, also with its version, and pins of the same wheel, whatever else they say, are one model."""
     wheel = build_wheel(tmp_path / "wheels", name="en_core_web_sm", version="3.8.0")
     publish(monkeypatch, tmp_path / "mirror", wheel)
-    nlp = get_nlp()
-    pin = wheel.pin_at(None)
-    others: list[str | ModelPin] = ["en_core_web_sm", "en_core_web_sm==3.8.0", " en_core_web_sm == 3.8.0 ", pin]
-    assert [get_nlp(spelling) is nlp for spelling in others] == [True] * 4
+    nlp, pin = get_nlp(), wheel.pin_at(None)
+    equal = replace(pin, sha256=pin.sha256.upper(), url="https://example.org/en_core_web_sm-3.8.0.whl", size_mb=1)
+    others: list[str | ModelPin] = ["en_core_web_sm", "en_core_web_sm==3.8.0", " en_core_web_sm == 3.8.0 ", pin, equal]
+    assert [get_nlp(spelling) is nlp for spelling in others] == [True] * 5
     assert (nlp.meta["name"], nlp.meta["version"]) == ("core_web_sm", "3.8.0")
     assert get_nlp.cache_info()[1:] == (1, None, 1)
 

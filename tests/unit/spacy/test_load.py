@@ -82,9 +82,6 @@ def test_offline_argument(
     assert len(server.requests) == 1
 
 
-# --- names that only spaCy knows
-
-
 def test_load_names_of_its_own(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder, however it is named, and a blank pipeline pass to spaCy, unpinned; nothing is installed for them.
 
@@ -134,17 +131,6 @@ def test_load_what_is_no_pipeline(function: Loads, model: str | Path) -> None:
         function(model)
 
 
-# --- references
-
-
-@BOTH
-def test_direct_reference(tiny: BuiltWheel, function: Loads) -> None:
-    """A direct reference is a pin in one line."""
-    assert function(f"af-tiny-sm @ {tiny.url}#sha256={tiny.sha256}").meta["version"] == "1.0.0"
-    with pytest.raises(HashMismatchError, match="not the pinned bytes"):
-        function(f"af_tiny_sm @ {tiny.url}#sha256={'0' * 64}")
-
-
 @pytest.mark.parametrize("name", ["af_tiny_sm-any-py3-none-any.whl", "4711"])
 def test_direct_reference_without_a_version(tiny: BuiltWheel, server: ModelServer, name: str) -> None:
     """Where the URL has no version or no wheel's name, the verified wheel's METADATA decide; once is enough."""
@@ -157,12 +143,3 @@ def test_direct_reference_without_a_version(tiny: BuiltWheel, server: ModelServe
     other = ModelPin("af_tiny_sm", None, "0" * 64, url=f"{server.url}/{name}")
     with pytest.raises(HashMismatchError):
         ensure_model(other)  # another wheel of that name is not taken for it
-
-
-def test_pins_file_in_force(tiny: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A company's own build stands in for a plain name in every call."""
-    pins = tmp_path / "pins.txt"
-    pins.write_text(f"af-tiny-sm @ {tiny.url}#sha256={tiny.sha256}\n")
-    monkeypatch.setenv("MODELBOOT_PINS", str(pins))
-    assert ensure_model("af_tiny_sm").sha256 == tiny.sha256
-    assert load("af_tiny_sm").meta["version"] == get_nlp("af-tiny-sm").meta["version"] == "1.0.0"

@@ -32,6 +32,10 @@ os.environ["MODELBOOT_DEADLINE"] = sys.argv[2]
 def name_of(pipeline):
     return get_nlp(pins[pipeline]).meta["name"]
 
+def library():
+    import asking
+    return name_of("en_one")
+
 def meet():
     "Wait for the other threads, once each."
     if threading.get_ident() not in met:
@@ -50,8 +54,9 @@ def at_once(*works):
     with ThreadPoolExecutor(len(works)) as pool:
         print(json.dumps([*pool.map(ask, works)]))
 """
-ASKS = "import __main__\n__main__.meet()\n__main__.name_of(%r)\n"
-"""Code of a package: it asks for a pipeline, at the same time as the other threads."""
+MEET = "import __main__\n__main__.meet()\n"
+ONE, TWO = (f"{MEET}__main__.name_of('{name}')\n" for name in ("en_one", "en_two"))
+"""Code that asks for a pipeline, at the same time as the other threads."""
 
 
 def run(folder: Path, code: str, packages: Mapping[str, str], *, deadline_s: float = 1) -> list[str]:
@@ -86,36 +91,29 @@ at_once(*[lambda choice=choice: chosen(**choice) for choice in choices])
 
 
 @pytest.mark.parametrize(
-    ("asked_for", "works"),
+    ("packages", "works"),
     [
-        ({"en_one": "en_one"}, ["en_one"]),
-        ({"en_one": "en_two", "en_two": "en_one"}, ["en_one"]),
-        ({"en_one": "en_two", "en_two": "en_one"}, ["en_one", "en_two"]),
+        ({"en_one": ONE}, ["name_of('en_one')"]),
+        ({"en_one": TWO, "en_two": ONE}, ["name_of('en_one')"]),
+        ({"en_one": TWO, "en_two": ONE}, ["name_of('en_one')", "name_of('en_two')"]),
+        ({"en_one": f"{MEET}import asking\n"}, ["name_of('en_one')", "library()"]),
     ],
-    ids=["itself", "one another", "one another, in two threads"],
+    ids=["itself", "one another", "one another, in two threads", "through a library"],
 )
-def test_pipelines_that_ask_for_one_another(tmp_path: Path, asked_for: Mapping[str, str], works: list[str]) -> None:
-    """Pipelines whose code asks for themselves or one another are loaded or are an error, but keep nobody waiting."""
-    packages = {name: ASKS % other for name, other in asked_for.items()}
-    assert_answers(run(tmp_path, f"at_once(*[lambda n=n: name_of(n) for n in {works}])", packages), works)
+def test_pipelines_that_ask_for_one_another(tmp_path: Path, packages: Mapping[str, str], works: list[str]) -> None:
+    """A pipeline whose code asks for itself is loaded or is an error, but keeps nobody waiting.
 
-
-def test_library_that_asks_at_import(tmp_path: Path) -> None:
-    """So is a pipeline that imports a library that asks at its own import for that pipeline."""
-    (tmp_path / "asking.py").write_text(ASKS % "en_one", "utf-8")
-    package = "import __main__\n__main__.meet()\nimport asking\n"
-    code = """
-def library():
-    import asking
-    return name_of("en_one")
-at_once(library, lambda: name_of("en_one"))
-"""
-    assert_answers(run(tmp_path, code, {"en_one": package}), ["en_one", "en_one"])
+    So are pipelines that ask for one another, and one that imports a library that asks at its own import for it.
+    """
+    (tmp_path / "asking.py").write_text(ONE, "utf-8")
+    answers = run(tmp_path, f"at_once(*[lambda work=work: eval(work) for work in {works}])", packages)
+    assert len(answers) == len(works)
+    assert [each for each in answers if not re.match(r"(?:one|two)$|LoadError: could not load en_", each)] == []
 
 
 def test_thread_that_never_ends_its_turn(tmp_path: Path) -> None:
     """A thread that waits for one that hangs in a pipeline's own code is told so at the deadline."""
-    package = "import __main__\n__main__.meet()\n__main__.end.wait(50)\n"
+    package = f"{MEET}__main__.end.wait(50)\n"
     code = """
 end = threading.Event()
 def second():
@@ -130,12 +128,3 @@ at_once(lambda: name_of("en_one"), second)
     assert first == "one"
     reason = "another thread has been loading it for 0.5 s"
     assert second.splitlines()[0] == f"LoadError: could not load en_one 1.0.0: {reason}"
-
-
-def assert_answers(answers: list[str], works: list[str]) -> None:
-    """Demand that each thread has the pipeline it asked for, or an error that says that it could not be loaded."""
-    assert [
-        answer
-        for answer, name in zip(answers, works, strict=True)
-        if not re.fullmatch(rf"{name.removeprefix('en_')}|LoadError: could not load (?s:.*)", answer)
-    ] == []
