@@ -24,24 +24,14 @@ HAS_KERNEL = importlib.util.find_spec("ipykernel") is not None
 pytestmark = pytest.mark.skipif(not HAS_KERNEL, reason="the package ipykernel, of the extra test, is not installed")
 
 
-class Cell(NamedTuple):
-    """What a cell showed."""
-
-    stdout: str
-    stderr: str
-    error: str
-    """Name of the exception it ended with; empty if it ended well."""
-    traceback: str
-
-
 class Kernel(NamedTuple):
     """A Jupyter kernel in a process of its own."""
 
     manager: Any
     client: Any
 
-    def run(self, code: str) -> Cell:
-        """Run a cell to its end."""
+    def run(self, code: str) -> dict[str, str]:
+        """Run a cell to its end; return its stdout, stderr, error (the exception's name) and traceback, or ""."""
         shown: dict[str, str] = defaultdict(str)
 
         def note(message: dict[str, Any]) -> None:
@@ -53,7 +43,7 @@ class Kernel(NamedTuple):
 
         self.client.execute_interactive(code, output_hook=note, timeout=TIMEOUT_S, allow_stdin=False)
         close_loop()
-        return Cell(*(shown[what] for what in Cell._fields))
+        return shown
 
 
 def close_loop() -> None:
@@ -97,10 +87,10 @@ def pin_code(pin: ModelPin) -> str:
 def test_cold_call_in_a_notebook(kernel: Kernel, server: ModelServer, tiny: BuiltWheel) -> None:
     """A first call shows a bar with the model's name and loads it at once; later cells find it, and show nothing."""
     first = kernel.run(f"{pin_code(server.publish(tiny))}nlp = get_nlp(PIN)\nprint(nlp.pipe_names)")
-    assert (first.error, first.stdout) == ("", "['sentencizer']\n")
-    assert re.search(r"\ren_tiny_sm 1\.0\.0: +\d+%\|", first.stderr)
+    assert (first["error"], first["stdout"]) == ("", "['sentencizer']\n")
+    assert re.search(r"\ren_tiny_sm 1\.0\.0: +\d+%\|", first["stderr"])
     second = kernel.run("print(len(get_nlp(PIN)('One. Two.').sents), get_nlp(PIN) is nlp)")
-    assert (second.error, second.stdout, second.stderr) == ("", "2 True\n", "")
+    assert (second["error"], second["stdout"], second["stderr"]) == ("", "2 True\n", "")
 
 
 def test_interrupted_cell(kernel: Kernel, server: ModelServer, tmp_path: Path) -> None:
@@ -118,21 +108,21 @@ def test_interrupted_cell(kernel: Kernel, server: ModelServer, tmp_path: Path) -
     cell = f"{pin_code(pin)}print(get_nlp(PIN).pipe_names)"
     interrupted = kernel.run(cell)
     interrupting.join()
-    assert (interrupted.error, interrupted.stdout) == ("KeyboardInterrupt", "")
+    assert (interrupted["error"], interrupted["stdout"]) == ("KeyboardInterrupt", "")
     again = kernel.run(cell)
-    assert (again.error, again.stdout) == ("", "['sentencizer']\n")
+    assert (again["error"], again["stdout"]) == ("", "['sentencizer']\n")
 
 
 def test_error_in_a_notebook(kernel: Kernel, server: ModelServer, tiny: BuiltWheel) -> None:
     """An error shows the line of the cell, what failed and what to do, and none of the frames between."""
     absent = ModelPin("en_absent_sm", "1.0.0", tiny.sha256, url=f"{server.url}/absent.whl")
     shown = kernel.run(f"{pin_code(absent)}def nouns():\n    return get_nlp(PIN)\nnouns()")
-    lines = shown.traceback.splitlines()
-    assert shown.error == "DownloadError"
-    assert len(lines) <= 12, shown.traceback
+    lines = shown["traceback"].splitlines()
+    assert shown["error"] == "DownloadError"
+    assert len(lines) <= 12, shown["traceback"]
     assert "    return get_nlp(PIN)" in lines
     assert lines[-1].startswith("hint: ")
-    assert not re.search("modelboot/|site-packages", shown.traceback)
+    assert not re.search("modelboot/|site-packages", shown["traceback"])
 
 
 @pytest.mark.index
@@ -143,5 +133,5 @@ def test_readme_section(real_wheel: BuiltWheel, tmp_path: Path) -> None:
     assert f'"{NAME}"' in code
     with started(tmp_path, MODELBOOT_WHEELHOUSE=str(real_wheel.path.parent)) as kernel:
         shown = kernel.run(code)
-    assert shown.error == "", shown.traceback
-    assert "Paris" in shown.stdout
+    assert shown["error"] == "", shown["traceback"]
+    assert "Paris" in shown["stdout"]

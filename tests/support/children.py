@@ -24,11 +24,8 @@ if TYPE_CHECKING:
 OTHER = 65534
 """Somebody without rights: "nobody" on most systems, but no account is needed."""
 TESTS = Path(__file__).parents[1]
-STUB_SPACY: dict[str, str | None] = {
-    "PYTHONPATH": os.pathsep.join(
-        filter(None, [str(TESTS / "support" / "stub"), str(TESTS), os.environ.get("PYTHONPATH")])
-    )
-}
+_WITH_STUB = [str(TESTS / "support" / "stub"), str(TESTS), os.environ.get("PYTHONPATH", "")]
+STUB_SPACY: dict[str, str | None] = {"PYTHONPATH": os.pathsep.join(filter(None, _WITH_STUB))}
 """Changes to the environment of a child that is not about spaCy: it imports `support/stub/spacy` in its place."""
 PYTEST = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
 """The script that runs pytest with its arguments."""
