@@ -7,7 +7,7 @@ import errno
 import pickle
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -24,41 +24,30 @@ from modelboot.errors import (
     UnknownModelError,
 )
 
-SHA = "1932429db727d4bff3deed6b34cfc05df17794f4a52eeb26cf8928f7c1a0fb85"
-OTHER_SHA = "0" * 64
-WHEEL = {"name": "xx", "version": "1.0", "sha256": SHA}
-MISSING = {"name": "xx", "version": "1.0", "url": "https://host/x.whl", "reference": "xx==1.0"}
+SHA, OTHER_SHA = "1932429db727d4bff3deed6b34cfc05df17794f4a52eeb26cf8928f7c1a0fb85", "0" * 64
 MODEL = "en_core_web_sm 3.8.0"
 HOUSE = Attempt(source="wheelhouse", where="/wheels", reason="no x.whl")
 MIRROR = Attempt(source="mirror", where="https://mirror/x.whl", reason="HTTP 404 Not Found")
 INDEX = Attempt(source="index", where="pip", reason=f"got sha256 {OTHER_SHA}", got_sha256=OTHER_SHA, got_bytes=7)
+WEAKER = re.compile(r"(?<!modelboot )verify|insecure|skip|disable|ignore|trusted-host|http:")
+"""What no hint may say: no check is ever to be left out."""
+
+NOT_FOUND = "the catalog has no pipeline of that name"
+OFFLINE = "https://host/x.whl may not be fetched offline (MODELBOOT_OFFLINE=1 or offline=True)"
 NAMES_HINT = "`modelboot list --available` shows all names; `modelboot pin` pins any other wheel"
-NETWORK_HINT = (
-    "check the network and proxy (`modelboot doctor`), set MODELBOOT_BASE_URL to a mirror of the release tree, or put "
-    "the wheel into a folder and set MODELBOOT_WHEELHOUSE to that folder"
-)
 FETCH_HINT = (
     "where there is a network run `modelboot fetch {} --dest wheelhouse`, then bring that folder here and set "
     "MODELBOOT_WHEELHOUSE to it"
 )
-OFFLINE = "may not be fetched offline (MODELBOOT_OFFLINE=1 or offline=True)"
-WEAKER = re.compile(r"(?<!modelboot )verify|insecure|skip|disable|ignore|trusted-host|http:")
-"""What no hint may say: no check is ever to be left out."""
-
-
-class Case(NamedTuple):
-    """An error and what it must say."""
-
-    kind: type[ModelbootError]
-    facts: dict[str, Any]
-    message: str
-    hint: str
-
-    def error(self) -> ModelbootError:
-        """Make the error."""
-        return self.kind(**self.facts)
-
-
+NETWORK_HINT = (
+    "check the network and proxy (`modelboot doctor`), set MODELBOOT_BASE_URL to a mirror of the release tree, or put "
+    "the wheel into a folder and set MODELBOOT_WHEELHOUSE to that folder"
+)
+MISMATCH_HINT = (
+    "do not use that file: ask whoever runs the source for the original wheel, or take it from another source "
+    "(MODELBOOT_WHEELHOUSE, MODELBOOT_BASE_URL)"
+)
+LOAD_HINT = "look at the cause: spaCy's version and plugins, memory, open files; `modelboot verify` checks the files"
 DEST_HINT = "name another folder with --dest, one you may write to, with enough disk space"
 FAULT_HINTS = {
     "archive": "this wheel cannot be installed by modelboot; rebuild it with `spacy package` and pin the new hash",
@@ -70,94 +59,74 @@ FAULT_HINTS = {
     "system": "nothing was changed; fix the cause named above and run it again",
 }
 
+Case = tuple[ModelbootError, str, str]
+"""An error, its message and its hint."""
+
+
+def offline(reference: str | None, *attempts: Attempt) -> OfflineError:
+    """Make the error of a model that may not be fetched."""
+    return OfflineError(name="xx", version="1.0", url="https://host/x.whl", reference=reference, attempts=attempts)
+
 
 def refused(fault: str, hint: str, action: str = "install") -> Case:
     """Give the case of one kind of fault; the message is the same for all."""
-    facts = {"model": MODEL, "path": "/target", "fault": fault, "reason": "it broke", "action": action}
-    return Case(InstallError, facts, f"could not {action} {MODEL}: /target: it broke", hint)
+    error = InstallError(model=MODEL, path="/target", fault=fault, reason="it broke", action=action)  # type: ignore[arg-type]  # the table's are the literals
+    return error, f"could not {action} {MODEL}: /target: it broke", hint
 
 
-CASES = {
-    "root": Case(
-        ModelbootError, {}, "modelboot failed", "run the command again with --debug and report what it prints"
-    ),
-    "settings": Case(
-        SettingsError,
-        {"variable": "X", "value": "many\n", "accepted": "a number"},
-        r"X='many\n' is not a number",
-        "fix X",
-    ),
-    "settings-default": Case(
-        SettingsError,
-        {"variable": "X", "value": "2", "accepted": "0 or 1", "default": "1"},
+CASES: list[Case] = [
+    (ModelbootError(), "modelboot failed", "run the command again with --debug and report what it prints"),
+    (SettingsError(variable="X", value="a\n", accepted="a number"), r"X='a\n' is not a number", "fix X"),
+    (
+        SettingsError(variable="X", value="2", accepted="0 or 1", default="1"),
         "X='2' is not 0 or 1",
         "fix or unset X (default 1)",
     ),
-    "unknown-name": Case(
-        UnknownModelError, {"name": "zz"}, "Can't find model 'zz': the catalog has no pipeline of that name", NAMES_HINT
+    (UnknownModelError(name="zz"), f"Can't find model 'zz': {NOT_FOUND}", NAMES_HINT),
+    (
+        UnknownModelError(name="en_web", near=("en_web_sm", "en_web_md")),
+        f"Can't find model 'en_web': {NOT_FOUND}",
+        f"did you mean en_web_sm or en_web_md? {NAMES_HINT}",
     ),
-    "unknown-name-with-near-ones": Case(
-        UnknownModelError,
-        {"name": "en_core_web", "near": ("en_core_web_sm", "en_core_web_md")},
-        "Can't find model 'en_core_web': the catalog has no pipeline of that name",
-        f"did you mean en_core_web_sm or en_core_web_md? {NAMES_HINT}",
-    ),
-    "unknown-version": Case(
-        UnknownModelError,
-        {"name": "xx", "version": "9.9", "known_versions": ("3.7.0", "3.8.0"), "near": ("xx",)},
+    (
+        UnknownModelError(name="xx", version="9.9", known_versions=("3.7.0", "3.8.0"), near=("xx",)),
         "Can't find model 'xx': the catalog has no xx 9.9, only 3.7.0, 3.8.0",
         f"did you mean xx==3.8.0 or xx==3.7.0? {NAMES_HINT}",
     ),
-    "incompatible": Case(
-        IncompatibleError,
-        {"model": MODEL, "unmet": (("a>=2", "1.0"), ("b", None))},
+    (
+        IncompatibleError(model=MODEL, unmet=(("a>=2", "1.0"), ("b", None))),
         f"{MODEL} needs a>=2 (1.0 is installed); b (not installed)",
         "run `pip install 'a>=2' 'b'`",
     ),
-    "offline-own-wheel": Case(
-        OfflineError,
-        MISSING | {"reference": f"xx @ https://host/x#sha256={SHA}"},
-        f"Can't find model 'xx': xx 1.0 is not installed, and https://host/x.whl {OFFLINE}",
+    (
+        offline(f"xx @ https://host/x#sha256={SHA}"),
+        f"Can't find model 'xx': xx 1.0 is not installed, and {OFFLINE}",
         FETCH_HINT.format(f'"xx @ https://host/x#sha256={SHA}"'),
     ),
-    "offline-pin": Case(
-        OfflineError,
-        MISSING | {"reference": None},
-        f"Can't find model 'xx': https://host/x.whl {OFFLINE}",
-        "run this command where there is a network",
-    ),
-    "offline-after-a-wheelhouse": Case(
-        OfflineError,
-        MISSING | {"attempts": (HOUSE,)},
-        f"Can't find model 'xx': xx 1.0 is not installed, and https://host/x.whl {OFFLINE}: {HOUSE}",
+    (offline(None), f"Can't find model 'xx': {OFFLINE}", "run this command where there is a network"),
+    (
+        offline("xx==1.0", HOUSE),
+        f"Can't find model 'xx': xx 1.0 is not installed, and {OFFLINE}: {HOUSE}",
         FETCH_HINT.format("xx==1.0"),
     ),
-    "download": Case(
-        DownloadError,
-        WHEEL | {"attempts": (HOUSE, MIRROR)},
-        f"Can't find model 'xx': could not get xx 1.0 (sha256 {SHA}): wheelhouse (/wheels): no x.whl; "
-        "mirror (https://mirror/x.whl): HTTP 404 Not Found",
+    (
+        DownloadError(name="xx", version="1.0", sha256=SHA, attempts=(HOUSE, MIRROR)),
+        f"Can't find model 'xx': could not get xx 1.0 (sha256 {SHA}): wheelhouse (/wheels): no x.whl; {MIRROR}",
         NETWORK_HINT,
     ),
-    "hash-mismatch": Case(
-        HashMismatchError,
-        WHEEL | {"attempts": (INDEX,)},
+    (
+        HashMismatchError(name="xx", version="1.0", sha256=SHA, attempts=(INDEX,)),
         f"Can't find model 'xx': refused xx 1.0: not the pinned bytes, expected sha256 {SHA}: {INDEX}",
-        "do not use that file: ask whoever runs the source for the original wheel, or take it from another source "
-        "(MODELBOOT_WHEELHOUSE, MODELBOOT_BASE_URL)",
+        MISMATCH_HINT,
     ),
-    **{fault: refused(fault, hint) for fault, hint in FAULT_HINTS.items()},
-    "owner-uninstall": refused("owner", FAULT_HINTS["owner"], "uninstall"),
-    "space-fetch": refused("space", DEST_HINT, "fetch"),
-    "permissions-fetch": refused("permissions", DEST_HINT, "fetch"),
-    "load": Case(
-        LoadError,
-        {"model": "xx 1.0", "path": "/target/xx/xx-1.0", "reason": "ValueError: [E002] no factory"},
-        "could not load xx 1.0 from /target/xx/xx-1.0: ValueError: [E002] no factory",
-        "look at the cause: spaCy's version and plugins, memory, open files; `modelboot verify` checks the files",
-    ),
-}
-cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+    *(refused(fault, hint) for fault, hint in FAULT_HINTS.items()),
+    refused("owner", FAULT_HINTS["owner"], "uninstall"),
+    refused("space", DEST_HINT, "fetch"),
+    refused("permissions", DEST_HINT, "fetch"),
+    (LoadError(model="xx 1.0", path="/t/xx", reason="[E002]"), "could not load xx 1.0 from /t/xx: [E002]", LOAD_HINT),
+]
+cases = pytest.mark.parametrize(("error", "message", "hint"), CASES)
+errors = pytest.mark.parametrize("error", [error for error, _, _ in CASES])
 NO_PIPELINE = {UnknownModelError, OfflineError, DownloadError, HashMismatchError}
 """What starts with spaCy's own words, and is an OSError: programs around `spacy.load` catch it and look for them."""
 
@@ -171,50 +140,58 @@ def family(root: type[ModelbootError]) -> Iterator[type[ModelbootError]]:
 
 def test_error_classes() -> None:
     """No class and no kind of fault is without a wording under test; some are of further families."""
-    assert set(family(ModelbootError)) == {case.kind for case in CASES.values()}
+    assert set(family(ModelbootError)) == {type(error) for error, _, _ in CASES}
     assert set(get_args(get_type_hints(InstallError)["fault"])) == set(FAULT_HINTS)
     assert issubclass(SettingsError, ValueError)
     assert issubclass(HashMismatchError, DownloadError)
 
 
 @cases
-def test_error_wording(case: Case) -> None:
+def test_error_wording(error: ModelbootError, message: str, hint: str) -> None:
     """An error says this, and this about what to do next, a line each; several sources have a line each, too."""
-    error, attempts = case.error(), [*map(str, case.facts.get("attempts", ()))]
-    assert (error.message, error.hint) == (case.message, case.hint)
-    assert str(error) == f"{case.message}\nhint: {case.hint}"
-    assert error.lines == ((case.message,) if len(attempts) < 2 else (error.lines[0], *attempts))
-    assert all(line in case.message for line in error.lines)
-    assert not WEAKER.search(case.hint)
+    assert (error.message, error.hint) == (message, hint)
+    assert str(error) == f"{message}\nhint: {hint}"
+    assert not WEAKER.search(hint)
+    attempts = [*map(str, getattr(error, "attempts", ()))]
+    assert error.lines == ((message,) if len(attempts) < 2 else (error.lines[0], *attempts))
+    assert all(line in message for line in error.lines)
 
 
-@cases
-def test_error_family(case: Case) -> None:
+@errors
+def test_error_family(error: ModelbootError) -> None:
     """What means "no pipeline", or that it could not be put in place or loaded, is an OSError; the rest is not."""
-    assert isinstance(case.error(), OSError) is (case.kind in NO_PIPELINE | {InstallError, LoadError})
-    assert case.message.startswith("Can't find model ") is (case.kind in NO_PIPELINE)
+    assert isinstance(error, OSError) is (type(error) in NO_PIPELINE | {InstallError, LoadError})
+    assert error.message.startswith("Can't find model ") is (type(error) in NO_PIPELINE)
 
 
-@cases
-def test_error_facts(case: Case) -> None:
-    """What an error was told stays on it; a debugger shows the call that would make it again."""
-    shown = eval(repr(case.error()), {case.kind.__name__: case.kind, "Attempt": Attempt})  # noqa: S307 - our own error
-    for error in (case.error(), shown):
-        assert {name: getattr(error, name) for name in case.facts} == case.facts
+def _evaluated(error: ModelbootError) -> ModelbootError:
+    """Make an error from what a debugger shows of it."""
+    made: ModelbootError = eval(repr(error), {type(error).__name__: type(error), "Attempt": Attempt})  # noqa: S307 - our own error
+    return made
 
 
 @pytest.mark.parametrize(
     "twin_of",
-    [lambda e: pickle.loads(pickle.dumps(e, 0)), lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy],  # noqa: S301 - pickled a moment ago
-    ids=["pickled-as-ever", "pickled", "copied", "copied-deeply"],
+    [
+        lambda error: pickle.loads(pickle.dumps(error, 0)),  # noqa: S301 - pickled a moment ago
+        lambda error: pickle.loads(pickle.dumps(error)),  # noqa: S301 - pickled a moment ago
+        *(copy.copy, copy.deepcopy, _evaluated),
+    ],
+    ids=["pickled as ever", "pickled", "copied", "copied deeply", "shown"],
 )
-@cases
-def test_error_twin(case: Case, twin_of: Callable[[ModelbootError], ModelbootError]) -> None:
-    """An error that crossed a process border, or was copied, is another of its class, with every fact and word."""
-    error = case.error()
+@errors
+def test_error_twin(error: ModelbootError, twin_of: Callable[[ModelbootError], ModelbootError]) -> None:
+    """An error that was copied, crossed a process border, or is made as it is shown, has its class, facts and words."""
     twin = twin_of(error)
     assert twin is not error
-    assert (type(twin), repr(twin), str(twin)) == (case.kind, repr(error), str(error))
+    assert (type(twin), repr(twin), str(twin)) == (type(error), repr(error), str(error))
+
+
+def test_error_facts() -> None:
+    """What an error was told are its attributes, and are in what a debugger shows of it."""
+    error = HashMismatchError(name="xx", version="1.0", sha256=SHA, attempts=(INDEX,))
+    assert (error.name, error.version, error.sha256, error.attempts) == ("xx", "1.0", SHA, (INDEX,))
+    assert f"name='xx', version='1.0', sha256='{SHA}', attempts=({INDEX!r},)" in repr(error)
 
 
 @pytest.mark.parametrize("more", [{}, {"accepted": "2", "hint": "3"}], ids=["missing", "unknown"])
