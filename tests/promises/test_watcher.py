@@ -19,8 +19,6 @@ from support.children import environment
 from support.wheels import NAME, small_wheel
 
 ROUNDS = 50
-Looks = Counter[str]
-"""Looks by what they saw."""
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +70,10 @@ def test_watcher_of_a_hand_made_install(target: Path, pins: list[ModelPin]) -> N
 
 
 @contextmanager
-def watched(target: Path) -> Iterator[tuple[Looks, list[str]]]:
-    """Have a process watch the target during the block; its counts, and what was torn, are there afterwards."""
+def watched(target: Path) -> Iterator[tuple[Counter[str], list[str]]]:
+    """Have a process watch the target during the block, and yield what it saw how often, and what was torn."""
     command = [sys.executable, "-m", "support.folders", str(target), NAME]
-    looks, torn = Looks(), list[str]()
+    looks, torn = Counter[str](), list[str]()
     with subprocess.Popen(command, env=environment({}), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as watcher:
         assert watcher.stdout is not None
         assert watcher.stdout.readline() == b"ready\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import threading
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from modelboot import ensure_model
+from modelboot import InstallError, ModelPin, ensure_model
 from modelboot._threads import Stop, Worker, run_at_once
 from support.folders import is_complete
-from support.wheels import NAME, Tampering, small_wheel
+from support.wheels import NAME, BuiltWheel, Tampering, altered, small_wheel
 
 WAIT_S = 30
 
@@ -107,10 +108,41 @@ def test_worker_joined_before_it_began_never_begins() -> None:
     assert done == []
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
+    """Return a wheel with a file of 33 MiB."""
+    zeros = Tampering(extra={f"{NAME}/vectors.bin": bytes(33 << 20)})
+    return small_wheel(tmp_path_factory.mktemp("large"), tampering=zeros)
+
+
 @pytest.mark.usefixtures("_either_way")
-def test_install_of_a_large_file(tmp_path: Path, target: Path) -> None:
-    """A model with a file of 33 MiB is complete, with all threads and with none."""
-    large = Tampering(extra={f"{NAME}/vectors.bin": bytes(33 << 20)})
-    pin = small_wheel(tmp_path, tampering=large).pin
-    ensure_model(pin)
-    assert is_complete(target, pin)
+def test_install_of_a_large_file(large: BuiltWheel, target: Path) -> None:
+    """A model with a large file is complete, with all threads and with none."""
+    ensure_model(large.pin)
+    assert is_complete(target, large.pin)
+
+
+@pytest.mark.usefixtures("_either_way")
+def test_install_of_a_large_file_that_cannot_be_inflated(large: BuiltWheel, target: Path, tmp_path: Path) -> None:
+    """It fails the install as any other broken archive does, and nothing stays."""
+    broken = altered(large, tmp_path)
+    sha256 = hashlib.sha256(broken.read_bytes()).hexdigest()
+    with pytest.raises(InstallError, match=r"vectors\.bin|data"):
+        ensure_model(ModelPin(large.name, large.version, sha256, url=broken.as_uri()))
+    assert not target.exists()
+
+
+def test_install_interrupted_while_files_are_flushed(
+    pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the last file is flushed, for which the main thread may wait, ends it, and nothing stays."""
+
+    def pressing(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == "RECORD":
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            threading.Event().wait(0.1)
+
+    monkeypatch.setattr(os, "fsync", pressing)
+    with pytest.raises(KeyboardInterrupt):
+        ensure_model(pin)
+    assert not target.exists()
