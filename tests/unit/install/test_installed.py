@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from modelboot import ModelPin, ensure_model
-from support.children import public_folder, python, skip_unless_other_user
+from support.children import OTHER, public_folder, python, skip_unless_other_user
 from support.commands import facts
 from support.wheels import DIST_INFO, NAME, BuiltWheel, build_wheel, small_members, small_wheel
 
 CONFIG = f"{NAME}/{NAME}-1.0.0/config.cfg"
+SIZE = len(small_members()[CONFIG])
 
 
 def listed(*keys: str) -> list[tuple[object, ...]]:
@@ -109,9 +110,7 @@ def _cut(path: Path) -> None:
     [
         pytest.param(_remove, CONFIG, f"{CONFIG} is missing", id="no config"),
         pytest.param(_remove, f"{NAME}/__init__.py", f"{NAME}/__init__.py is missing", id="no init"),
-        pytest.param(
-            _shorten, CONFIG, f"{CONFIG} has 1 bytes, recorded {len(small_members()[CONFIG])}", id="short config"
-        ),
+        pytest.param(_shorten, CONFIG, f"{CONFIG} has 1 bytes, recorded {SIZE}", id="short config"),
         pytest.param(_remove, f"{DIST_INFO}/METADATA", f"{DIST_INFO}/METADATA is missing", id="no METADATA"),
         pytest.param(_remove, f"{DIST_INFO}/RECORD", f"RECORD does not list {DIST_INFO}/RECORD", id="no RECORD"),
         pytest.param(_cut, f"{DIST_INFO}/RECORD", f"RECORD does not list {DIST_INFO}/RECORD", id="RECORD cut short"),
