@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,73 +35,8 @@ NETWORK_VARIABLES = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "NETRC"),
 )
 """Everything that says how the network is reached, and may be set where the tests run."""
-_CA_CONFIG = """\
-[req]
-distinguished_name = dn
-[dn]
-[ca]
-basicConstraints = critical, CA:true
-keyUsage = critical, keyCertSign, cRLSign
-subjectKeyIdentifier = hash
-[server]
-basicConstraints = CA:false
-subjectAltName = {names}
-authorityKeyIdentifier = keyid
-"""
-_NGINX = """\
-daemon off;
-master_process off;
-pid {folder}/pid;
-error_log {folder}/error.log;
-events {{}}
-http {{
-  log_format full '$status $remote_user "$http_authorization" "$http_range" $host $request';
-  access_log {folder}/access.log full;
-  client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3;
-  uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
-  types {{ text/html html; }}
-  default_type application/octet-stream;
-  server {{
-    listen unix:{folder}/now;
-    access_log off;
-    return 204;
-  }}
-  server {{
-    listen 127.0.0.1:{port}{tls};
-    {certificates}
-    root "{root}";
-    {rules}
-  }}
-}}
-"""
-_TINYPROXY = """\
-Listen 127.0.0.1
-Port {port}
-Timeout 60
-LogFile "{folder}/access.log"
-LogLevel Connect
-{login}
-"""
-_SQUID = """\
-http_port 127.0.0.1:{port}
-pid_filename none
-cache deny all
-cache_log {folder}/cache.log
-access_log stdio:{folder}/access.log
-coredump_dir {folder}
-visible_hostname proxy.test
-shutdown_lifetime 0 seconds
-pinger_enable off
-url_rewrite_program {folder}/names
-url_rewrite_children 1 startup=1
-url_rewrite_access allow CONNECT
-auth_param basic program {helper} {folder}/passwords
-auth_param basic children 1 startup=1
-auth_param basic realm proxy
-acl known proxy_auth REQUIRED
-http_access allow known
-http_access deny all
-"""
+CONFIGS = Path(__file__).parent / "configs"
+"""The programs' configurations, with @names@ for what differs."""
 
 
 def need(*programs: str) -> None:
@@ -138,14 +73,14 @@ def make_authority(folder: Path, names: Sequence[str]) -> Authority:
     """
     need("openssl")
     alternatives = ",".join([*(f"DNS:{name}" for name in names), "IP:127.0.0.1"])
-    (folder / "config").write_text(_CA_CONFIG.format(names=alternatives), "utf-8")
+    _write("openssl.cnf", folder, names=alternatives)
     for name in ("ca", "server"):
         _openssl(folder, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f"{name}.key")
-    request = ("req", "-new", "-config", "config", "-key")
+    request = ("req", "-new", "-config", "openssl.cnf", "-key")
     _openssl(folder, *request, "ca.key", "-x509", "-days", "2", "-subj", "/CN=A CA", "-extensions", "ca", "-out", "ca")
     _openssl(folder, *request, "server.key", "-subj", "/CN=server", "-out", "server.csr")
     signing = ("x509", "-req", "-in", "server.csr", "-CA", "ca", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
-    _openssl(folder, *signing, "-extfile", "config", "-extensions", "server", "-out", "server")
+    _openssl(folder, *signing, "-extfile", "openssl.cnf", "-extensions", "server", "-out", "server")
     return Authority(folder / "ca", folder / "server", folder / "server.key")
 
 
@@ -178,78 +113,37 @@ class Peer:
         return log.read_text("utf-8").splitlines() if log.exists() else []
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """What nginx is to serve.
-
-    Attributes:
-        root: The folder.
-        authority: Certificates; plain http without.
-        login: "user:password" that it asks for; it asks for none when empty.
-        rules: Further lines for its configuration.
-    """
-
-    root: Path
-    authority: Authority | None = None
-    login: str = ""
-    rules: Sequence[str] = ()
-
-
 @contextmanager
-def nginx(site: Site) -> Iterator[Peer]:
+def nginx(root: Path, *, authority: Authority | None = None, login: str = "") -> Iterator[Peer]:
     """Run nginx; the test is skipped where it is not installed.
 
     Args:
-        site: What it serves.
+        root: The folder that it serves.
+        authority: Certificates; plain http without.
+        login: "user:password" that it asks for; it asks for none when empty.
 
     Yields:
         The running server.
     """
-    need("nginx")
-    rules, certificates = [*site.rules], ""
-    if site.authority:
-        pair = site.authority
-        certificates = f'ssl_certificate "{pair.certificate}"; ssl_certificate_key "{pair.key}";'
-    if site.login:
-        rules.insert(0, 'set $realm "models";')
-        rules.append("auth_basic $realm; auth_basic_user_file passwords;")
-
-    def configure(folder: Path, port: int) -> Sequence[str]:
-        if site.login:
-            (folder / "passwords").write_text(_password_line(folder, site.login), "utf-8")
-        text = _NGINX.format(
-            folder=folder,
-            port=port,
-            tls=" ssl" if site.authority else "",
-            certificates=certificates,
-            root=site.root,
-            rules="\n    ".join(rules),
-        )
-        (folder / "conf").write_text(text, "utf-8")
-        return ["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/conf"]
-
-    with _running(configure) as peer:
+    tls = ""
+    if authority:
+        tls = f' ssl; ssl_certificate "{authority.certificate}"; ssl_certificate_key "{authority.key}"'
+    asked = "auth_basic $realm; auth_basic_user_file passwords;" if login else ""
+    with _running("nginx", "-e", "@folder@/error.log", "-c", password=login, root=root, tls=tls, login=asked) as peer:
         yield peer
 
 
 @contextmanager
-def tinyproxy(login: str = "") -> Iterator[Peer]:
-    """Run tinyproxy; the test is skipped where it is not installed.
+def tinyproxy(login: str) -> Iterator[Peer]:
+    """Run tinyproxy, which opens a way to any host; the test is skipped where it is not installed.
 
     Args:
-        login: "user:password" that it asks for; it asks for none when empty.
+        login: "user:password" that it asks for.
 
     Yields:
-        The running proxy, which opens a way to any host.
+        The running proxy.
     """
-    need("tinyproxy")
-    wanted = f"BasicAuth {login.replace(':', ' ', 1)}" if login else ""
-
-    def configure(folder: Path, port: int) -> Sequence[str]:
-        (folder / "conf").write_text(_TINYPROXY.format(folder=folder, port=port, login=wanted), "utf-8")
-        return ["tinyproxy", "-d", "-c", f"{folder}/conf"]
-
-    with _running(configure) as peer:
+    with _running("tinyproxy", "-d", "-c", login=login.replace(":", " ", 1)) as peer:
         yield peer
 
 
@@ -264,38 +158,41 @@ def squid(login: str, leads_to: Peer) -> Iterator[Peer]:
     Yields:
         The running proxy.
     """
-    need("squid", "openssl")
     if not SQUID_LOGIN.exists():
         pytest.skip(f"not installed: {SQUID_LOGIN}")
-    answer = f'OK rewrite-url="127.0.0.1:{leads_to.port}"'
-
-    def configure(folder: Path, port: int) -> Sequence[str]:
-        (folder / "passwords").write_text(_password_line(folder, login), "utf-8")
-        (folder / "names").write_text(f"#!/bin/sh\nwhile read -r url rest; do echo '{answer}'; done\n", "utf-8")
-        (folder / "names").chmod(0o755)
-        (folder / "conf").write_text(_SQUID.format(folder=folder, port=port, helper=SQUID_LOGIN), "utf-8")
-        return ["squid", "-N", "-f", f"{folder}/conf"]
-
-    with _running(configure) as peer:
+    with _running("squid", "-N", "-f", password=login, helper=SQUID_LOGIN, to=leads_to.port) as peer:
         yield peer
 
 
-def _password_line(folder: Path, login: str) -> str:
-    user, _, password = login.partition(":")
-    return f"{user}:{_openssl(folder, 'passwd', '-apr1', password)}\n"
+def _write(name: str, into: Path, /, **values: object) -> None:
+    """Write a configuration with these values into a folder."""
+    text = (CONFIGS / name).read_text("utf-8")
+    for key, value in values.items():
+        text = text.replace(f"@{key}@", str(value))
+    (into / name).write_text(text, "utf-8")
 
 
 @contextmanager
-def _running(configure: Callable[[Path, int], Sequence[str]]) -> Iterator[Peer]:
+def _running(program: str, *options: str, password: str = "", **values: object) -> Iterator[Peer]:
     """Run a program until the block ends; it listens when the block starts.
 
     Args:
-        configure: Writes the program's files into a folder, for a port to listen on; returns the command.
+        program: Its name, and that of its configuration.
+        options: What stands before the configuration on the command line.
+        password: "user:password" for its file of passwords.
+        values: What its configuration is filled with, beside the folder and the port.
+
+    Yields:
+        The program.
     """
+    need(program, "openssl")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o777)  # the program may change its user once it runs
-        process, port = _start(configure, folder)
+        if password:
+            user, _, secret = password.partition(":")
+            (folder / "passwords").write_text(f"{user}:{_openssl(folder, 'passwd', '-apr1', secret)}\n", "utf-8")
+        process, port = _start([program, *options], folder, values)
         try:
             yield Peer(port, folder)
         finally:
@@ -303,18 +200,19 @@ def _running(configure: Callable[[Path, int], Sequence[str]]) -> Iterator[Peer]:
             process.wait()
 
 
-def _start(configure: Callable[[Path, int], Sequence[str]], folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+def _start(words: list[str], folder: Path, values: Mapping[str, object]) -> tuple[subprocess.Popen[bytes], int]:
     """Start a program on a port that is free; another program may take the port first, so there are three tries."""
-    output = folder / "output"
+    output, env = folder / "output", {**os.environ, "PATH": PATH}
     for _ in range(3):
         port = _free_port()
-        command = configure(folder, port)
+        for name in (f"{words[0]}.conf", "names.sh"):
+            _write(name, folder, folder=folder, port=port, **values)
+        command = [word.replace("@folder@", str(folder)) for word in [*words, f"@folder@/{words[0]}.conf"]]
         with output.open("wb") as file:
-            env = {**os.environ, "PATH": PATH}
             process = subprocess.Popen(command, cwd=folder, env=env, stdout=file, stderr=subprocess.STDOUT)
         if _listens(process, port):
             return process, port
-    message = f"{configure.__qualname__} does not listen: {output.read_text('utf-8', errors='replace')}"
+    message = f"{words[0]} does not listen: {output.read_text('utf-8', errors='replace')}"
     raise AssertionError(message)
 
 

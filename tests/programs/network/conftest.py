@@ -9,17 +9,8 @@ import pytest
 
 from modelboot import ModelPin
 from support import peers
-from support.peers import Authority, Company, Peer, Site
+from support.peers import Authority, Company, Peer
 from support.wheels import BuiltWheel, small_wheel
-
-RULES = (
-    'if ($host = storage.example.org) { set $realm "off"; }',
-    'location ~ "^/away(?<rest>/.*)$" { try_files /none @away; }',  # a plain `return` would come before the login
-    "location @away { return 302 https://storage.example.org$rest; }",
-    "location /down/ { return 302 http://127.0.0.1:9$uri; }",
-    'set $asked "$uri$http_range"; if ($asked ~ "^/slow/[^=]*$") { set $limit_rate 50k; }',
-)
-"""What the mirror does beside serving: redirect to a host that needs no login, redirect to http, begin and pause."""
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +40,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mirror(tree: Path, authority: Authority) -> Iterator[Peer]:
     """Run nginx with TLS and a login before the release tree."""
-    with peers.nginx(Site(root=tree, authority=authority, login=peers.MIRROR_LOGIN, rules=RULES)) as running:
+    with peers.nginx(tree, authority=authority, login=peers.MIRROR_LOGIN) as running:
         yield running
 
 
