@@ -13,10 +13,12 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,7 +26,7 @@ import pytest
 from modelboot import DownloadError, HashMismatchError, ModelPin, ensure_model
 from modelboot._network import connections
 from modelboot._network import retry as _retry
-from support.folders import WORK, is_complete, leftovers, parts_below, snapshot
+from support.folders import WORK, is_complete, leftovers, snapshot
 from support.interrupts import threads_left
 from support.server import ModelServer, Reply
 from support.wheels import NAME, VERSION, BuiltWheel, large_wheel
@@ -91,7 +93,8 @@ class Case:
     Attributes:
         replies: What each path is answered, in turn; a path that starts with "other" is the other server's.
         reason: Why it fails, whole, as a pattern; None when the wheel is got.
-        asked: Every request of the first server: its path, from where it resumes, and of which file.
+        asked: Every request of the first server: its path, from where it resumes, and of which file; "*" where nobody
+            knows how much of what was under way has come.
         env: Settings beside the defaults.
         kind: What the failure is told to be.
         size_mb: What the pin says of the size.
@@ -122,7 +125,8 @@ def resumes(start: int = CUT, etag: str | None = '"one"', path: str = PATH) -> s
 OTHER_BYTES = r"got sha256 [0-9a-f]{64} in [\d,]+ bytes"
 PAGE = r"received an HTML page instead of the wheel \(text/html\)"
 TOO_MUCH = "sends more than the 3,932,160 bytes expected"
-DIRECT = {
+CASES = {
+    # one answer
     "ok": Case(answers("full")),
     "chunked": Case(lambda s: {PATH: [Reply(body=s.wheel, chunked=True)]}),
     "gzip-twice": Case(
@@ -136,10 +140,7 @@ DIRECT = {
         asked=[PATH, "/v.whl?sig=s3cret"],
         kind="bytes",
     ),
-    "declares-more": Case(
-        answers(Reply(declared_length=CAP + 1)), "declares 3,932,161 bytes, more than the 3,932,160 expected"
-    ),
-    "declares-more-than-any": Case(
+    "declares-too-much": Case(
         answers(Reply(declared_length=(4 << 30) + 1)),
         "declares 4,294,967,297 bytes, more than the 4,294,967,296 expected",
         size_mb=None,
@@ -148,12 +149,8 @@ DIRECT = {
     "chunks-beyond-the-cap": Case(answers(Reply(body=b"PK" * (CAP // 2) + b"x", chunked=True)), TOO_MUCH),
     "endless": Case(answers(Reply(body=b"PK", endless=True)), TOO_MUCH),
     "page": Case(answers(HTML), PAGE, kind="page"),
-}
-REDIRECTS = {
+    # redirects
     "same-host": Case(lambda s: {PATH: [s.moved()], MOVED: [s.full]}, asked=[PATH, MOVED]),
-    "other-host": Case(
-        lambda s: {PATH: [s.moved(to=f"http://localhost:{s.other.port}")], f"other{MOVED}": [s.full]}, elsewhere=1
-    ),
     "nowhere": Case(answers(Reply(302)), "HTTP 302 Found"),
     "loop": Case(lambda s: {PATH: [s.moved(PATH)]}, "redirects more than 10 times", asked=[PATH] * 11),
     "to-ftp": Case(lambda s: {PATH: [s.moved(to="ftp://127.0.0.1")]}, r"redirects from http to ftp://127\.0\.0\.1/.*"),
@@ -166,8 +163,7 @@ REDIRECTS = {
     "resumed": Case(
         lambda s: {PATH: [s.moved()], MOVED: [s.cut, s.full]}, asked=[PATH, MOVED, resumes(), resumes(path=MOVED)]
     ),
-}
-RETRIED = {
+    # further attempts
     "500-once": Case(answers(Reply(500), "full"), asked=[PATH] * 2),
     "500-always": Case(answers(Reply(500)), "HTTP 500 Internal Server Error, 5 attempts", asked=[PATH] * 5),
     "500-no-retries": Case(answers(Reply(500)), "HTTP 500 Internal Server Error", env={"MODELBOOT_RETRIES": "0"}),
@@ -177,8 +173,7 @@ RETRIED = {
     ),
     "no-answer": Case(answers(Reply(0), "full"), asked=[PATH] * 2),
     "stall": Case(answers(Reply(stall="headers"), "full"), asked=[PATH] * 2, env=STALL),
-}
-RESUMED = {
+    # the rest of a file
     "cut-once": Case(answers("cut", "full"), asked=[PATH, resumes()]),
     "cut-every-time": Case(answers("cut"), asked=[PATH, *(resumes(CUT * n) for n in (1, 2, 3))]),
     "cut-too-often": Case(
@@ -188,9 +183,9 @@ RESUMED = {
         kind="short",
     ),
     "cut-chunks": Case(lambda s: {PATH: [replace(s.cut, ranged=False, chunked=True), s.full]}, asked=[PATH, resumes()]),
-    "reset": Case(lambda s: {PATH: [replace(s.cut, reset=True), s.full]}, asked=[PATH, f"{PATH} from ?"]),
+    "reset": Case(lambda s: {PATH: [replace(s.cut, reset=True), s.full]}, asked=[PATH, f"{PATH}*"]),
     "stall-in-body": Case(
-        lambda s: {PATH: [replace(s.cut, stall="body"), s.full]}, asked=[PATH, f"{PATH} from ?"], env=STALL
+        lambda s: {PATH: [replace(s.cut, stall="body"), s.full]}, asked=[PATH, f"{PATH}*"], env=STALL
     ),
     "wrong-range": Case(
         answers("cut", Reply(206, {"Content-Range": "bytes 7-9/999"}, b"xyz"), "full"), asked=[PATH, resumes(), PATH]
@@ -217,19 +212,11 @@ RESUMED = {
         kind="bytes",
     ),
     "page-after-cut": Case(answers("cut", HTML), PAGE, asked=[PATH, resumes()], kind="page"),
-}
-DEADLINES = {
+    # the deadline
     "drip": Case(lambda s: {PATH: [Reply(body=s.wheel, drip_bytes_per_s=2000)]}, DEADLINE_PASSED, env=DEADLINE),
     "late-headers": Case(answers(Reply(stall="headers")), DEADLINE_PASSED, env=DEADLINE),
     "late-body": Case(answers(Reply(body=b"PK" * 9, stall="body")), DEADLINE_PASSED, env=DEADLINE),
-    "late-after-redirect": Case(
-        lambda s: {PATH: [s.moved(to=s.other.url)], f"other{MOVED}": [Reply(stall="headers")]},
-        DEADLINE_PASSED,
-        env=DEADLINE,
-        elsewhere=1,
-    ),
 }
-CASES = {**DIRECT, **REDIRECTS, **RETRIED, **RESUMED, **DEADLINES}
 MENDED = {name: case for name, case in CASES.items() if case.reason is None}
 TOLD = {name: case for name, case in CASES.items() if case.reason is not None}
 
@@ -256,28 +243,6 @@ def servers(wheel: BuiltWheel, server: ModelServer, other_server: ModelServer) -
     return Servers(wheel, server, other_server)
 
 
-@pytest.fixture
-def strangers(target: Path) -> Path:
-    """Put a package of somebody else's into the target."""
-    (target / "other").mkdir(parents=True)
-    (target / "other" / "__init__.py").write_bytes(b"x = 1\n")
-    return target
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """List every archive that is opened."""
-    archives: list[object] = []
-    begin = zipfile.ZipFile.__init__
-
-    def noted(self: zipfile.ZipFile, file: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever is given
-        archives.append(file)
-        begin(self, file, *args, **kwargs)
-
-    monkeypatch.setattr(zipfile.ZipFile, "__init__", noted)
-    return archives
-
-
 def play(case: Case, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     """Set up the row's servers and settings."""
     for path, scripted in case.replies(servers).items():
@@ -294,50 +259,44 @@ def as_told(request: Request) -> str:
 
 
 def assert_asked(case: Case, servers: Servers) -> None:
-    """See that the requests are those of the row, with the headers each must have."""
+    """See that the requests are those of the row."""
     told, elsewhere = [as_told(request) for request in servers.server.requests], len(servers.other.requests)
     for got, wanted in zip(told, case.asked, strict=False):
-        # "?": nobody knows how much of what was under way has come, if any.
-        assert got == wanted or (wanted.endswith("?") and got.startswith(wanted[: -len(" from ?")])), told
+        assert fnmatchcase(got, wanted), told
     if case.env is DEADLINE:  # it may pass before anything is asked
         assert len(told) + elsewhere <= len(case.asked) + case.elsewhere
     elif case.env is STALL:  # on a busy machine further attempts may time out
         assert len(told) >= len(case.asked)
     else:
         assert (len(told), elsewhere) == (len(case.asked), case.elsewhere), told
-    for request in [*servers.server.requests, *servers.other.requests]:
-        assert request.headers["Accept-Encoding"] == "identity"
-        assert "Authorization" not in request.headers
 
 
 @pytest.mark.parametrize("case", MENDED.values(), ids=MENDED.keys())
-def test_network_fault_mended(
-    case: Case, servers: Servers, strangers: Path, opened: list[object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_network_fault_mended(case: Case, servers: Servers, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pinned wheel is installed whole, for the requests of the row; nothing else is left."""
     play(case, servers, monkeypatch)
     began_s = time.monotonic()
-    model = ensure_model(servers.pin, target=strangers)
+    model = ensure_model(servers.pin, target=target)
     assert time.monotonic() - began_s >= case.least_s
     assert (model.source, model.sha256) == ("release", servers.pin.sha256)
-    assert is_complete(strangers, servers.pin)
-    assert opened  # so the rows that fail would show it
+    assert is_complete(target, servers.pin)
+    assert leftovers(target, servers.pin) == []
     assert_asked(case, servers)
-    assert not parts_below(strangers)
 
 
 @pytest.mark.parametrize("case", TOLD.values(), ids=TOLD.keys())
-def test_network_fault_told(
-    case: Case, servers: Servers, strangers: Path, opened: list[object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_network_fault_told(case: Case, servers: Servers, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says why and where; no archive was opened, and the target is as it was."""
     play(case, servers, monkeypatch)
-    before = snapshot(strangers, without={WORK})
+    (target / "other").mkdir(parents=True)
+    (target / "other" / "__init__.py").touch()
+    before, opening = snapshot(target, without={WORK}), Mock()
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", opening)
     with pytest.raises(DownloadError, match=rf"{NAME} {re.escape(VERSION)}") as failed:
-        ensure_model(replace(servers.pin, size_mb=case.size_mb), target=strangers)
-    assert snapshot(strangers, without={WORK}) == before
-    assert not parts_below(strangers)
-    assert not opened
+        ensure_model(replace(servers.pin, size_mb=case.size_mb), target=target)
+    assert snapshot(target, without={WORK}) == before
+    assert leftovers(target) == ["other"]
+    opening.assert_not_called()
     assert_asked(case, servers)
     (attempt,) = failed.value.attempts
     assert re.fullmatch(str(case.reason), attempt.reason)
@@ -380,51 +339,35 @@ def dead() -> Iterator[tuple[str, int]]:
         yield full.getsockname()
 
 
-SHORTENED = pytest.mark.parametrize(
-    "share", [0.05, pytest.param(1.0, marks=pytest.mark.exhaustive)], ids=["shortened", "real"]
-)
-"""How much of the longest wait is waited; at the settings of somebody who has set none it is some seconds."""
-
-
-@SHORTENED
-def test_dead_addresses_are_given_up(
-    dead: tuple[str, int], target: Path, monkeypatch: pytest.MonkeyPatch, share: float
-) -> None:
+@pytest.mark.parametrize("share", [0.05, pytest.param(1.0, marks=pytest.mark.exhaustive)])
+def test_dead_addresses(dead: tuple[str, int], target: Path, monkeypatch: pytest.MonkeyPatch, share: float) -> None:
     """All addresses of a host that take no connection cost 8 s between them, though the time-out is 30 s."""
     monkeypatch.setattr(connections, "CONNECT_TIMEOUT_S", share * connections.CONNECT_TIMEOUT_S)
     lead_to(monkeypatch, *[dead] * 4)
     assert_fails(nowhere(), target, f"no connection within {share * 8:g} s")
 
 
-@SHORTENED
-def test_silent_name_server_is_given_up(target: Path, monkeypatch: pytest.MonkeyPatch, share: float) -> None:
-    """A name server that does not answer costs 6 s, though the time-out is 30 s."""
-    ended = threading.Event()
-    monkeypatch.setattr(connections, "DNS_TIMEOUT_S", share * connections.DNS_TIMEOUT_S)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait(HANGS_S) and [])
-    assert_fails(nowhere(), target, f"no answer from the DNS server for release.invalid within {share * 6:g} s")
-    ended.set()
+NO_ANSWER = "no answer from the DNS server for 127.0.0.1 within {} s"
 
 
 @pytest.mark.parametrize(
-    ("variable", "reason"),
+    ("env", "share", "reason"),
     [
-        ("MODELBOOT_TIMEOUT", "no answer from the DNS server for 127.0.0.1 within 0.3 s"),
-        ("MODELBOOT_DEADLINE", "deadline of 0.3 s passed"),
+        ({"MODELBOOT_TIMEOUT": "0.3"}, 1.0, NO_ANSWER.format(0.3)),
+        ({"MODELBOOT_DEADLINE": "0.3"}, 1.0, "deadline of 0.3 s passed"),
+        ({}, 0.05, NO_ANSWER.format(0.3)),
+        pytest.param({}, 1.0, NO_ANSWER.format(6), marks=pytest.mark.exhaustive),
     ],
 )
-def test_slow_name_server(
-    servers: Servers, target: Path, monkeypatch: pytest.MonkeyPatch, variable: str, reason: str
+def test_silent_name_server(  # noqa: PLR0913, PLR0917 - three are the row
+    servers: Servers, target: Path, monkeypatch: pytest.MonkeyPatch, env: dict[str, str], share: float, reason: str
 ) -> None:
-    """A name server is waited for no longer than time-out and deadline allow; what it says later is not used."""
+    """A name server that does not answer costs 6 s at most, less as time-out and deadline say; it is too late then."""
     answered, look_up = threading.Event(), socket.getaddrinfo
-
-    def slow(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever it is asked
-        answered.wait(HANGS_S)
-        return look_up(*args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", slow)
-    monkeypatch.setenv(variable, "0.3")
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **_: answered.wait(HANGS_S) and look_up(*args))
+    monkeypatch.setattr(connections, "DNS_TIMEOUT_S", share * connections.DNS_TIMEOUT_S)
+    for variable, value in env.items():
+        monkeypatch.setenv(variable, value)
     assert_fails(servers.pin, target, reason)
     answered.set()
     assert not threads_left()
@@ -442,61 +385,29 @@ def test_dead_address_leaves_time_for_the_next(
 
 def test_refused_port(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that refuses connections is asked three times, whatever the retries."""
+    monkeypatch.setattr(connections, "RETRY_WITHIN_S", HANGS_S)
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         lead_to(monkeypatch, taken.getsockname())
         assert_fails(nowhere(), target, "Connection refused, 3 attempts")
 
 
-def drip(client: socket.socket, left: threading.Event) -> None:
-    """Answer a byte at a time, and never end."""
-    client.recv(4096)
-    client.sendall(b"HTTP/1.1 200 OK\r\nX-Drip: ")
-    while not left.wait(0.02):
-        client.sendall(b"x")
-
-
-def say_nothing(_: socket.socket, left: threading.Event) -> None:
-    """Accept, and answer nothing."""
-    left.wait()
-
-
-@pytest.mark.parametrize(("place", "peer"), [("host", say_nothing), ("proxy", drip)])
-def test_handshake_ends_by_the_deadline(
-    target: Path, monkeypatch: pytest.MonkeyPatch, place: str, peer: Callable[[socket.socket, threading.Event], None]
-) -> None:
-    """Neither a host that never ends the TLS handshake nor a proxy that never opens a tunnel holds a call for long."""
-    left = threading.Event()
-
-    def serve(listening: socket.socket) -> None:
-        with suppress(OSError), listening.accept()[0] as client:
-            peer(client, left)
-
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        thread = threading.Thread(target=serve, args=[listening])
-        thread.start()
+@pytest.mark.parametrize("place", ["host", "proxy"])
+def test_silence_after_the_connection(target: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """Neither a TLS handshake nor a proxy's tunnel that does not come about holds a call beyond the deadline."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         if place == "proxy":
-            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listening.getsockname()[1]}")
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{silent.getsockname()[1]}")
         else:
-            lead_to(monkeypatch, listening.getsockname())
+            lead_to(monkeypatch, silent.getsockname())
         monkeypatch.setenv("MODELBOOT_DEADLINE", "0.3")
-        try:
-            assert_fails(nowhere("https"), target, "deadline of 0.3 s passed")
-        finally:
-            left.set()
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
+        assert_fails(nowhere("https"), target, "deadline of 0.3 s passed")
 
 
 def test_no_thread_can_start(servers: Servers, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system allows no further thread, that is why the source failed."""
-
-    def refused(_: threading.Thread) -> None:
-        message = "can't start new thread"
-        raise RuntimeError(message)
-
     with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", refused)
+        patched.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
         assert_fails(servers.pin, target, "can't start new thread: too many processes or threads")
     assert not servers.server.requests
 

@@ -124,18 +124,13 @@ def transfer(wheel: BuiltWheel, server: ModelServer, target: Path) -> Transfer:
     return Transfer(wheel, server, target)
 
 
-def test_resume_after_kill(transfer: Transfer) -> None:
-    """After a SIGKILL in the middle of the body the next call fetches the rest of the same file only."""
-    transfer.end_child(signal.SIGKILL, transfer.cut(ETAG), transfer.complete)
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
+def test_resume_after_the_end_of_a_process(transfer: Transfer, by: signal.Signals) -> None:
+    """After a kill or Ctrl-C in the middle of the body the next call fetches the rest of the same file only."""
+    transfer.end_child(by, transfer.cut(ETAG), transfer.complete)
     downloaded, ((start, validator),) = transfer.finish()
     assert CUT - (1 << 16) <= start <= CUT  # what was not yet written is lost
     assert (downloaded, validator) == (transfer.wheel.size_bytes - start, '"one"')
-
-
-def test_resume_after_ctrl_c(transfer: Transfer) -> None:
-    """After Ctrl-C at a program the next one goes on from there."""
-    transfer.end_child(signal.SIGINT, transfer.cut(ETAG), transfer.complete)
-    assert transfer.finish() == (transfer.wheel.size_bytes - CUT, [(CUT, '"one"')])
 
 
 @pytest.mark.parametrize(
@@ -146,6 +141,14 @@ def test_resume_in_one_process(transfer: Transfer, headers: dict[str, str], vali
     known = {"ETag": validator} if validator else {}  # what the scripted server compares If-Range with
     transfer.interrupt(transfer.cut(headers), replace(transfer.complete, headers=known))
     assert transfer.finish() == (transfer.wheel.size_bytes - CUT, [(CUT, validator)])
+
+
+def test_resume_twice(transfer: Transfer) -> None:
+    """A call that resumes and is interrupted as well hands down what both have fetched."""
+    transfer.interrupt(transfer.cut(ETAG))
+    transfer.interrupt(replace(transfer.complete, cut_after_bytes=WORTH // 2), transfer.complete)
+    start = CUT + WORTH // 2
+    assert transfer.finish() == (transfer.wheel.size_bytes - start, [(start, '"one"')])
 
 
 def test_resume_file_changed(transfer: Transfer) -> None:
@@ -170,20 +173,11 @@ def test_resume_of_another_pin(transfer: Transfer, tmp_path: Path) -> None:
     assert other.finish() == (other.wheel.size_bytes, [(0, None)])
 
 
-def test_resume_twice(transfer: Transfer) -> None:
-    """A call that resumes and is interrupted as well hands down what both have fetched."""
-    transfer.interrupt(transfer.cut(ETAG))
-    transfer.interrupt(replace(transfer.complete, cut_after_bytes=WORTH // 2), transfer.complete)
-    start = CUT + WORTH // 2
-    assert transfer.finish() == (transfer.wheel.size_bytes - start, [(start, '"one"')])
-
-
-@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
-def test_resume_small_part(transfer: Transfer, by: signal.Signals) -> None:
-    """Less than a megabyte is not kept: it is gone after Ctrl-C, else after the next call, which fetches all."""
-    transfer.end_child(by, transfer.cut(ETAG, at=WORTH // 2), transfer.complete)
-    if by == signal.SIGINT:
-        assert leftovers(transfer.target) == []
+def test_resume_small_part(transfer: Transfer) -> None:
+    """Less than a megabyte is not kept: it is gone after Ctrl-C, after a kill with the next call, which fetches all."""
+    transfer.interrupt(transfer.cut(ETAG, at=WORTH // 2))
+    assert leftovers(transfer.target) == []
+    transfer.end_child(signal.SIGKILL, transfer.cut(ETAG, at=WORTH // 2), transfer.complete)
     assert transfer.finish() == (transfer.wheel.size_bytes, [(0, None)])
 
 

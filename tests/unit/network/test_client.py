@@ -6,7 +6,7 @@ import base64
 import socket
 import traceback
 from contextlib import closing
-from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -50,11 +50,6 @@ def logins(*servers: ModelServer) -> list[str | None]:
     return [request.headers.get("Authorization") for server in servers for request in server.requests]
 
 
-def with_login(url: str, user: str) -> str:
-    """Put user and password into a URL."""
-    return url.replace("//", f"//{user}@")
-
-
 def shown(error: RequestError) -> str:
     """Return all that is shown of an error, its causes included."""
     return "".join(traceback.format_exception(error)) + repr(error)
@@ -94,35 +89,20 @@ def test_redirect_from_https_to_http(
 def test_login_stays_with_its_host(server: ModelServer, other_server: ModelServer, settings: Settings) -> None:
     """User and password go along within the host, decoded; another port or name of it gets neither them nor others."""
     server.serve("/x.whl", Reply(302, {"Location": "/y.whl"}))
-    server.serve("/y.whl", Reply(302, {"Location": f"{with_login(other_server.url, 'user:planted')}/z.whl"}))
+    server.serve("/y.whl", Reply(302, {"Location": f"http://user:planted@127.0.0.1:{other_server.port}/z.whl"}))
     other_server.serve("/z.whl", Reply(302, {"Location": f"http://localhost:{server.port}/end.whl"}))
     server.serve("/end.whl", Reply(body=BODY))
-    assert read(f"{with_login(server.url, 'us%40er:p%3A%E2%82%AC%2F')}/x.whl", settings)[0] == BODY
+    assert read(f"http://us%40er:p%3A%E2%82%AC%2F@127.0.0.1:{server.port}/x.whl", settings)[0] == BODY
     assert logins(server, other_server) == [login("us@er:p:€/"), login("us@er:p:€/"), None, None]
-
-
-def test_netrc_login_of_each_host(
-    server: ModelServer, other_server: ModelServer, settings: Settings, tmp_path: Path
-) -> None:
-    """On a redirect to another host that host's own login of .netrc is sent, and no other."""
-    (tmp_path / "netrc").write_text("machine localhost login me password local\n", "utf-8")
-    server.serve("/x.whl", Reply(302, {"Location": f"http://localhost:{other_server.port}/y.whl"}))
-    other_server.serve("/y.whl", Reply(302, {"Location": f"{other_server.url}/z.whl"}))
-    other_server.serve("/z.whl", Reply(body=BODY))
-    read(
-        f"{with_login(server.url, 'user:s3cret')}/x.whl",
-        settings._replace(trust_env=TrustEnv(netrc=tmp_path / "netrc")),
-    )
-    assert logins(server, other_server) == [login("user:s3cret"), login("me:local"), None]
 
 
 def test_proxy_gets_its_own_login_only(
     server: ModelServer, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     """A proxy for plain http is asked for the whole URL, with its own login beside the server's."""
-    monkeypatch.setenv("http_proxy", with_login(server.url, "me:pr%40xy"))
+    monkeypatch.setenv("http_proxy", f"http://me:pr%40xy@127.0.0.1:{server.port}")
     server.serve(NOBODY, Reply(body=BODY))
-    assert read(with_login(NOBODY, "user:s3cret"), settings)[0] == BODY
+    assert read("http://user:s3cret@release.invalid/x.whl", settings)[0] == BODY
     assert server.requests[0].headers["Proxy-Authorization"] == login("me:pr@xy")
     assert logins(server) == [login("user:s3cret")]
 
@@ -170,15 +150,11 @@ def test_unknown_host(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, number: int, within_s: float, *, again: bool
 ) -> None:
     """A name server is asked again only after a passing failure that came soon; its own words are told."""
-
-    def fails(*_: object, **__: object) -> None:
-        raise socket.gaierror(number, "no such name")
-
     monkeypatch.setattr(connections, "RETRY_WITHIN_S", within_s)
-    monkeypatch.setattr(socket, "getaddrinfo", fails)
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=socket.gaierror(number, "no such name")))
     refused = refusal(NOBODY, settings)
-    assert str(refused) == "release.invalid: no such name"
-    assert (refused.retryable, refused.unreachable) == (again, True)
+    assert (str(refused), refused.retryable) == ("release.invalid: no such name", again)
+    assert refused.unreachable
 
 
 @pytest.mark.parametrize(("within_s", "again"), [(60.0, True), (0.0, False)], ids=["soon", "slow"])

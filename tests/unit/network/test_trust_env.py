@@ -32,16 +32,13 @@ PROXY, OTHER = "http://proxy:3128", "http://other:3128"
         ({"HTTP_PROXY": PROXY}, HTTP, PROXY),
         ({"HTTP_PROXY": PROXY}, HTTPS, None),
         ({"HTTPS_PROXY": PROXY}, HTTPS, PROXY),
-        ({"HTTPS_PROXY": PROXY}, HTTP, None),
         ({"https_proxy": PROXY, "HTTPS_PROXY": OTHER}, HTTPS, PROXY),
         ({"https_proxy": "", "HTTPS_PROXY": OTHER}, HTTPS, None),
-        ({"all_proxy": PROXY}, HTTPS, PROXY),
         ({"ALL_PROXY": OTHER, "HTTPS_PROXY": PROXY}, HTTPS, PROXY),
         ({"HTTPS_PROXY": "proxy:3128"}, HTTPS, PROXY),
         ({"HTTPS_PROXY": "me:p%40w@proxy:3128"}, HTTPS, "http://me:p%40w@proxy:3128"),
         ({"HTTPS_PROXY": "https://proxy:3128/"}, HTTPS, "https://proxy:3128/"),
         ({"HTTP_PROXY": PROXY, "REQUEST_METHOD": "GET"}, HTTP, None),
-        ({"http_proxy": PROXY, "REQUEST_METHOD": "GET"}, HTTP, PROXY),
         ({"ALL_PROXY": OTHER, "HTTP_PROXY": PROXY, "no_proxy": "example.com"}, HTTP, None),
     ],
 )
@@ -52,53 +49,43 @@ def test_proxy(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: 
     assert proxy_for(url) == proxy
 
 
-COVERED = [
-    ("example.com", "http://example.com/"),
-    ("example.com", "http://example.com:8080/"),
-    ("EXAMPLE.com", "http://release.Example.COM/"),
-    (".example.com", "http://release.example.com/"),
-    ("*.example.com", "http://release.example.com/"),
-    ("*.example.com:8080", "http://release.example.com:8080/"),
-    (" a ,, *", "http://anything/"),
-    ("example.com:80", "http://example.com/"),
-    ("example.com:443", "https://example.com/"),
-    ("10.1.2.3", "http://10.1.2.3/"),
-    ("10.0.0.0/8", "http://10.1.2.3/"),
-    ("10.1.2.3/8", "http://10.9.9.9/"),
-    ("10.0.0.0/8:81", "http://10.1.2.3:81/"),
-    ("[::1]", "http://[::1]:81/"),
-    ("[::1]:81", "http://[::1]:81/"),
-    ("0:0:0:0:0:0:0:1", "http://[::1]/"),
-    ("fd00::/8", "http://[fd12::1]/"),
-]
-NOT_COVERED = [
-    ("", "http://example.com/"),
-    (".", "http://example.com/"),
-    ("example.com", "http://notexample.com/"),
-    ("*.example.com", "http://notexample.com/"),
-    ("example.com", "http://example.com.evil.org/"),
-    ("example.com:8080", "http://release.example.com:8081/"),
-    ("example.com:80", "https://example.com/"),
-    ("10.1.2.3", "http://10.1.2.30/"),
-    ("10.0.0.0/8", "http://11.1.2.3/"),
-    ("10.0.0.0/8:81", "http://10.1.2.3/"),
-    ("10.0.0.0/8", "http://[fd12::1]/"),
-    ("10.0.0.0/99", "http://10.1.2.3/"),
-    ("fd00::/8", "http://[fe80::1]/"),
-    ("[::1]:81", "http://[::1]/"),
-    ("http://example.com", "http://example.com/"),
-]
-
-
 @pytest.mark.parametrize(
-    ("exceptions", "url", "proxy"),
-    [*((*row, None) for row in COVERED), *((*row, PROXY) for row in NOT_COVERED)],
+    ("exceptions", "url", "is_covered"),
+    [
+        ("example.com", "http://example.com/", True),
+        ("example.com", "http://example.com:8080/", True),
+        ("EXAMPLE.com", "http://release.Example.COM/", True),
+        (".example.com", "http://release.example.com/", True),
+        ("*.example.com", "http://release.example.com/", True),
+        (" a ,, *", "http://anything/", True),
+        ("example.com:80", "http://example.com/", True),
+        ("10.1.2.3", "http://10.1.2.3/", True),
+        ("10.0.0.0/8", "http://10.1.2.3/", True),
+        ("10.1.2.3/8", "http://10.9.9.9/", True),
+        ("10.0.0.0/8:81", "http://10.1.2.3:81/", True),
+        ("[::1]", "http://[::1]:81/", True),
+        ("0:0:0:0:0:0:0:1", "http://[::1]/", True),
+        ("", "http://example.com/", False),
+        ("example.com", "http://notexample.com/", False),
+        ("*.example.com", "http://notexample.com/", False),
+        ("example.com", "http://example.com.evil.org/", False),
+        ("*.example.com:8080", "http://release.example.com:8081/", False),
+        ("example.com:80", "https://example.com/", False),
+        ("10.0.0.0/8", "http://11.1.2.3/", False),
+        ("10.0.0.0/8:81", "http://10.1.2.3/", False),
+        ("10.0.0.0/99", "http://10.1.2.3/", False),
+        ("10.0.0.0/8", "http://[fd12::1]/", False),
+        ("fd00::/8", "http://[fd12::1]/", True),
+        ("fd00::/8", "http://[fe80::1]/", False),
+        ("[::1]:81", "http://[::1]/", False),
+        ("http://example.com", "http://example.com/", False),
+    ],
 )
-def test_no_proxy(monkeypatch: pytest.MonkeyPatch, exceptions: str, url: str, proxy: str | None) -> None:
+def test_no_proxy(monkeypatch: pytest.MonkeyPatch, exceptions: str, url: str, *, is_covered: bool) -> None:
     """What NO_PROXY covers is asked directly; what merely looks like an entry of it goes through the proxy."""
     monkeypatch.setenv("ALL_PROXY", PROXY)
     monkeypatch.setenv("NO_PROXY", exceptions)
-    assert proxy_for(url) == proxy
+    assert proxy_for(url) == (None if is_covered else PROXY)
 
 
 READS_MORE = sys.version_info >= (3, 11)
@@ -108,62 +95,64 @@ NETRC = f"""\
 machine mirror.test
   login ann
   password {f'"{PASSWORD}"' if READS_MORE else PASSWORD}
-machine token.test password only
+machine only.test password only
 {"machine named.test login bob" if READS_MORE else ""}
 """
+TOKENS = ((origin_of("https://token.test/"), "t0ken"),)
 BARE, ASKED = "https://mirror.test/x.whl", "https://user:pw@mirror.test/x.whl"
-ELSEWHERE = "https://other.test/x.whl"
+ELSEWHERE, TOKEN = "https://other.test/x.whl", "https://token.test/x.whl"
 
 
-def login_for(url: str, first_url: str, netrc: Path | None = None) -> str | None:
-    """Return user and password that a request is sent with."""
-    header = authorization_for(url, first_url, TrustEnv(netrc=netrc))
-    return header and base64.b64decode(header.removeprefix("Basic ")).decode()
+def login(text: str) -> str:
+    """Word a header as RFC 7617 does."""
+    return f"Basic {base64.b64encode(text.encode()).decode()}"
 
 
 @pytest.mark.parametrize(
-    ("url", "first_url", "login"),
+    ("url", "first_url", "header"),
     [
-        (BARE, BARE, None),
-        ("https://mirror.test/y.whl", ASKED, "user:pw"),
-        ("https://mirror.test:443/y.whl", ASKED, "user:pw"),
-        ("https://us%40er:p%3Aw%2F@mirror.test/", "https://us%40er:p%3Aw%2F@mirror.test/", "us@er:p:w/"),
-        ("https://token@mirror.test/", "https://token@mirror.test/", "token:"),
+        ("https://mirror.test:443/y.whl", ASKED, login("user:pw")),
+        ("https://us%40er:p%3A%E2%82%AC%2F@a/", "https://us%40er:p%3A%E2%82%AC%2F@a/", login("us@er:p:€/")),
+        ("https://token@a/", "https://token@a/", login("token:")),
         (ELSEWHERE, ASKED, None),
-        ("http://mirror.test/x.whl", ASKED, None),
-        ("https://mirror.test:444/x.whl", ASKED, None),
+        ("http://a/x.whl", "https://user:pw@a/x.whl", None),
+        ("https://a:444/x.whl", "https://user:pw@a/x.whl", None),
         ("https://sub.mirror.test/x.whl", ASKED, None),
-        ("https://planted:pw@mirror.test/x.whl", ASKED, "user:pw"),
-        ("https://planted:pw@mirror.test/x.whl", BARE, None),
+        ("https://planted:pw@mirror.test/x.whl", ASKED, login("user:pw")),
+        ("https://planted:pw@a/x.whl", "https://a/x.whl", None),
+        # .netrc
+        (BARE, BARE, login(f"ann:{PASSWORD}")),
+        ("https://mirror.test:444/", BARE, login(f"ann:{PASSWORD}")),
+        (ASKED, ASKED, login("user:pw")),
+        ("https://only.test/", BARE, login(":only")),
+        ("https://named.test/", BARE, login("bob:") if READS_MORE else None),
+        # a token
+        (TOKEN, TOKEN, "Bearer t0ken"),
+        ("https://token.test:443/y.whl", TOKEN, "Bearer t0ken"),
+        ("https://user:pw@token.test/", "https://user:pw@token.test/", login("user:pw")),
+        ("https://token.test:444/", "https://token.test:444/", None),
+        ("http://token.test/", "http://token.test/", None),
+        (ELSEWHERE, TOKEN, None),
+        ("https://token.test:444/", TOKEN, None),
+        ("http://token.test/", TOKEN, None),
+        (TOKEN, ELSEWHERE, None),
+        (TOKEN, "http://token.test/", None),
     ],
 )
-def test_login_of_url(url: str, first_url: str, login: str | None) -> None:
-    """User and password of the URL that was asked for go to its origin only; those of a redirect are never used."""
-    assert login_for(url, first_url) == login
+def test_authorization(tmp_path: Path, url: str, first_url: str, header: str | None) -> None:
+    """Login and token of what was asked for go to its scheme, host and port only, those of a redirect nowhere.
 
-
-@pytest.mark.parametrize(
-    ("url", "first_url", "login"),
-    [
-        (BARE, BARE, f"ann:{PASSWORD}"),
-        ("https://mirror.test:444/", BARE, f"ann:{PASSWORD}"),
-        (ASKED, ASKED, "user:pw"),
-        ("https://token.test/", BARE, ":only"),
-        ("https://named.test/", BARE, "bob:" if READS_MORE else None),
-        (ELSEWHERE, ELSEWHERE, None),
-    ],
-)
-def test_login_of_netrc(tmp_path: Path, url: str, first_url: str, login: str | None) -> None:
-    """What the URL does not say .netrc says, for each host its own."""
+    What the URL does not say .netrc says, for each host its own.
+    """
     (tmp_path / "netrc").write_text(NETRC, "utf-8")
-    assert login_for(url, first_url, tmp_path / "netrc") == login
+    assert authorization_for(url, first_url, TrustEnv(tokens=TOKENS, netrc=tmp_path / "netrc")) == header
 
 
-@pytest.mark.parametrize(("first_url", "login"), [(ELSEWHERE, "anybody:everywhere"), (ASKED, None)])
-def test_default_login_of_netrc(tmp_path: Path, first_url: str, login: str | None) -> None:
+@pytest.mark.parametrize(("first_url", "header"), [(ELSEWHERE, login("anybody:everywhere")), (ASKED, None)])
+def test_default_login_of_netrc(tmp_path: Path, first_url: str, header: str | None) -> None:
     """The login for any host goes to hosts that the user names, and to none that a server redirects to."""
     (tmp_path / "netrc").write_text("default login anybody password everywhere\n", "utf-8")
-    assert login_for(ELSEWHERE, first_url, tmp_path / "netrc") == login
+    assert authorization_for(ELSEWHERE, first_url, TrustEnv(netrc=tmp_path / "netrc")) == header
 
 
 @pytest.mark.parametrize(
@@ -175,38 +164,16 @@ def test_default_login_of_netrc(tmp_path: Path, first_url: str, login: str | Non
     ],
     ids=["mistyped", "binary", "gone"],
 )
-def test_login_of_broken_netrc(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes | None, why: str
-) -> None:
+def test_broken_netrc(tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes | None, why: str) -> None:
     """A .netrc that cannot be read is warned of by name, none of its content shown, and no login is sent."""
     path = tmp_path / "netrc"
     if content is not None:
         path.write_bytes(content)
-    assert login_for(BARE, BARE, path) is None
+    assert authorization_for(BARE, BARE, TrustEnv(netrc=path)) is None
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith(f"{path} cannot be used: {why}")
     assert "s3cret" not in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("url", "first_url", "header"),
-    [
-        (BARE, BARE, "Bearer t0ken"),
-        ("https://mirror.test:443/y.whl", BARE, "Bearer t0ken"),
-        (ASKED, ASKED, f"Basic {base64.b64encode(b'user:pw').decode()}"),
-        ("https://mirror.test:444/x.whl", "https://mirror.test:444/x.whl", None),
-        ("http://mirror.test/x.whl", "http://mirror.test/x.whl", None),
-        (ELSEWHERE, BARE, None),
-        ("https://mirror.test:444/x.whl", BARE, None),
-        ("http://mirror.test/x.whl", BARE, None),
-        (BARE, ELSEWHERE, None),
-        (BARE, "http://mirror.test/x.whl", None),
-    ],
-)
-def test_token(url: str, first_url: str, header: str | None) -> None:
-    """A token goes to the scheme, host and port it is for, and not even there on a redirect from elsewhere."""
-    assert authorization_for(url, first_url, TrustEnv(tokens=((origin_of(BARE), "t0ken"),))) == header
 
 
 def distrust(url: str) -> str:
@@ -234,17 +201,6 @@ def places(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> di
     folder = tmp_path_factory.mktemp("hashed")
     shutil.copy(authority.ca, folder / f"{name}.0")
     return {"file": str(authority.ca), "folder": str(folder)}
-
-
-@pytest.fixture
-def no_system(authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make the system trust nobody, and certifi the CA; return the empty folder that the system looks in."""
-    (tmp_path / "certs").mkdir()
-    (tmp_path / "none.pem").touch()
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "certs"))
-    monkeypatch.setitem(sys.modules, "certifi", SimpleNamespace(where=lambda: str(authority.ca)))
-    return tmp_path / "certs"
 
 
 @pytest.mark.parametrize(
@@ -284,21 +240,20 @@ def test_bundle_of_no_use(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         distrust(url)
 
 
-@pytest.mark.usefixtures("no_system")
-def test_certifi_in_place_of_the_system(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system trusts nobody certifi's are trusted; where there is no certifi either, nobody is."""
-    assert distrust(url) == ""
-    monkeypatch.setitem(sys.modules, "certifi", None)
-    assert distrust(url).startswith("certificate: ")
-
-
-@pytest.mark.parametrize("system", ["file", "folder"])
-def test_system_before_certifi(
-    url: str, no_system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
+@pytest.mark.parametrize("system", ["none", "file", "folder"])
+def test_certifi(
+    url: str, places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
 ) -> None:
-    """A system that trusts somebody, in a file or in a folder that is read later, is not given certifi's besides."""
+    """Certifi's are trusted where the system trusts nobody, neither in a file nor in a folder that is read later."""
+    (tmp_path / "certs").mkdir()
+    (tmp_path / "certs.pem").touch()
     if system == "file":
-        monkeypatch.setenv("SSL_CERT_FILE", str(make_authority(tmp_path, ["mirror.test"]).ca))
-    else:
-        (no_system / "something").touch()
+        shutil.copy(make_authority(tmp_path, ["mirror.test"]).ca, tmp_path / "certs.pem")
+    elif system == "folder":
+        (tmp_path / "certs" / "something").touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certs.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "certs"))
+    monkeypatch.setitem(sys.modules, "certifi", SimpleNamespace(where=lambda: places["file"]))
+    assert bool(distrust(url)) is (system != "none")
+    monkeypatch.setitem(sys.modules, "certifi", None)
     assert distrust(url).startswith("certificate: ")

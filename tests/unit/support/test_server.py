@@ -71,21 +71,6 @@ def test_body_that_does_not_come(reply: Reply, sent_bytes: int) -> None:
         assert len(caught.value.partial) < (1000 if reply.drip_bytes_per_s else 1)
 
 
-@pytest.mark.parametrize("reply", [Reply(0), Reply(body=BODY, cut_after_bytes=10, reset=True)])
-def test_connection_lost(server: ModelServer, reply: Reply) -> None:
-    """A server that does not answer, or resets the connection, is not one whose body ends."""
-    server.serve("/a", reply)
-    with pytest.raises(ConnectionError, match=r"."):
-        read(server)
-
-
-def test_body_without_end(server: ModelServer) -> None:
-    """An endless body goes on beyond any length it could have had."""
-    server.serve("/a", Reply(body=b"abc", endless=True))
-    with asked(server) as response:
-        assert response.read(300_000) == b"abc" * 100_000
-
-
 def test_ranges(server: ModelServer, tmp_path: Path) -> None:
     """A reply or a file of the tree can be resumed unless it is another by now; nothing beside the tree is given."""
     (tmp_path / "secret").touch()
