@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import stat
@@ -13,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from modelboot import OfflineError, ensure_model
-from modelboot.cli import main
-from support.children import OTHER, owned, public_folder, run_as_other_user, skip_unless_other_user
+from support.children import OTHER, owned, pin_arguments, public_folder, run_as_other_user, skip_unless_other_user
+from support.commands import facts, output
 from support.folders import is_complete, snapshot
 from support.server import ModelServer
 from support.sources import publish
@@ -45,64 +44,62 @@ def either_way(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("no_links")
 
 
+def keep(kept: Path, content: bytes) -> None:
+    """Put a file where the wheel would be kept."""
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(content)
+
+
 @pytest.mark.usefixtures("either_way")
-def test_second_environment_asks_no_server(
-    mirror: ModelServer, wheel: BuiltWheel, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was downloaded for one target is there for the next, with the network cut off."""
-    first = ensure_model(wheel.pin_at(None), target=tmp_path / "first")
-    assert (first.source, len(mirror.requests)) == ("release", 1)
-    assert kept.read_bytes() == wheel.content
-    monkeypatch.setenv("MODELBOOT_BASE_URL", "http://127.0.0.1:9")
-    second = ensure_model(wheel.pin_at(None), target=tmp_path / "second", offline=True)
-    assert (second.source, second.downloaded_bytes) == ("cache", 0)
-    assert is_complete(tmp_path / "second", wheel.pin)
-    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
-
-
-@pytest.mark.usefixtures("mirror")
-def test_environment_that_was_emptied_downloads_nothing(
-    mirror: ModelServer, wheel: BuiltWheel, kept: Path, target: Path
-) -> None:
-    """After `uv sync` has removed the model the next call asks no server."""
-    ensure_model(wheel.pin_at(None))
-    for path in target.glob("en_tiny_sm*"):
-        shutil.rmtree(path)
-    assert ensure_model(wheel.pin_at(None)).source == "cache"
+def test_second_environment_asks_no_server(mirror: ModelServer, wheel: BuiltWheel, kept: Path, tmp_path: Path) -> None:
+    """What was downloaded for one target is there for the next, also when the first has lost it or spoiled it."""
+    places, pin = [tmp_path / name for name in ("first", "second")], wheel.pin_at(None)
+    umask = os.umask(0o022)
+    try:
+        assert ensure_model(pin, target=places[0]).source == "release"
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o644  # umask decides: other users of a shared store may read it
+    for path in places[0].rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"edited")
+    shutil.rmtree(places[0])
+    for place in places:
+        model = ensure_model(pin, target=place, offline=True)
+        assert (model.source, model.downloaded_bytes) == ("cache", 0)
+        assert is_complete(place, pin)
     assert len(mirror.requests) == 1
-    assert kept.exists()
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+    assert kept.read_bytes() == wheel.content
 
 
 @pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("damage", ["other bytes", "cut short", "empty"])
-def test_damaged_wheel_is_removed(  # noqa: PLR0913, PLR0917 - fixtures
+def test_damaged_wheel_is_replaced(  # noqa: PLR0913, PLR0917 - fixtures
     damage: str, mirror: ModelServer, wheel: BuiltWheel, kept: Path, tmp_path: Path, target: Path
 ) -> None:
     """A kept wheel whose hash is wrong is not used, goes, and the download that replaces it is kept."""
-    kept.parent.mkdir(parents=True)
     other = altered(wheel, tmp_path / "other").read_bytes()
-    kept.write_bytes({"other bytes": other, "cut short": wheel.content[:-1], "empty": b""}[damage])
+    keep(kept, {"other bytes": other, "cut short": wheel.content[:-1], "empty": b""}[damage])
     assert ensure_model(wheel.pin_at(None)).source == "release"
     assert is_complete(target, wheel.pin)
     assert kept.read_bytes() == wheel.content
     assert len(mirror.requests) == 1
 
 
-def test_damaged_wheel_is_told(wheel: BuiltWheel, kept: Path, target: Path) -> None:
-    """Where nobody else has the wheel, the error says what became of the one that was kept."""
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(b"PK other")
+def test_damaged_wheel_is_told(wheel: BuiltWheel, kept: Path) -> None:
+    """Where no source has the wheel, the error says what became of the one that was kept."""
+    keep(kept, b"PK other")
     with pytest.raises(OfflineError, match=r"cache \(.*\): was damaged, and is removed"):
         ensure_model(wheel.pin_at(None), offline=True)
     assert not kept.exists()
-    assert not target.exists()
 
 
 READ_ONLY = """\
 import os, sys
-os.environ.update(MODELBOOT_CACHE="1", MODELBOOT_INDEX="0", MODELBOOT_HOME=sys.argv[1], MODELBOOT_TARGET=sys.argv[2])
+os.environ.update(MODELBOOT_CACHE="1", MODELBOOT_INDEX="0", MODELBOOT_HOME=sys.argv[5], MODELBOOT_TARGET=sys.argv[6])
 from modelboot import ModelPin, ensure_model
-print(ensure_model(ModelPin(*sys.argv[3:6], url=sys.argv[6])).source)
+print(ensure_model(ModelPin(*sys.argv[1:4], url=sys.argv[4])).source)
 """
 
 
@@ -111,30 +108,16 @@ def test_damaged_wheel_in_a_read_only_cache(wheel: BuiltWheel) -> None:
     skip_unless_other_user()
     with public_folder() as folder:
         damaged = folder / "home" / "wheels" / f"{wheel.sha256}.whl"
-        damaged.parent.mkdir(parents=True)
-        damaged.write_bytes(b"PK other")
-        release = folder / wheel.path.name
-        shutil.copyfile(wheel.path, release)
+        keep(damaged, b"PK other")
+        pin = wheel.pin_at(Path(shutil.copy(wheel.path, folder)).as_uri())
         target = owned(folder / "target", OTHER)
-        pin = (wheel.name, wheel.version, wheel.sha256, release.as_uri())
-        assert run_as_other_user(READ_ONLY, damaged.parent.parent, target, *pin) == "release"
-        assert is_complete(target, wheel.pin)
+        assert run_as_other_user(READ_ONLY, *pin_arguments(pin), folder / "home", target) == "release"
+        assert is_complete(target, pin)
         assert damaged.read_bytes() == b"PK other"
 
 
-@pytest.mark.usefixtures("either_way", "mirror")
-def test_others_may_read_a_kept_wheel(wheel: BuiltWheel, kept: Path) -> None:
-    """In a store that several users share the wheel that one of them downloaded is there for all: umask decides."""
-    umask = os.umask(0o022)
-    try:
-        ensure_model(wheel.pin_at(None))
-    finally:
-        os.umask(umask)
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o644
-
-
 @pytest.mark.usefixtures("no_links", "mirror")
-def test_files_of_others_beside_kept_wheels(wheel: BuiltWheel, kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_of_others_beside_kept_wheels(wheel: BuiltWheel, kept: Path) -> None:
     """Where MODELBOOT_HOME has a folder `wheels` of the user's own, no file of it is listed, removed or taken."""
     kept.parent.mkdir(parents=True)
     for name in ("numpy-1.0-py3-none-any.whl", "video.part", "notes.txt", f"{wheel.sha256}.part", "abc.whl"):
@@ -146,44 +129,21 @@ def test_files_of_others_beside_kept_wheels(wheel: BuiltWheel, kept: Path, capsy
     os.utime(abandoned, (0, time.time() - 7200))
     ensure_model(wheel.pin_at(None))
     assert not abandoned.exists()
-    assert main(["cache"]) == 0
-    assert "1 wheel kept" in capsys.readouterr().out
-    assert main(["cache", "--prune"]) == 0
-    assert "1 wheel removed" in capsys.readouterr().out
+    assert "1 wheel kept" in output("cache")
+    assert "1 wheel removed" in output("cache", "--prune")
     assert snapshot(kept.parent, without=()) == before
 
 
-@pytest.mark.usefixtures("either_way")
-def test_installed_files_are_not_the_kept_ones(
-    mirror: ModelServer, wheel: BuiltWheel, kept: Path, target: Path
-) -> None:
-    """Whatever is done to the installed model, the kept wheel stays as it was."""
-    ensure_model(wheel.pin_at(None))
-    for path in target.rglob("*"):
-        if path.is_file():
-            path.write_bytes(b"edited")
-    assert kept.read_bytes() == wheel.content
-    assert mirror.requests
-
-
-def test_nothing_is_kept_where_that_is_not_wanted(
+def test_cache_that_is_switched_off(
     mirror: ModelServer, wheel: BuiltWheel, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MODELBOOT_CACHE=0 keeps no wheel, and takes none."""
     monkeypatch.setenv("MODELBOOT_CACHE", "0")
     ensure_model(wheel.pin_at(None), target=tmp_path / "first")
     assert not kept.parent.exists()
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(wheel.content)
+    keep(kept, wheel.content)
     assert ensure_model(wheel.pin_at(None), target=tmp_path / "second").source == "release"
     assert len(mirror.requests) == 2
-
-
-@pytest.mark.usefixtures("file_mirror")
-def test_local_wheels_are_not_kept(wheel: BuiltWheel, kept: Path) -> None:
-    """A wheel that lies on this machine anyway is not kept a second time."""
-    assert ensure_model(wheel.pin_at(None)).source == "release"
-    assert not kept.parent.exists()
 
 
 @pytest.mark.parametrize("place", ["a file", "a link"])
@@ -192,8 +152,7 @@ def test_place_that_cannot_be_used(  # noqa: PLR0913, PLR0917 - fixtures
 ) -> None:
     """A cache that cannot be written, or in which somebody put a link, is no reason to fail, and is left alone."""
     if place == "a file":
-        kept.parent.parent.mkdir()
-        kept.parent.write_text("mine", "utf-8")
+        keep(kept.parent, b"mine")
     else:
         kept.parent.mkdir(parents=True)
         kept.symlink_to(tmp_path / "elsewhere")
@@ -218,43 +177,32 @@ def test_full_disk_keeps_nothing(wheel: BuiltWheel, kept: Path, target: Path, mo
     assert [*kept.parent.iterdir()] == []
 
 
-def test_cache_command(  # noqa: PLR0913, PLR0917 - fixtures
-    wheel: BuiltWheel,
-    mirror: ModelServer,
-    kept: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_cache_command(
+    wheel: BuiltWheel, mirror: ModelServer, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`cache` lists what is kept, in text and as data, and `--prune` removes it and unfinished copies."""
+    """`cache` lists what is kept, in text and as data, and `--prune` removes it and unfinished copies.
+
+    A wheel that lies on this machine anyway is not kept a second time.
+    """
     publish(monkeypatch, tmp_path / "tree", wheel)
+    assert ensure_model(NAME, target=tmp_path / "other").source == "release"
+    assert output("cache") == "no wheels are kept\n"
     monkeypatch.setenv("MODELBOOT_BASE_URL", mirror.url)
-    assert main(["cache"]) == 0
-    assert capsys.readouterr().out == "no wheels are kept\n"
     ensure_model(NAME)
     (kept.parent / f"{wheel.sha256}.{0:016x}.part").touch()
-    assert main(["cache", "--json"]) == 0
-    facts = {"model": f"{NAME} 1.0.0", "size_bytes": wheel.size_bytes, "sha256": wheel.sha256, "path": str(kept)}
-    assert json.loads(capsys.readouterr().out) == [facts]
-    assert main(["cache"]) == 0
-    assert (
-        f"{NAME} 1.0.0  0.0 MB  {wheel.sha256[:12]}\n\n1 wheel kept, 0.0 MB  {kept.parent}\n" in capsys.readouterr().out
-    )
-    assert main(["cache", "--prune"]) == 0
-    assert f"1 wheel removed, 0.0 MB  {kept.parent}\n" in capsys.readouterr().out
+    told = {"model": f"{NAME} 1.0.0", "size_bytes": wheel.size_bytes, "sha256": wheel.sha256, "path": str(kept)}
+    assert facts("cache") == [told]
+    row, summary = f"{NAME} 1.0.0  0.0 MB  {wheel.sha256[:12]}", f"1 wheel kept, 0.0 MB  {kept.parent}"
+    assert f"{row}\n\n{summary}\n" in output("cache")
+    assert f"1 wheel removed, 0.0 MB  {kept.parent}\n" in output("cache", "--prune")
     assert not kept.parent.exists()
-    assert main(["cache", "--prune", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == []
+    assert facts("cache", "--prune") == []
 
 
 @pytest.mark.usefixtures("file_mirror")
-def test_wheel_that_is_fetched_into_a_folder(
-    wheel: BuiltWheel, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wheel_that_is_fetched_into_a_folder(wheel: BuiltWheel, kept: Path, tmp_path: Path) -> None:
     """`fetch --dest` takes a kept wheel, too, and what is done to that copy afterwards harms nobody."""
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(wheel.content)
-    assert main(["fetch", NAME, "--dest", str(tmp_path / "dest")]) == 0
-    assert f"{NAME} 1.0.0  cache  " in capsys.readouterr().out
+    keep(kept, wheel.content)
+    assert f"{NAME} 1.0.0  cache  " in output("fetch", NAME, "--dest", tmp_path / "dest")
     (tmp_path / "dest" / f"{NAME}-1.0.0" / wheel.path.name).write_bytes(b"PK edited")
     assert kept.read_bytes() == wheel.content
