@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -12,8 +13,9 @@ import pytest
 
 from modelboot import InstallError, ModelPin, ensure_model
 from modelboot.cli import main
-from support.folders import is_complete, snapshot
-from support.wheels import DIST_INFO, NAME, VERSION, BuiltWheel, build_wheel, small_wheel
+from support.commands import output
+from support.folders import WORK, is_complete, leftovers, snapshot
+from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, build_wheel, small_wheel
 
 
 def unzipped(wheel: BuiltWheel, target: Path, installer: str) -> None:
@@ -64,7 +66,7 @@ def own_with_users_file(wheel: BuiltWheel, target: Path) -> None:
 
 def older_with_users_file(wheel: BuiltWheel, target: Path) -> None:
     """Install an older version by modelboot, and let the user put a file into the package."""
-    older = small_wheel(wheel.path.parent / "older", "0.9.0")
+    older = small_wheel(wheel.path.parent / "older", OLDER)
     ensure_model(older.pin, target=target)
     (target / NAME / "notes.txt").write_text("mine")
 
@@ -76,93 +78,84 @@ def linked(wheel: BuiltWheel, target: Path) -> None:
     (target / NAME).symlink_to(target.parent / "elsewhere" / NAME)
 
 
-FOREIGN: list[Callable[[BuiltWheel, Path], None]] = [
-    hand_made,
-    egg_info,
-    editable,
-    edited,
-    own_with_users_file,
-    older_with_users_file,
-    linked,
+def own_behind_a_link(wheel: BuiltWheel, target: Path) -> None:
+    """Install by modelboot, move the package to another disk, put a link in its place, and damage it."""
+    ensure_model(wheel.pin, target=target)
+    (target / NAME).rename(target.parent / "elsewhere")
+    (target / NAME).symlink_to(target.parent / "elsewhere")
+    os.truncate(target / NAME / f"{NAME}-{VERSION}" / "config.cfg", 1)
+
+
+Put = Callable[[BuiltWheel, Path], None]
+FOREIGN: list[Put] = [
+    *(hand_made, egg_info, editable, edited, linked),
+    *(own_with_users_file, older_with_users_file, own_behind_a_link),
 ]
 
 
 @pytest.mark.parametrize("put", FOREIGN, ids=lambda put: put.__name__)
 def test_foreign_files_stay_and_the_store_stands_in(
-    put: Callable[[BuiltWheel, Path], None],
-    wheel: BuiltWheel,
-    target: Path,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    put: Put, wheel: BuiltWheel, target: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What others put under the model's name stays to the byte; the store has the pin, and one INFO line says so."""
     put(wheel, target)
-    before = snapshot(target, without=[".modelboot"])
+    before = snapshot(tmp_path, without=[WORK, "home"])
     caplog.set_level(logging.INFO, "modelboot")
     model = ensure_model(wheel.pin)
     assert model.path.is_relative_to(tmp_path / "home")
-    assert snapshot(target, without=[".modelboot"]) == before
+    assert snapshot(tmp_path, without=[WORK, "home"]) == before
     (line,) = [record.getMessage() for record in caplog.records if "it goes to" in record.getMessage()]
     assert str(target) in line
     assert str(model.path.parents[1]) in line
     assert ensure_model(wheel.pin).source == "present"
 
 
-@pytest.mark.parametrize("put", FOREIGN, ids=lambda put: put.__name__)
+@pytest.mark.parametrize("put", [hand_made, own_with_users_file], ids=lambda put: put.__name__)
 def test_foreign_files_without_a_store(
-    put: Callable[[BuiltWheel, Path], None],
-    wheel: BuiltWheel,
-    target: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    put: Put, wheel: BuiltWheel, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the store cannot be written either the call fails and nothing is touched."""
     put(wheel, target)
     before = snapshot(target)
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("MODELBOOT_HOME", str(tmp_path / "file" / "home"))
+    (tmp_path / "home").touch()
+    monkeypatch.setenv("MODELBOOT_HOME", str(tmp_path / "home" / "below"))
     with pytest.raises(InstallError, match="modelboot may not replace"):
         ensure_model(wheel.pin)
     assert snapshot(target) == before
 
 
-def without_dot_folders(target: Path) -> None:
-    """Copy a target as a backup without dot folders does, below a folder that has a work folder."""
-    shutil.rmtree(target / ".modelboot")
-    (target.parent / ".modelboot").mkdir()
+@pytest.fixture
+def copied(pin: ModelPin, target: Path) -> Path:
+    """Return a target that was copied as a backup without dot folders is, below a folder that has a work folder."""
+    ensure_model(pin)
+    shutil.rmtree(target / WORK)
+    (target.parent / WORK).mkdir()
+    (target / "data.txt").write_text("mine")
+    return target
 
 
-def test_uninstall_of_a_copied_target_takes_the_model_alone(pin: ModelPin, target: Path) -> None:
+def test_uninstall_of_a_copied_target_takes_the_model_alone(copied: Path) -> None:
     """A target whose parent has a work folder and which has lost its own is not taken for a folder of the store."""
-    ensure_model(pin)
-    without_dot_folders(target)
-    (target / "data.txt").write_text("mine")
     assert main(["uninstall", NAME]) == 0
-    assert (target / "data.txt").read_text() == "mine"
-    assert not (target / NAME).exists()
+    assert leftovers(copied) == ["data.txt"]
 
 
-def test_repair_in_a_copied_target_takes_the_model_alone(pin: ModelPin, target: Path) -> None:
+def test_repair_in_a_copied_target_takes_the_model_alone(copied: Path, pin: ModelPin) -> None:
     """Nor is it when the model is repaired."""
+    os.truncate(copied / NAME / f"{NAME}-{VERSION}" / "config.cfg", 1)
     ensure_model(pin)
-    without_dot_folders(target)
-    (target / "data.txt").write_text("mine")
-    os.truncate(target / NAME / f"{NAME}-{VERSION}" / "config.cfg", 1)
-    ensure_model(pin)
-    assert (target / "data.txt").read_text() == "mine"
-    assert is_complete(target, pin)
+    assert leftovers(copied, pin) == ["data.txt"]
+    assert is_complete(copied, pin)
 
 
 def test_uninstall_from_a_folder_of_the_store_with_other_files(
     pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A folder of the store that holds anything else is not removed as a whole."""
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("MODELBOOT_TARGET", str(tmp_path / "file"))
     monkeypatch.setenv("MODELBOOT_TARGET", "")
     store = tmp_path / "home" / f"{NAME}-{VERSION}-{pin.sha256[:12]}"
     ensure_model(pin, target=store)
-    shutil.rmtree(store / ".modelboot")
+    shutil.rmtree(store / WORK)
     (store / "data.txt").write_text("mine")
     assert main(["uninstall", NAME]) == 1
     assert "RECORD does not list data.txt" in capsys.readouterr().err
@@ -173,53 +166,71 @@ def test_uninstall_from_a_folder_of_the_store_with_other_files(
 def test_two_builds_of_one_version(wheel: BuiltWheel, tmp_path: Path, target: Path) -> None:
     """Two pins of one version with different bytes live side by side: from the third call on both are present."""
     other = small_wheel(tmp_path / "other", weight_bytes=801).pin
-    assert other.sha256 != wheel.sha256
-    sources = [ensure_model(pin).source for pin in (wheel.pin, other, wheel.pin, other)]
-    assert sources == ["release", "release", "present", "present"]
+    models = [ensure_model(pin) for pin in (wheel.pin, other, wheel.pin, other)]
+    assert [model.source for model in models] == ["release", "release", "present", "present"]
     assert is_complete(target, wheel.pin)
+    assert is_complete(models[-1].path.parents[1], other)
 
 
-def test_copy_whose_hash_nobody_recorded_is_used_and_said(
-    wheel: BuiltWheel, target: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+def test_copy_whose_hash_was_not_recorded(
+    wheel: BuiltWheel, target: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A copy that pip put there from an index is used as it is; report, log, list and verify say what is not known."""
+    """What pip put there from an index is used as it is; report, log, list and verify say what is not known.
+
+    With MODELBOOT_REQUIRE_HASH=1 it does not count, stays, and the store stands in.
+    """
     unzipped(wheel, target, "pip")
+    before = snapshot(target, without=[WORK])
     models = [ensure_model(wheel.pin) for _ in range(3)]
     assert [(model.source, model.verified) for model in models] == [("present", False)] * 3
-    assert [record.levelname for record in caplog.records if "hash not recorded by pip" in record.getMessage()] == [
-        "WARNING"
-    ]
+    told = [record.levelname for record in caplog.records if "hash not recorded by pip" in record.getMessage()]
+    assert told == ["WARNING"]
     for command in ("list", "verify"):
-        assert main([command]) == 0
-        assert "hash not recorded by pip" in capsys.readouterr().out
+        assert "hash not recorded by pip" in output(command)
+    monkeypatch.setenv("MODELBOOT_REQUIRE_HASH", "1")
+    model = ensure_model(wheel.pin)
+    assert (model.verified, model.path.is_relative_to(tmp_path / "home")) == (True, True)
+    assert snapshot(target, without=[WORK]) == before
 
 
-def test_copy_whose_hash_is_recorded_is_verified(pin: ModelPin) -> None:
+def installed_by_old_pip(wheel: BuiltWheel, target: Path, sha256: str) -> None:
+    """Install as a pip did that knew only the first form of direct_url.json (PEP 610): one hash, no `hashes`."""
+    unzipped(wheel, target, "pip")
+    origin = {"url": wheel.url, "archive_info": {"hash": f"sha256={sha256}"}}
+    (target / DIST_INFO / "direct_url.json").write_text(json.dumps(origin), "utf-8")
+    with (target / DIST_INFO / "RECORD").open("a", encoding="utf-8") as record:
+        record.write(f"{DIST_INFO}/direct_url.json,,\n")
+
+
+@pytest.mark.parametrize("is_pinned", [True, False], ids=["the pinned bytes", "other bytes"])
+def test_old_form_of_the_origin(
+    is_pinned: bool,  # noqa: FBT001 - a case
+    wheel: BuiltWheel,
+    target: Path,
+    tmp_path: Path,
+) -> None:
+    """An older pip's record of the pinned hash proves the model; one of another hash leaves that copy to its owner."""
+    installed_by_old_pip(wheel, target, wheel.sha256 if is_pinned else "0" * 64)
+    before = snapshot(target)
+    model = ensure_model(wheel.pin)
+    assert (model.source, model.verified) == ("present" if is_pinned else "release", True)
+    assert model.path.is_relative_to(target if is_pinned else tmp_path / "home")
+    assert snapshot(target) == before
+
+
+def test_own_copy_is_verified(pin: ModelPin) -> None:
     """What modelboot installs is verified, at once and when it is found again."""
     assert [ensure_model(pin).verified for _ in range(2)] == [True, True]
 
 
-def test_required_hash(wheel: BuiltWheel, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MODELBOOT_REQUIRE_HASH=1: a copy without a recorded hash does not count, stays, and the store stands in."""
-    unzipped(wheel, target, "pip")
-    before = snapshot(target, without=[".modelboot"])
-    monkeypatch.setenv("MODELBOOT_REQUIRE_HASH", "1")
-    model = ensure_model(wheel.pin)
-    assert (model.verified, model.path.is_relative_to(tmp_path / "home")) == (True, True)
-    assert snapshot(target, without=[".modelboot"]) == before
-
-
-def test_capitals_in_the_package(tmp_path: Path, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_capitals_in_the_package(tmp_path: Path, target: Path) -> None:
     """A package with capitals whose dist-info has none, as wheel builders write it, is intact and is removed whole."""
-    built = build_wheel(tmp_path / "built", name="en_ACME", version="1.0.0")
-    ensure_model(built.pin)
+    ensure_model(build_wheel(tmp_path / "built", name="en_ACME", members={"en_ACME/__init__.py": b""}).pin)
     (dist_info,) = target.glob("*.dist-info")
     lower = target / dist_info.name.lower()
     record = (dist_info / "RECORD").read_text().replace(dist_info.name, lower.name)
     dist_info.rename(lower)
     (lower / "RECORD").write_text(record)
-    assert main(["list"]) == 0
-    assert "intact" in capsys.readouterr().out
-    assert main(["verify"]) == 0
+    assert "intact" in output("verify")
     assert main(["uninstall", "en_ACME"]) == 0
-    assert sorted(path.name for path in target.iterdir()) == [".modelboot"]
+    assert leftovers(target) == []
