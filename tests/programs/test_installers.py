@@ -1,33 +1,44 @@
-"""pip and uv understand what modelboot installed, and modelboot respects what they installed."""
+"""pip and uv understand what modelboot installed and locked, and modelboot respects what they installed."""
 
 from __future__ import annotations
 
 import csv
 import importlib.util
 import json
+import os
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from modelboot import ModelPin, ensure_model
+from modelboot.cli import main
+from support.children import STUB_SPACY, libraries, library_of, python
 from support.folders import Entry, snapshot
+from support.peers import closed_port
+from support.real import NAME
+from support.server import ModelServer, Reply
+from support.sources import point_pip_at, publish_to_index
 from support.wheels import BuiltWheel, Tampering, small_wheel
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("uv") is None, reason="uv is not installed")
-UV = (sys.executable, "-m", "uv", "--no-config", "--offline")
-PIP = (sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check")
+UV = (sys.executable, "-m", "uv")
+PIP = ("-m", "pip", "--isolated", "--disable-pip-version-check")
+EXHAUSTIVE = pytest.mark.exhaustive
 Run = subprocess.CompletedProcess[str]
 
 
-def run(*command: str | Path) -> Run:
+def run(*words: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Run:
     """Run a program to its end."""
-    return subprocess.run([*map(str, command)], check=False, capture_output=True, text=True, timeout=120)
+    command = [*map(str, words)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=300, cwd=cwd, env=env)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +48,23 @@ class Environment:
     folder: Path
 
     @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / "bin" / "python"
+
+    @property
     def purelib(self) -> Path:
         """The folder of its packages."""
-        (purelib,) = self.folder.glob("lib/python*/site-packages")
-        return purelib
+        return library_of(self.folder)
 
     def pip(self, command: str, *arguments: str) -> Run:
         """Run pip on it."""
         confirmed = ["--yes"] if command == "uninstall" else []
-        return run(*PIP, "--python", self.folder / "bin" / "python", command, *confirmed, *arguments)
+        return run(sys.executable, *PIP, "--python", self.python, command, *confirmed, *arguments)
 
     def uv(self, command: str, *arguments: str) -> Run:
         """Run uv on it."""
-        return run(*UV, "pip", command, *arguments, "--python", self.folder / "bin" / "python")
+        return run(*UV, "--no-config", "--offline", "pip", command, *arguments, "--python", self.python)
 
     def files(self) -> dict[str, Entry]:
         """Return every file but bytecode and modelboot's own, as it is now."""
@@ -65,7 +80,7 @@ with_both = pytest.mark.parametrize("tool", [Environment.pip, Environment.uv], i
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a new virtual environment, which uv made once; it is not to be changed."""
     folder = tmp_path_factory.mktemp("fresh") / "env"
-    assert run(*UV, "venv", "--python", sys.executable, folder).returncode == 0
+    assert run(*UV, "--no-config", "--offline", "venv", "--python", sys.executable, folder).returncode == 0
     return folder
 
 
@@ -78,8 +93,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
 @pytest.fixture(scope="module")
 def installed(fresh: Path, wheel: BuiltWheel, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Return an environment into which modelboot has installed the model; it is not to be changed."""
-    environment = Environment(tmp_path_factory.mktemp("installed") / "env")
-    shutil.copytree(fresh, environment.folder, symlinks=True)
+    folder = tmp_path_factory.mktemp("installed") / "env"
+    environment = Environment(Path(shutil.copytree(fresh, folder, symlinks=True)))
     ensure_model(wheel.pin, target=environment.purelib)
     return environment
 
@@ -128,8 +143,8 @@ def test_inspect_names_the_installer_and_the_archive(installed: Environment, whe
 @with_both
 def test_check_when_the_pipeline_lacks_a_requirement(tool: Tool, environment: Environment, tmp_path: Path) -> None:
     """What the pipeline's own metadata require is looked at, as of any other package."""
-    metadata = b"Metadata-Version: 2.1\nName: en_tiny_sm\nVersion: 1.0.0\nRequires-Dist: not-there>=1\n"
-    tampering = Tampering(extra={"en_tiny_sm-1.0.0.dist-info/METADATA": metadata})
+    requiring = b"Metadata-Version: 2.1\nName: en_tiny_sm\nVersion: 1.0.0\nRequires-Dist: not-there>=1\n"
+    tampering = Tampering(extra={"en_tiny_sm-1.0.0.dist-info/METADATA": requiring})
     ensure_model(small_wheel(tmp_path, tampering=tampering).pin, target=environment.purelib)
     done = tool(environment, "check")
     assert done.returncode == 1
@@ -148,29 +163,23 @@ def test_uninstall_removes_every_file(tool: Tool, environment: Environment, pin:
 
 
 @with_both
-def test_ensure_model_finds_the_pinned_wheel_of_others(tool: Tool, environment: Environment, wheel: BuiltWheel) -> None:
-    """A pipeline of the pinned version that another program installed is present: nothing is fetched or written."""
-    assert tool(environment, "install", "--no-index", str(wheel.path)).returncode == 0
-    before = environment.files()
-    model = ensure_model(wheel.pin, target=environment.purelib, offline=True)
-    assert (model.source, model.path) == ("present", environment.purelib / "en_tiny_sm" / "en_tiny_sm-1.0.0")
-    assert environment.files() == before
-
-
-@with_both
-def test_ensure_model_leaves_another_version_of_others_alone(
-    tool: Tool, environment: Environment, pin: ModelPin, tmp_path: Path
+def test_ensure_model_beside_what_others_installed(
+    tool: Tool, environment: Environment, wheel: BuiltWheel, tmp_path: Path
 ) -> None:
-    """Another version that another program installed is neither used nor touched: the pin goes into the store."""
-    assert (
-        tool(environment, "install", "--no-index", str(small_wheel(tmp_path / "other", "0.9.0").path)).returncode == 0
-    )
-    before = environment.files()
-    first, second = (ensure_model(pin, target=environment.purelib) for _ in range(2))
-    assert (first.source, second.source) == ("release", "present")
-    assert first.path == second.path
-    assert first.path.is_relative_to(tmp_path / "home")
-    assert environment.files() == before
+    """A pipeline of another version, and one of the pinned version, that another program installed stays as it is.
+
+    The other version is not used, so the store has the pin; the pinned version is present, so nothing is fetched.
+    """
+    for version in ("0.9.0", "1.0.0"):
+        given = small_wheel(tmp_path / version, version)
+        assert tool(environment, "install", "--no-index", str(given.path)).returncode == 0
+        before = environment.files()
+        first, second = (ensure_model(wheel.pin, target=environment.purelib) for _ in range(2))
+        store = environment.purelib if version == "1.0.0" else tmp_path / "home"
+        assert (first.source, second.source) == ("present" if version == "1.0.0" else "release", "present")
+        assert first.path.is_relative_to(store)
+        assert first.path == second.path
+        assert environment.files() == before
 
 
 def test_ensure_model_replaces_its_own_older_version(environment: Environment, pin: ModelPin, tmp_path: Path) -> None:
@@ -180,3 +189,145 @@ def test_ensure_model_replaces_its_own_older_version(environment: Environment, p
     assert [path.name for path in environment.purelib.glob("en_tiny_sm-*")] == ["en_tiny_sm-1.1.0.dist-info"]
     assert [path.name for path in (environment.purelib / "en_tiny_sm").glob("en_tiny_sm-*")] == ["en_tiny_sm-1.1.0"]
     assert [*(tmp_path / "home").glob("*")] == []
+
+
+INSTALL = """
+import importlib.util, sys
+from modelboot import ModelPin, ensure_model
+assert importlib.util.find_spec("pip") is None
+model = ensure_model(ModelPin(*sys.argv[1:]))
+print(model.source, model.path)
+"""
+
+
+def test_environment_of_uv_installs_from_the_index(
+    environment: Environment, wheel: BuiltWheel, server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `uv venv` made the environment, which has no pip, the index gives the pipeline, and pip stays away."""
+    library = tmp_path / "library"
+    library.mkdir()
+    for package in [entry for folder in libraries() for entry in Path(folder).iterdir()]:
+        if not package.name.startswith("pip") and not (library / package.name).exists():
+            (library / package.name).symlink_to(package)
+    (environment.purelib / "library.pth").write_text(f"{library}\n", "utf-8")
+    publish_to_index(server, wheel.path)
+    point_pip_at(server.url, monkeypatch)
+    index = {"UV_DEFAULT_INDEX": f"{server.url}/simple", "PIP_INDEX_URL": None, "MODELBOOT_INDEX": "1"}
+    with closed_port() as port:
+        release = {"MODELBOOT_BASE_URL": f"http://127.0.0.1:{port}", "MODELBOOT_RETRIES": "0", "MODELBOOT_TARGET": None}
+        facts = (wheel.name, wheel.version, wheel.sha256)
+        done = python(INSTALL, *facts, env=STUB_SPACY | index | release, executable=str(environment.python))
+    assert done.returncode == 0, done.stderr
+    source, _, path = done.stdout.strip().partition(" ")
+    assert (source, Path(path).is_relative_to(environment.folder)) == ("index", True)
+    assert not (environment.purelib / "pip").exists()
+
+
+SOURCE = Path(__file__).parents[2].as_uri()
+PROJECT = f"""
+[project]
+name = "story"
+version = "0"
+requires-python = ">=3.10"
+dependencies = ["modelboot @ {SOURCE}"]
+"""
+SCRIPT = f"""
+from modelboot import ensure_model, get_nlp
+model = ensure_model({NAME!r})
+print(model.source, model.path, *get_nlp({NAME!r})("Elle dort."), sep="|")
+"""
+
+
+@EXHAUSTIVE
+@pytest.mark.index
+@pytest.mark.usefixtures("real_wheel")  # skips where the index does not answer
+def test_project_of_uv(tmp_path: Path) -> None:
+    """`uv run` finds the pipeline on the index on first use and parses; `uv sync` removes it, the cache brings it back.
+
+    What `uv sync` did not touch needs no network, nor does the cache.
+    """
+    (tmp_path / "pyproject.toml").write_text(PROJECT, "utf-8")
+    refused = "http://127.0.0.1:9"
+    cut_off = {"PIP_NO_INDEX": "1", "UV_OFFLINE": "1", "HTTPS_PROXY": refused, "HTTP_PROXY": refused}
+    unwanted = ("MODELBOOT_TARGET", "MODELBOOT_INDEX", "MODELBOOT_CACHE", "VIRTUAL_ENV", "PYTHONPATH")
+    env = {name: value for name, value in os.environ.items() if name not in unwanted} | {"MODELBOOT_BASE_URL": refused}
+
+    def asked(**changes: str) -> tuple[str, Path]:
+        done = run(*UV, "run", "--python", sys.executable, "python", "-c", SCRIPT, cwd=tmp_path, env=env | changes)
+        assert done.returncode == 0, done.stderr
+        source, path, *tokens = done.stdout.strip().split("|")
+        assert tokens == ["Elle", "dort", "."]
+        return source, Path(path)
+
+    source, path = asked()
+    assert (source, path.is_relative_to(tmp_path / ".venv")) == ("index", True)
+    assert asked(**cut_off) == ("present", path)
+    assert run(*UV, "sync", "--python", sys.executable, cwd=tmp_path, env=env | cut_off).returncode == 0
+    assert not path.exists()
+    assert asked(**cut_off) == ("cache", path)
+
+
+@pytest.fixture(scope="module")
+def new_pip(tmp_path_factory: pytest.TempPathFactory) -> Path | str:
+    """Return an interpreter whose pip reads lock files: this one, else one with the newest pip of the index."""
+    if importlib.util.find_spec("pip") and Version(metadata.version("pip")) >= Version("25.1"):
+        return sys.executable
+    folder = tmp_path_factory.mktemp("newest") / "env"
+    assert run(*UV, "--no-config", "venv", "--python", sys.executable, folder).returncode == 0
+    if run(*UV, "pip", "install", "pip>=25.1", "--python", folder / "bin" / "python").returncode:
+        pytest.skip("the package index does not answer")
+    return folder / "bin" / "python"
+
+
+Locked = Sequence["str | Path"]
+"""The words that install a lock file into the folder, both of which follow."""
+
+
+@pytest.fixture
+def locked(request: pytest.FixtureRequest) -> Locked:
+    """Return what installs a lock file (PEP 751)."""
+    if request.param == "pip":
+        return [request.getfixturevalue("new_pip"), *PIP, "install", "--no-index", "--no-cache-dir", "-r"]
+    command, *options = request.param.split()
+    return [*UV, "--no-config", "pip", "--no-cache", command, "--no-index", *options]
+
+
+def lock(place: str, file: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Write what `modelboot pin` prints of a place into a lock file; return the text."""
+    assert main(["pin", place, "--format", "pylock"]) == 0
+    text = capsys.readouterr().out
+    file.write_text(text, "utf-8")
+    return text
+
+
+@pytest.mark.parametrize("locked", [pytest.param("pip", marks=pytest.mark.index), "sync", "install -r"], indirect=True)
+def test_pylock_installs(locked: Locked, wheel: BuiltWheel, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The tool installs the pinned wheel and, with another hash in the file, nothing."""
+    file = tmp_path / "pylock.toml"
+    text = lock(str(wheel.path), file, capsys)
+    assert run(*locked, file, "--target", tmp_path / "there").returncode == 0
+    assert (tmp_path / "there" / wheel.name / "__init__.py").is_file()
+    file.write_text(text.replace(wheel.sha256, "0" * 64), "utf-8")
+    assert run(*locked, file, "--target", tmp_path / "refused").returncode != 0
+    assert not (tmp_path / "refused" / wheel.name).exists()
+
+
+PIP_ROW = pytest.param("pip", marks=[pytest.mark.index, EXHAUSTIVE])
+
+
+@pytest.mark.parametrize("locked", [PIP_ROW, "sync", pytest.param("install -r", marks=EXHAUSTIVE)], indirect=True)
+@pytest.mark.parametrize("name", ["en_tiny_sm-any-py3-none-any.whl", "4711"])
+def test_pylock_of_a_url_without_a_version(  # noqa: PLR0913, PLR0917 - fixtures
+    locked: Locked,
+    name: str,
+    wheel: BuiltWheel,
+    server: ModelServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where the URL lacks a version, uv takes the name that the file gives beside it; pip refuses such URLs."""
+    server.serve(f"/{name}", Reply(body=wheel.content))
+    text = lock(f"{server.url}/{name}", tmp_path / "pylock.toml", capsys)
+    assert f'name = "{wheel.path.name}", url = "{server.url}/{name}"' in text
+    done = run(*locked, tmp_path / "pylock.toml", "--target", tmp_path / "there")
+    assert (done.returncode == 0) == ("uv" in locked)
