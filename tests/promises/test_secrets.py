@@ -10,11 +10,11 @@ import os
 import pickle
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -31,56 +31,32 @@ LOGIN = f"{USER}:{SECRET}"
 ENCODED = base64.b64encode(LOGIN.encode()).decode()
 FILE = f"{NAME}-{VERSION}-py3-none-any.whl"
 TREE = f"/{NAME}-{VERSION}/{FILE}"
-NETRC = f"machine 127.0.0.1 login {USER} password {SECRET}\n"
+BASE_URL = {"MODELBOOT_BASE_URL": "http://HOST"}
+THROUGH = {"http_proxy": f"http://{LOGIN}@HOST", "no_proxy": "", "MODELBOOT_BASE_URL": "http://mirror.invalid"}
+HUB = {"HF_TOKEN": SECRET, "HF_ENDPOINT": "http://HOST"}
+REFUSED = Reply()
 
 
-@dataclass(frozen=True)
-class Way:
-    """How a secret comes in; HOST stands for the server's address.
+class Way(NamedTuple):
+    """How a secret comes in; HOST stands for the server's address."""
 
-    Attributes:
-        env: Variables.
-        path: What the server is asked for.
-        url: The pin's own URL; None where the settings say where the wheel is.
-        moved_to: A URL that the path redirects to; it is on the server, too.
-        netrc: The text of .netrc.
-    """
-
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str]
     path: str = TREE
+    """What the server is asked for."""
     url: str | None = None
-    moved_to: str = ""
+    """The pin's own URL; None where the settings say where the wheel is."""
     netrc: str = ""
 
-    def set_up(self, wheel: BuiltWheel, server: ModelServer, reply: Reply, monkeypatch: pytest.MonkeyPatch) -> ModelPin:
-        """Let the server give a reply to who knows the secret, and the settings know it; return the pin to ask for."""
-        with closed_port() as port:  # where nobody listens, nobody replies
-            host = f"127.0.0.1:{port if reply is REFUSED else server.port}"
-        moved = Reply(302, {"Location": self.moved_to.replace("HOST", host)})
-        server.serve(self.path, moved if self.moved_to else reply)
-        server.serve("/blob", reply)
-        Path(os.environ["NETRC"]).write_text(self.netrc, "utf-8")
-        monkeypatch.delenv("MODELBOOT_BASE_URL")
-        for name, value in self.env.items():
-            monkeypatch.setenv(name, value.replace("HOST", host))
-        url = self.url and self.url.replace("HOST", f"127.0.0.1:{server.port}" if self.moved_to else host)
-        return wheel.pin_at(url)
 
-
-REFUSED = Reply()
-BASE_URL = {"MODELBOOT_BASE_URL": "http://HOST"}
 WAYS = {
     "base-url": Way({"MODELBOOT_BASE_URL": f"http://{LOGIN}@HOST"}),
-    "netrc": Way(BASE_URL, netrc=NETRC),
+    "netrc": Way(BASE_URL, netrc=f"machine 127.0.0.1 login {USER} password {SECRET}\n"),
     "token": Way({**BASE_URL, "MODELBOOT_TOKEN": SECRET}),
-    "proxy": Way(
-        {"http_proxy": f"http://{LOGIN}@HOST", "no_proxy": "", "MODELBOOT_BASE_URL": "http://mirror.invalid"},
-        f"http://mirror.invalid{TREE}",
-    ),
-    "hub-token": Way({"HF_TOKEN": SECRET, "HF_ENDPOINT": "http://HOST"}, f"/{FILE}", f"https://huggingface.co/{FILE}"),
+    "proxy": Way(THROUGH, f"http://mirror.invalid{TREE}"),
+    "hub-token": Way(HUB, f"/{FILE}", f"https://huggingface.co/{FILE}"),
     "pin": Way({}, f"/{FILE}", f"http://{LOGIN}@HOST/{FILE}"),
     "signed-pin": Way({}, f"/{FILE}", f"http://HOST/{FILE}?user={USER}&signature={SECRET}#{SECRET}"),
-    "signed-redirect": Way({}, f"/{FILE}", f"http://HOST/{FILE}", f"http://HOST/blob?user={USER}&sig={SECRET}"),
+    "signed-redirect": Way({}, "/blob", f"http://HOST/moved/{FILE}"),
 }
 FAILURES = {
     "404": (Reply(404), "HTTP 404"),
@@ -96,21 +72,33 @@ FAILURES = {
     "redirected-nowhere": (Reply(302, {"Location": f"http://{LOGIN}@no host/?{SECRET}"}), "is no address|not known"),
     "refused": (REFUSED, "Connection refused"),
 }
+Origin = Callable[[str, BuiltWheel, ModelServer, Reply], ModelPin]
 
 
-def marks_of(way: str, failure: str) -> list[pytest.MarkDecorator]:
-    """Have each way fail once and the first one in every manner; the others only where the run is exhaustive."""
-    special = failure == "404" or way == "base-url" or (way, failure) in {("proxy", "407"), ("proxy", "refused")}
-    return [] if special else [pytest.mark.exhaustive]
+@pytest.fixture
+def origin(file_mirror: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Origin:
+    """Return what lets a server give a reply to who knows the secret, and the settings know it.
 
-
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Let failures be final, no proxy be set, and the log hold everything."""
-    monkeypatch.setenv("MODELBOOT_RETRIES", "0")
-    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
+    The catalog has the wheel, failures are final, no other proxy is set, and the log holds everything.
+    """
+    assert file_mirror.is_dir()
     caplog.set_level(logging.DEBUG, "modelboot")
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "MODELBOOT_BASE_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("MODELBOOT_RETRIES", "0")
+
+    def set_up(name: str, wheel: BuiltWheel, server: ModelServer, reply: Reply) -> ModelPin:
+        way = WAYS[name]
+        with closed_port() as port:  # where nobody listens, nobody replies
+            host = f"127.0.0.1:{port if reply is REFUSED else server.port}"
+        server.serve(way.path, reply)
+        server.serve(f"/moved/{FILE}", Reply(302, {"Location": f"http://{host}/blob?user={USER}&sig={SECRET}"}))
+        Path(os.environ["NETRC"]).write_text(way.netrc, "utf-8")
+        for variable, value in way.env.items():
+            monkeypatch.setenv(variable, value.replace("HOST", host))
+        return wheel.pin_at(way.url and way.url.replace("HOST", server.url[7:] if way.path == "/blob" else host))
+
+    return set_up
 
 
 def texts_of(error: BaseException) -> Iterator[str]:
@@ -146,53 +134,58 @@ def assert_sent(server: ModelServer) -> None:
     assert any(SECRET in text or ENCODED in text for text in sent)
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-@pytest.mark.usefixtures("file_mirror")  # its catalog
-def test_secret_in_success(  # noqa: PLR0913, PLR0917 - fixtures
-    way: Way,
-    wheel: BuiltWheel,
-    server: ModelServer,
-    target: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    """An install that needed a secret leaves it neither in a file nor in the log, the result or what is printed.
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """Return what gives the log, and all that was printed since it was last asked for: stdout, stderr."""
+    return lambda: [caplog.text, *capfd.readouterr()]
 
-    Nor does `install`, or `doctor`, which shows the settings in force.
-    """
-    pin = way.set_up(wheel, server, Reply(body=wheel.content), monkeypatch)
-    model = ensure_model(pin)
+
+@pytest.mark.parametrize("way", WAYS)
+def test_secret_in_success(
+    way: str, origin: Origin, wheel: BuiltWheel, server: ModelServer, told: Callable[[], list[str]]
+) -> None:
+    """An install that needed a secret leaves it neither in a file nor in the log, the result or what is printed."""
+    model = ensure_model(origin(way, wheel, server, Reply(body=wheel.content)))
     assert_sent(server)
-    direct_url = target / DIST_INFO / "direct_url.json"
+    direct_url = Path(os.environ["MODELBOOT_TARGET"]) / DIST_INFO / "direct_url.json"
     assert urlsplit(json.loads(direct_url.read_text("utf-8"))["url"]).path.endswith(FILE)
-    assert caplog.records
-    assert_not_told(caplog.text, repr(model), str(model), pickle.dumps(model).decode("latin-1"), *written())
-    monkeypatch.setenv("MODELBOOT_PROGRESS", "1")
-    monkeypatch.setenv("MODELBOOT_TARGET", str(target / "other"))
-    for command in ("install --json", "doctor", "doctor --json") if pin.url is None else ():
-        asked = len(server.requests)
-        assert main([*command.split(), NAME, "--debug"]) == 0
-        out, err = capfd.readouterr()
-        assert "MODELBOOT_BASE_URL" in out or (NAME in out and err)
-        assert len(server.requests) > asked
-        assert_not_told(out, err)
-    assert_not_told(*capfd.readouterr(), *written())
+    log, *printed = told()
+    assert log
+    assert_not_told(log, *printed, repr(model), str(model), pickle.dumps(model).decode("latin-1"), *written())
+
+
+@pytest.mark.parametrize("command", ["install --json", "doctor", "doctor --json"])
+@pytest.mark.parametrize("way", [name for name, way in WAYS.items() if way.url is None])
+def test_secret_in_command(  # noqa: PLR0913, PLR0917 - fixtures
+    way: str, command: str, origin: Origin, wheel: BuiltWheel, server: ModelServer, told: Callable[[], list[str]]
+) -> None:
+    """Neither `install` nor `doctor`, which shows the settings in force, tells a secret."""
+    origin(way, wheel, server, Reply(body=wheel.content))
+    assert main([*command.split(), NAME, "--debug"]) == 0
+    log, out, err = told()
+    assert ("MODELBOOT_BASE_URL" if "doctor" in command else NAME) in out
+    assert_sent(server)
+    assert_not_told(log, out, err, *written())
+
+
+def marks_of(way: str, failure: str) -> list[pytest.MarkDecorator]:
+    """Have each way fail once and the first one in every manner; the others only where the run is exhaustive."""
+    always = failure == "404" or way == "base-url" or (way, failure) in {("proxy", "407"), ("proxy", "refused")}
+    return [] if always else [pytest.mark.exhaustive]
 
 
 @pytest.mark.parametrize(
     ("way", "failure"),
     [pytest.param(*row, id="-".join(row), marks=marks_of(*row)) for row in itertools.product(WAYS, FAILURES)],
 )
-@pytest.mark.usefixtures("file_mirror")
 def test_secret_in_failure(  # noqa: PLR0913, PLR0917 - fixtures
     way: str,
     failure: str,
+    origin: Origin,
     wheel: BuiltWheel,
     server: ModelServer,
+    told: Callable[[], list[str]],
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """However it fails, the secret is in no form of the error, nor in the log, in a file or in what is printed.
 
@@ -201,7 +194,7 @@ def test_secret_in_failure(  # noqa: PLR0913, PLR0917 - fixtures
     reply, reason = FAILURES[failure]
     monkeypatch.setenv("MODELBOOT_RETRIES", "1" if failure == "500" else "0")
     monkeypatch.setenv("MODELBOOT_TIMEOUT", "0.3" if failure == "stall" else "30")
-    pin = WAYS[way].set_up(wheel, server, reply, monkeypatch)
+    pin = origin(way, wheel, server, reply)
     for ask in (ensure_model, get_nlp, get_nlp):
         with pytest.raises(DownloadError, match=reason) as failed:
             ask(pin)
@@ -210,20 +203,19 @@ def test_secret_in_failure(  # noqa: PLR0913, PLR0917 - fixtures
         assert_sent(server)
     if pin.url is None:
         assert main(["install", NAME, "--debug"]) == 1
-    out, err = capfd.readouterr()
+    log, out, err = told()
     assert ("Traceback" in err) is (pin.url is None)
-    assert_not_told(out, err, caplog.text, *written())
+    assert_not_told(log, out, err, *written())
 
 
 @pytest.mark.parametrize("way", ["base-url", "netrc", "proxy"])
-@pytest.mark.usefixtures("file_mirror")
-def test_secret_in_a_transfer_under_way(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_in_a_transfer_under_way(way: str, origin: Origin, tmp_path: Path) -> None:
     """What lies on disk while the wheel is being received holds no secret, either."""
     wheel = large_wheel(tmp_path / "large")
     with ThreadPoolExecutor() as pool:
         with ModelServer() as server:
             reply = Reply(headers={"ETag": '"a"'}, body=wheel.content, stall="body")
-            waiting = pool.submit(ensure_model, WAYS[way].set_up(wheel, server, reply, monkeypatch))
+            waiting = pool.submit(ensure_model, origin(way, wheel, server, reply))
             ends_at = time.monotonic() + 25
             while not any(len(text) > 100_000 for text in written()):
                 assert time.monotonic() < ends_at, "nothing was received"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -23,43 +21,31 @@ PLACE = f"/{NAME}-{VERSION}/{NAME}-{VERSION}-py3-none-any.whl"
 INDEX = f"/simple/{NAME.replace('_', '-')}/"
 
 
-@dataclass(frozen=True)
-class Saying:
-    """What a server replies, and variables; URL stands for the server's, TMP for a folder."""
-
-    replies: Mapping[str, Reply] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
-
-
-SAYINGS = {
-    "reason": Saying({PLACE: Reply(404, reason=f"Not{ESCAPE}Found")}),
-    "content-type": Saying({PLACE: Reply(headers={"Content-Type": f"text/html;{ESCAPE}"}, body=b"<html>")}),
-    "location": Saying({PLACE: Reply(302, {"Location": f"ftp://x/{ESCAPE}"})}),
-    "followed-location": Saying({PLACE: Reply(302, {"Location": f"/{ESCAPE}"})}),
-    "proxy": Saying(
+SAYINGS: dict[str, tuple[dict[str, Reply], dict[str, str]]] = {
+    "reason": ({PLACE: Reply(404, reason=f"Not{ESCAPE}Found")}, {}),
+    "content-type": ({PLACE: Reply(headers={"Content-Type": f"text/html;{ESCAPE}"}, body=b"<html>")}, {}),
+    "location": ({PLACE: Reply(302, {"Location": f"ftp://x/{ESCAPE}"})}, {}),
+    "followed-location": ({PLACE: Reply(302, {"Location": f"/{ESCAPE}"})}, {}),
+    "proxy": (
         {"mirror.invalid:443": Reply(407, reason=f"No{ESCAPE}")},
         {"https_proxy": "URL", "MODELBOOT_BASE_URL": "https://mirror.invalid"},
     ),
-    "file-name": Saying(env={"MODELBOOT_WHEELHOUSE": f"TMP/house{ESCAPE}"}),
+    "file-name": ({}, {"MODELBOOT_WHEELHOUSE": f"TMP/house{ESCAPE}"}),
 }
-EVERYTHING = pytest.mark.parametrize("say", SAYINGS)
+"""What a server replies, and variables; URL stands for the server's, TMP for a folder."""
 
 
-@pytest.fixture(autouse=True)
-def _mirror(wheel: BuiltWheel, server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the wheel all that the catalog knows, and the server its mirror, which has it not."""
+@pytest.fixture
+def say(request: pytest.FixtureRequest, wheel: BuiltWheel, server: ModelServer, tmp_path: Path) -> str:
+    """Let it be said; the wheel is all that the catalog knows, and the server its mirror, which has it not."""
+    monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
     publish(monkeypatch, tmp_path / "tree", wheel)
-    server.serve(PLACE, Reply(404))
-    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
-    monkeypatch.setenv("MODELBOOT_RETRIES", "0")
-
-
-def set_up(say: str, server: ModelServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let it be said."""
-    for path, reply in SAYINGS[say].replies.items():
+    replies, env = SAYINGS.get(getattr(request, "param", ""), ({}, {}))
+    for path, reply in ({PLACE: Reply(404)} | replies).items():
         server.serve(path, reply)
-    for name, value in SAYINGS[say].env.items():
-        monkeypatch.setenv(name, value.replace("URL", server.url).replace("TMP", str(folder)))
+    for name, value in ({"MODELBOOT_BASE_URL": "URL", "MODELBOOT_RETRIES": "0"} | env).items():
+        monkeypatch.setenv(name, value.replace("URL", server.url).replace("TMP", str(tmp_path)))
+    return str(getattr(request, "param", ""))
 
 
 def assert_harmless(*texts: str) -> None:
@@ -68,18 +54,11 @@ def assert_harmless(*texts: str) -> None:
         assert not [character for character in text.replace("\n", "") if not character.isprintable()]
 
 
-@EVERYTHING
-def test_words_in_error_and_log(  # noqa: PLR0913, PLR0917 - fixtures
-    say: str,
-    wheel: BuiltWheel,
-    server: ModelServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+@pytest.mark.usefixtures("say")
+@pytest.mark.parametrize("say", SAYINGS, indirect=True)
+def test_words_in_error_and_log(wheel: BuiltWheel, caplog: pytest.LogCaptureFixture) -> None:
     """The error, its facts, a traceback with every cause, and the log show the escape and do not send it."""
     caplog.set_level(logging.DEBUG, "modelboot")
-    set_up(say, server, tmp_path, monkeypatch)
     with pytest.raises(DownloadError, match=NAME) as failed:
         ensure_model(wheel.pin_at(None))
     facts = "".join(f"{attempt.where}\n{attempt.reason}\n" for attempt in failed.value.attempts)
@@ -89,25 +68,17 @@ def test_words_in_error_and_log(  # noqa: PLR0913, PLR0917 - fixtures
     assert_harmless(*caplog.messages)
 
 
-@EVERYTHING
+@pytest.mark.parametrize("say", SAYINGS, indirect=True)
 @pytest.mark.parametrize("command", ["install --debug", "doctor"])
-def test_words_in_commands(  # noqa: PLR0913, PLR0917 - fixtures
-    say: str,
-    command: str,
-    server: ModelServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+def test_words_in_commands(say: str, command: str, capfd: pytest.CaptureFixture[str]) -> None:
     """What `install --debug` and `doctor` print shows the escape and does not send it, on stdout or stderr."""
-    set_up(say, server, tmp_path, monkeypatch)
-    name, *options = command.split()
-    main([name, NAME, *options])
+    main([*command.split(), NAME])
     printed = "".join(capfd.readouterr())
     assert_harmless(printed)
-    assert SHOWN in printed or (say, name) == ("followed-location", "doctor")
+    assert SHOWN in printed or (say, command) == ("followed-location", "doctor")
 
 
+@pytest.mark.usefixtures("say")
 def test_words_of_an_index(
     server: ModelServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,6 +92,7 @@ def test_words_of_an_index(
     assert_harmless(printed)
 
 
+@pytest.mark.usefixtures("say")
 def test_words_of_a_damaged_install(
     wheel: BuiltWheel, pin: ModelPin, target: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
