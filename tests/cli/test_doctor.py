@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from modelboot import _catalog, ensure_model
-from modelboot.cli import main
 from support.children import public_folder, run_as_other_user, skip_unless_other_user
 from support.commands import facts, output, reference, run
 from support.folders import snapshot
@@ -97,18 +96,12 @@ def test_doctor_text_has_what_the_json_has(tmp_path: Path, wheel: BuiltWheel, mo
 
 
 @pytest.mark.usefixtures("_offline")
-def test_doctor_on_a_narrow_terminal(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_doctor_on_a_narrow_terminal(tmp_path: Path, target: Path) -> None:
     """No path is broken: those of a list stand below one another, and all else breaks between words."""
     folders = [str(tmp_path / f"wheels of {owner}") for owner in ("Ann", "Bob")]
-    monkeypatch.setenv("MODELBOOT_WHEELHOUSE", os.pathsep.join(folders))
-    targets = [item["value"] for item in facts("doctor", NAME)["targets"]]
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "60")
-    assert main(["doctor", NAME]) == 0
-    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    assert {f"{folders[0]}{os.pathsep}", *folders, *targets} <= {*lines}
+    told = run("doctor", NAME, COLUMNS="60", MODELBOOT_WHEELHOUSE=os.pathsep.join(folders))
+    lines = [line.strip() for line in told.out.splitlines()]
+    assert {f"{folders[0]}{os.pathsep}", *folders, str(target)} <= {*lines}
     assert not [line for line in lines if len(line) > 60 and not line.startswith((str(tmp_path), "https:", sys.prefix))]
 
 
@@ -134,7 +127,7 @@ def test_doctor_on_a_narrow_terminal(
 def test_doctor_mirror(reply: Reply, found: str, mirror: ModelServer) -> None:
     """Whether a mirror has the wheel, and if not why, is told in words after one request, with the time it took."""
     mirror.serve(PATH, reply)
-    finding = find("sources", "mirror", MODELBOOT_TIMEOUT="0.3")
+    finding = find("sources", "mirror", MODELBOOT_TIMEOUT="0.3" if reply.stall else "30")
     assert finding["ok"] is (found == "has the wheel")
     assert finding["found"].startswith(found)
     assert finding["value"] == f"{mirror.url}{PATH}"
@@ -209,7 +202,7 @@ def test_doctor_index(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pip", reason="needs pip in this environment")
     point_pip_at("http://127.0.0.1:9", monkeypatch)
     finding = find("sources", "index", MODELBOOT_INDEX="1", PIP_RETRIES="0")
-    assert (finding["ok"], finding["seconds"] > 0) == (False, True)
+    assert (finding["ok"], finding["seconds"] is None) == (False, False)
 
 
 def test_doctor_shows_proxies_without_their_passwords(mirror: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The command line run in this process, as a program without a terminal would run it."""
+"""The command line run in this process, by a program or on a terminal."""
 
 from __future__ import annotations
 
@@ -22,9 +22,18 @@ class Told(NamedTuple):
     err: str
 
 
+class _Terminal(io.StringIO):
+    """Keeps what a terminal would show."""
+
+    def isatty(self) -> bool:
+        """Return True."""
+        return True
+
+
 def run(*words: str | Path, **env: str) -> Told:
-    """Run a command with some variables set."""
-    with mock.patch.dict(os.environ, env), redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+    """Run a command with some variables set; on a terminal of so many columns, if COLUMNS is one of them."""
+    out, err = (_Terminal(), _Terminal()) if env.get("COLUMNS") else (io.StringIO(), io.StringIO())
+    with mock.patch.dict(os.environ, env), redirect_stdout(out), redirect_stderr(err):
         try:
             status: object = main([*map(str, words)])
         except SystemExit as ended:
