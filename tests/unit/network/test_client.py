@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import socket
 import traceback
-from contextlib import closing
 from unittest.mock import Mock
 
 import pytest
@@ -22,14 +21,9 @@ BODY = b"PK" * 1000
 NOBODY = "http://release.invalid/x.whl"
 
 
-def client_of(settings: Settings) -> HttpClient:
-    """Return a client with the limits of some settings."""
-    return HttpClient(settings.limits(), settings.trust_env)
-
-
 def read(url: str, settings: Settings) -> tuple[bytes, str]:
     """Read a whole body; return it with its final URL."""
-    with client_of(settings) as client, client.stream(url) as response:
+    with HttpClient(settings.limits(), settings.trust_env) as client, client.stream(url) as response:
         return b"".join(response.chunks), response.url
 
 
@@ -134,6 +128,7 @@ def test_redirect_to_no_host(
     refused = refusal(f"{server.url}/x.whl", settings)
     assert not refused.retryable
     assert "s3cret" not in shown(refused)
+    assert "Failed to parse" not in shown(refused)  # where older versions of urllib3 quote all of the URL
 
 
 @pytest.mark.parametrize(
@@ -157,33 +152,11 @@ def test_unknown_host(
     assert refused.unreachable
 
 
-@pytest.mark.parametrize(("within_s", "again"), [(60.0, True), (0.0, False)], ids=["soon", "slow"])
-def test_refused_port(monkeypatch: pytest.MonkeyPatch, settings: Settings, within_s: float, *, again: bool) -> None:
-    """A host that refuses the connection is asked again only if it did so soon."""
-    monkeypatch.setattr(connections, "RETRY_WITHIN_S", within_s)
-    with closing(socket.socket()) as taken:
-        taken.bind(("127.0.0.1", 0))
-        refused = refusal(f"http://127.0.0.1:{taken.getsockname()[1]}/x.whl", settings)
-    assert (str(refused), refused.retryable, refused.unreachable) == ("Connection refused", again, True)
-
-
 def test_connection_after_the_deadline(server: ModelServer, settings: Settings) -> None:
     """A connection that comes about when all are to be ended is ended at once, so nothing is asked for."""
     server.serve("/x.whl", Reply(body=BODY))
-    with client_of(settings) as client:
+    with HttpClient(settings.limits(), settings.trust_env) as client:
         client.connections.shutdown()
         with pytest.raises(RequestError, match=r"."), client.stream(f"{server.url}/x.whl"):
             pytest.fail("a connection that was ended has answered")
     assert not server.requests
-
-
-@pytest.mark.parametrize("validator", [None, '"a"', '"b"'], ids=["unknown", "same", "other"])
-def test_resume(server: ModelServer, other_server: ModelServer, settings: Settings, validator: str | None) -> None:
-    """Every host on the way is asked for the rest of the very file; of another file all comes, and that is said."""
-    server.serve("/x.whl", Reply(302, {"Location": f"{other_server.url}/y.whl"}))
-    other_server.serve("/y.whl", Reply(headers={"ETag": '"a"'}, body=BODY, ranged=True))
-    with client_of(settings) as client, client.stream(f"{server.url}/x.whl", start=9, validator=validator) as response:
-        start = 0 if validator == '"b"' else 9
-        assert (b"".join(response.chunks), response.start, response.total_bytes) == (BODY[start:], start, len(BODY))
-    for request in (*server.requests, *other_server.requests):
-        assert (request.headers["Range"], request.headers.get("If-Range")) == ("bytes=9-", validator)

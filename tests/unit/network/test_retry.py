@@ -32,7 +32,6 @@ def _longest(monkeypatch: pytest.MonkeyPatch) -> None:
         (FINAL, 4, 0, 1000.0, None),
         (UNKNOWN, 4, 0, 1000.0, None),
         (PASSING, 4, 0, 1000.0, 0.5),
-        (PASSING, 1, 3, 1000.0, 4.0),
         (PASSING, 0, 4, 1000.0, None),
         (PASSING, 9, 6, 1000.0, 30.0),
         (PASSING, 2000, 2000, 1e9, 30.0),
