@@ -22,12 +22,13 @@ from unittest.mock import patch
 from modelboot import InstalledModel, ensure_model
 from modelboot._install import ensure, install, stage, unpack
 
-CHECKS: dict[str, list[tuple[Any, str]]] = {
-    "the archive policy": [(unpack, "validate")],
-    "looks before and under the lock": [(ensure, "find"), (install, "find")],
-    "the stage's lock": [(stage, "try_lock")],
-    "removal of what dead installs left": [(stage, "remove_stale")],
-}
+CHECKS: list[tuple[str, Any, str]] = [
+    ("the archive policy", unpack, "validate"),
+    ("looks before and under the lock", ensure, "find"),
+    ("looks before and under the lock", install, "find"),
+    ("the stage's lock", stage, "try_lock"),
+    ("removal of what dead installs left", stage, "remove_stale"),
+]
 """Where each is called, by the name that is called there."""
 
 
@@ -61,12 +62,11 @@ def main(reference: str, target: Path, rounds: int) -> dict[str, float]:
         with patch.object(os, "fsync", lambda fd: None):  # noqa: ARG005 - as it is called
             without_s = install_anew(reference, target).seconds
         costs["fsync of all files and folders"].append(installed.seconds - without_s)
-        spent_s: dict[str, list[float]] = {name: [] for name in CHECKS}
+        spent_s: dict[str, list[float]] = defaultdict(list)
         with ExitStack() as patches:
-            for name, places in CHECKS.items():
-                for module, function in places:
-                    replacement = timed(getattr(module, function), spent_s[name])
-                    patches.enter_context(patch.object(module, function, replacement))
+            for name, module, function in CHECKS:
+                replacement = timed(getattr(module, function), spent_s[name])
+                patches.enter_context(patch.object(module, function, replacement))
             install_anew(reference, target)
         for name, calls_s in spent_s.items():
             costs[name].append(sum(calls_s))

@@ -64,19 +64,11 @@ def test_field_refused(field: str, value: object) -> None:
     assert facts == (f"ModelPin.{field}", shown, REFUSED[field][0])
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://user:s3cret@host/x.zip",
-        "https://user:s3cret@[host/x.whl",
-        "https://host/x.zip?token=s3cret",
-        "user:s3cret@host/x.whl",
-    ],
-)
-def test_url_refused_with_a_secret(url: str) -> None:
+@pytest.mark.parametrize("start", ["https://user:s3cret@", "https://user:s3cret@[", "user:s3cret@"])
+def test_url_refused_with_a_secret(start: str) -> None:
     """A secret in a URL that is refused is not shown."""
     with pytest.raises(SettingsError, match=r"^ModelPin.url='.*host") as caught:
-        pin(url=url)
+        pin(url=f"{start}host/x.zip?token=s3cret")
     assert "s3cret" not in str(caught.value)
 
 
@@ -130,7 +122,6 @@ def test_pin_without_a_version() -> None:
         ("https://host/en%5Facme.whl", "en_acme.whl"),
         ("https://host/..%2F..%2Fetc.whl", "etc.whl"),
     ],
-    ids=["no-url", "url", "query", "quoted", "dots"],
 )
 def test_filename(url: str | None, filename: str) -> None:
     """The wheel's file name is the URL's last part, and never a path."""
