@@ -50,6 +50,7 @@ class Way(NamedTuple):
 
 WAYS = {
     "base-url": Way({"MODELBOOT_BASE_URL": f"http://{LOGIN}@HOST"}),
+    "template": Way({"MODELBOOT_BASE_URL": f"http://HOST/{{file}}?user={USER}&sig={SECRET}"}, f"/{FILE}"),
     "netrc": Way(BASE_URL, netrc=f"machine 127.0.0.1 login {USER} password {SECRET}\n"),
     "token": Way({**BASE_URL, "MODELBOOT_TOKEN": SECRET}),
     "proxy": Way(THROUGH, f"http://mirror.invalid{TREE}"),

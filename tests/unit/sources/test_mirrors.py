@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-import logging
+import re
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,11 +35,6 @@ def mirrors(server: ModelServer, other_server: ModelServer, monkeypatch: pytest.
     """Return two servers, of which the first is the only mirror until a test names others."""
     monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
     return [server, other_server]
-
-
-def authorizations(server: ModelServer) -> list[str | None]:
-    """Return what each request of a server was authorized with."""
-    return [request.headers.get("Authorization") for request in server.requests]
 
 
 def test_mirrors_are_asked_in_turn(
@@ -82,137 +78,107 @@ def test_mirrors_that_all_fail_are_all_told(
     ],
     ids=["root", "slash", "query", "template", "template in a query", "hub", "prefix proxy"],
 )
-def test_mirror_has_its_own_layout(  # noqa: PLR0913, PLR0917 - fixtures
-    mirror: str,
-    path: str,
-    server: ModelServer,
-    wheel: BuiltWheel,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+def test_mirror_has_its_own_layout(
+    mirror: str, path: str, server: ModelServer, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A root has the release tree below it, a template says itself where a wheel lies; a prefix proxy is a root."""
-    caplog.set_level(logging.DEBUG, "modelboot")
     server.serve(path.partition("?")[0], Reply(body=wheel.content))
     monkeypatch.setenv("MODELBOOT_BASE_URL", f"{server.url}{mirror}")
     assert ensure_model(wheel.pin_at(None)).source == "release"
     assert [request.path for request in server.requests] == [path]
-    assert "s3cret" not in caplog.text
 
 
-def in_base64(hexadecimal: str) -> str:
-    """Write a digest as HTTP's own headers do."""
-    return base64.b64encode(bytes.fromhex(hexadecimal)).decode()
-
-
+SHA_IN_BASE64 = base64.b64encode(bytes.fromhex(OTHER_SHA)).decode()
 LINKED = {"X-Linked-Etag": f'"{OTHER_SHA}"', "X-Checksum-Sha256": OTHER_SHA.upper()}
 """What a redirect says of the file it leads to; the other headers are about a response's own body."""
 OWN = {
-    "Repr-Digest": f"sha-512=:eA==:, sha-256=:{in_base64(OTHER_SHA)}:",
-    "Digest": f"SHA-256={in_base64(OTHER_SHA)}",
-    "Content-Digest": f"sha-256=:{in_base64(OTHER_SHA)}:",
+    "Repr-Digest": f"sha-512=:eA==:, sha-256=:{SHA_IN_BASE64}:",
+    "Digest": f"SHA-256={SHA_IN_BASE64}",
+    "Content-Digest": f"sha-256=:{SHA_IN_BASE64}:",
 }
+PINNED = {"X-Linked-Etag": "PINNED", "ETag": f'"{OTHER_SHA}"'}
 
 
-@pytest.mark.parametrize("header", [*LINKED, *OWN])
-def test_mirror_names_another_digest(
-    header: str, mirrors: list[ModelServer], wheel: BuiltWheel, tmp_path: Path, target: Path
+@pytest.mark.parametrize(
+    ("headers", "redirects", "honest"),
+    [
+        *(pytest.param({name: value}, False, False, id=name) for name, value in (LINKED | OWN).items()),
+        *(pytest.param({name: value}, True, True, id=f"{name} of a redirect") for name, value in OWN.items()),
+        *(pytest.param(PINNED, True, honest, id=f"hub, honest: {honest}") for honest in (True, False)),
+    ],
+)
+def test_mirror_names_a_digest(  # noqa: PLR0913 - a table
+    headers: dict[str, str],
+    mirrors: list[ModelServer],
+    wheel: BuiltWheel,
+    target: Path,
+    *,
+    redirects: bool,
+    honest: bool,
 ) -> None:
-    """Other bytes are refused, also from a server that names their digest."""
-    body = altered(wheel, tmp_path / "other").read_bytes()
-    mirrors[0].serve(TREE, Reply(headers={header: (LINKED | OWN)[header]}, body=body))
+    """The bytes decide, not what a server says of them; a redirect's own digest and a store's ETag say nothing."""
+    body = wheel.content if honest else altered(wheel, target.parent / "other").read_bytes()
+    headers = {name: value.replace("PINNED", f'"{wheel.sha256}"') for name, value in headers.items()}
+    moved = Reply(302, {"Location": f"{mirrors[1].url}/blob?sig=s3cret", **headers}, body=b"<html>")
+    mirrors[0].serve(TREE, moved if redirects else Reply(headers=headers, body=body))
+    mirrors[1].serve("/blob", Reply(headers={"ETag": f'"{OTHER_SHA}"'}, body=body))
+    if honest:
+        assert ensure_model(wheel.pin_at(None)).source == "release"
+        assert is_complete(target, wheel.pin)
+        return
     with pytest.raises(DownloadError, match="sha256"):
         ensure_model(wheel.pin_at(None))
     assert not target.exists()
 
 
-@pytest.mark.parametrize("header", OWN)
-def test_mirror_redirects_with_the_digest_of_a_page(header: str, mirrors: list[ModelServer], wheel: BuiltWheel) -> None:
-    """A redirect may have a body and name its digest: that says nothing of the file it leads to."""
-    mirrors[0].serve(TREE, Reply(302, {"Location": "/blob", header: OWN[header]}, body=b"<html>"))
-    mirrors[0].serve("/blob", Reply(body=wheel.content))
-    assert ensure_model(wheel.pin_at(None)).source == "release"
+AT_HUB = f"/spacy/{NAME}/resolve/main/{NAME}-{VERSION}-py3-none-any.whl"
+TOKENS = {"MODELBOOT_TOKEN": TOKEN, "HF_TOKEN": HUB_TOKEN}
+SENT: dict[str, tuple[Any, ...]] = {
+    "within a mirror": (
+        {"MODELBOOT_BASE_URL": "FIRST", **TOKENS},
+        {f"FIRST{TREE}": "/moved", "FIRST/moved": "SECOND/blob", "SECOND/blob": ""},
+        *(None, [f"Bearer {TOKEN}"] * 2, [None]),
+    ),
+    "to a pin's own host": (TOKENS, {"FIRST/assets/7": ""}, "FIRST/assets/7", [None], []),
+    "from a mirror to the hub": (
+        {"MODELBOOT_BASE_URL": "FIRST LOGIN/hub", "HF_ENDPOINT": "SECOND", **TOKENS},
+        {f"FIRST{TREE}": "SECOND/from-mirror", f"SECOND/hub{TREE}": ""},
+        *(None, [f"Bearer {TOKEN}"], [None, BASIC]),
+    ),
+    "from the hub to its store": (
+        {"HF_ENDPOINT": "FIRST/artifactory/", "HF_TOKEN": HUB_TOKEN},
+        {f"FIRST/artifactory{AT_HUB}": "SECOND/blob", "SECOND/blob": ""},
+        *(f"https://huggingface.co{AT_HUB}", [f"Bearer {HUB_TOKEN}"], [None]),
+    ),
+}
+"""Variables, what is where (the wheel, or the place it has moved to), the pin's URL, and what each server was sent."""
 
 
-@pytest.mark.parametrize("honest", [True, False], ids=["honest", "lying"])
-def test_hub_names_the_pinned_digest(  # noqa: PLR0913 - fixtures
-    mirrors: list[ModelServer],
-    wheel: BuiltWheel,
-    tmp_path: Path,
-    target: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    honest: bool,
+@pytest.mark.parametrize("way", SENT)
+def test_token_goes_to_its_own_host_alone(
+    way: str, mirrors: list[ModelServer], wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hub redirects to its store, whose own ETag is no digest; the bytes decide, not what the hub says of them."""
-    hub, store = mirrors
-    linked = {"X-Linked-Etag": f'"{wheel.sha256}"', "ETag": f'"{OTHER_SHA}"'}
-    hub.serve(HUB_PATH, Reply(302, {"Location": f"{store.url}/blob?sig=s3cret", **linked}))
-    body = wheel.content if honest else altered(wheel, tmp_path / "other").read_bytes()
-    store.serve("/blob", Reply(headers={"ETag": f'"{OTHER_SHA}"'}, body=body))
-    monkeypatch.setenv("MODELBOOT_BASE_URL", f"{hub.url}{HUB_TEMPLATE}")
-    if honest:
-        assert ensure_model(wheel.pin_at(None)).source == "release"
-        assert is_complete(target, wheel.pin)
-        return
-    with pytest.raises(HashMismatchError, match="got sha256"):
-        ensure_model(wheel.pin_at(None))
-    assert not target.exists()
+    """MODELBOOT_TOKEN is for the mirrors, HF_TOKEN for the hub, and a redirect elsewhere gets neither; a login wins.
 
+    HF_ENDPOINT stands in for the hub in a pin's URL. The file itself is asked for, not what a host says about it.
+    """
+    variables, places, url, *sent = SENT[way]
+    urls = {"FIRST": mirrors[0].url, "SECOND": mirrors[1].url, "LOGIN": mirrors[1].url.replace("//", "//ann:pw@")}
 
-def test_token_goes_to_the_mirrors_alone(
-    mirrors: list[ModelServer], wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """MODELBOOT_TOKEN is sent to each mirror, on a redirect within it again, and to no host it redirects to."""
-    mirror, store = mirrors
-    mirror.serve(TREE, Reply(302, {"Location": "/moved"}))
-    mirror.serve("/moved", Reply(302, {"Location": f"{store.url}/blob"}))
-    store.serve("/blob", Reply(body=wheel.content))
-    monkeypatch.setenv("MODELBOOT_TOKEN", TOKEN)
-    ensure_model(wheel.pin_at(None))
-    assert authorizations(mirror) == [f"Bearer {TOKEN}"] * 2
-    assert authorizations(store) == [None]
+    def there(text: str) -> str:
+        return re.sub("|".join(urls), lambda found: urls[found[0]], text)
 
-
-def test_tokens_are_not_sent_to_a_pins_own_host(
-    server: ModelServer, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without a mirror no token goes anywhere, whatever a pin names; the file itself is asked for, not its facts."""
-    server.serve("/assets/1234567", Reply(body=wheel.content))
-    monkeypatch.setenv("MODELBOOT_TOKEN", TOKEN)
-    monkeypatch.setenv("HF_TOKEN", HUB_TOKEN)
-    ensure_model(wheel.pin_at(f"{server.url}/assets/1234567"))
-    assert authorizations(server) == [None]
-    assert [request.headers["Accept"] for request in server.requests] == ["application/octet-stream"]
-
-
-def test_tokens_do_not_meet(mirrors: list[ModelServer], wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mirror that redirects to the hub, and the hub to the mirror, hand on no token; a login in a URL wins."""
-    mirror, hub = mirrors
-    mirror.serve(TREE, Reply(302, {"Location": f"{hub.url}/from-mirror"}))
-    monkeypatch.setenv("MODELBOOT_BASE_URL", f"{mirror.url} {hub.url.replace('//', '//ann:pw@')}/hub")
-    monkeypatch.setenv("MODELBOOT_TOKEN", TOKEN)
-    monkeypatch.setenv("HF_ENDPOINT", hub.url)
-    monkeypatch.setenv("HF_TOKEN", HUB_TOKEN)
-    hub.serve(f"/hub{TREE}", Reply(body=wheel.content))
-    ensure_model(wheel.pin_at(None))
-    assert authorizations(mirror) == [f"Bearer {TOKEN}"]
-    assert authorizations(hub) == [None, BASIC]
-
-
-def test_hub_has_another_address(
-    mirrors: list[ModelServer], wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """HF_ENDPOINT stands in for the hub in a pin's URL; HF_TOKEN goes there, and not on to its store."""
-    hub, store = mirrors
     monkeypatch.delenv("MODELBOOT_BASE_URL")
-    path = f"/spacy/{NAME}/resolve/main/{NAME}-{VERSION}-py3-none-any.whl"
-    hub.serve(f"/artifactory{path}", Reply(302, {"Location": f"{store.url}/blob"}))
-    store.serve("/blob", Reply(body=wheel.content))
-    monkeypatch.setenv("HF_ENDPOINT", f"{hub.url}/artifactory/")
-    monkeypatch.setenv("HF_TOKEN", HUB_TOKEN)
-    ensure_model(wheel.pin_at(f"https://huggingface.co{path}"))
-    assert authorizations(hub) == [f"Bearer {HUB_TOKEN}"]
-    assert authorizations(store) == [None]
+    for name, value in variables.items():
+        monkeypatch.setenv(name, there(value))
+    for place, moved_to in places.items():
+        server = mirrors[not place.startswith("FIRST")]
+        path = "/" + place.partition("/")[2]
+        server.serve(path, Reply(302, {"Location": there(moved_to)}) if moved_to else Reply(body=wheel.content))
+    ensure_model(wheel.pin_at(url and there(url)))
+    assert [[each.headers.get("Authorization") for each in server.requests] for server in mirrors] == sent
+    asked = [request for server in mirrors for request in server.requests]
+    assert {request.headers["Accept"] for request in asked} == {"application/octet-stream"}
 
 
 @pytest.mark.parametrize(
