@@ -130,7 +130,7 @@ def test_resolve_a_pin() -> None:
 
 @pytest.mark.parametrize("model", [None, 3, b"en_core_web_sm", ("en_core_web_sm",)])
 def test_resolve_something_else(model: Any) -> None:  # noqa: ANN401 - what no type checker would let through
-    """What is neither a name nor a pin is refused, naming the accepted form."""
+    """Anything but a name or a pin is refused, naming the accepted form."""
     with pytest.raises(SettingsError, match="a name, name==version or a ModelPin") as caught:
         resolve(model)
     assert (caught.value.variable, caught.value.value) == ("model", repr(model))

@@ -139,7 +139,7 @@ def family(root: type[ModelbootError]) -> Iterator[type[ModelbootError]]:
 
 
 def test_error_classes() -> None:
-    """No class and no kind of fault is without a wording under test; some are of further families."""
+    """Every class and every kind of fault has a wording under test; two classes are of a further family."""
     assert set(family(ModelbootError)) == {type(error) for error, _, _ in CASES}
     assert set(get_args(get_type_hints(InstallError)["fault"])) == set(FAULT_HINTS)
     assert issubclass(SettingsError, ValueError)
@@ -148,7 +148,7 @@ def test_error_classes() -> None:
 
 @cases
 def test_error_wording(error: ModelbootError, message: str, hint: str) -> None:
-    """An error says this, and this about what to do next, a line each; several sources have a line each, too."""
+    """An error has exactly this message and this hint, a line each; several sources have a line each, too."""
     assert (error.message, error.hint) == (message, hint)
     assert str(error) == f"{message}\nhint: {hint}"
     assert not WEAKER.search(hint)
@@ -159,13 +159,13 @@ def test_error_wording(error: ModelbootError, message: str, hint: str) -> None:
 
 @errors
 def test_error_family(error: ModelbootError) -> None:
-    """What means "no pipeline", or that it could not be put in place or loaded, is an OSError; the rest is not."""
+    """An error that leaves the caller without a pipeline is an OSError, with spaCy's words if none was found."""
     assert isinstance(error, OSError) is (type(error) in NO_PIPELINE | {InstallError, LoadError})
     assert error.message.startswith("Can't find model ") is (type(error) in NO_PIPELINE)
 
 
 def _evaluated(error: ModelbootError) -> ModelbootError:
-    """Make an error from what a debugger shows of it."""
+    """Make an error from its repr."""
     made: ModelbootError = eval(repr(error), {type(error).__name__: type(error), "Attempt": Attempt})  # noqa: S307 - our own error
     return made
 
@@ -181,14 +181,14 @@ def _evaluated(error: ModelbootError) -> ModelbootError:
 )
 @errors
 def test_error_twin(error: ModelbootError, twin_of: Callable[[ModelbootError], ModelbootError]) -> None:
-    """An error that was copied, crossed a process border, or is made as it is shown, has its class, facts and words."""
+    """A copy, a pickled error and one made from the repr have the same class, facts and words."""
     twin = twin_of(error)
     assert twin is not error
     assert (type(twin), repr(twin), str(twin)) == (type(error), repr(error), str(error))
 
 
 def test_error_facts() -> None:
-    """What an error was told are its attributes, and are in what a debugger shows of it."""
+    """The facts of an error are its attributes, and stand in its repr."""
     error = HashMismatchError(name="xx", version="1.0", sha256=SHA, attempts=(INDEX,))
     assert (error.name, error.version, error.sha256, error.attempts) == ("xx", "1.0", SHA, (INDEX,))
     assert f"name='xx', version='1.0', sha256='{SHA}', attempts=({INDEX!r},)" in repr(error)
@@ -222,7 +222,7 @@ def test_error_remembered() -> None:
 
 
 def test_error_copied_without_its_cause() -> None:
-    """A copy keeps nobody's frames alive: it has neither traceback nor cause."""
+    """A copy has neither traceback nor cause, so it keeps no frame of the caller alive."""
     with pytest.raises(LoadError) as caught:
         raise LoadError(model="xx 1.0", path="/a", reason="it broke") from ValueError("E002")
     twin = copy.copy(caught.value)
@@ -246,7 +246,7 @@ def test_error_copied_without_its_cause() -> None:
     ids=str,
 )
 def test_from_os_error(refusal: OSError, path: str, fault: str, reason: str) -> None:
-    """What the system refused decides on the hint; the file it names wins over the folder; there is always a reason."""
+    """The error number decides on the hint; the file it names wins over the folder; there is always a reason."""
     error = InstallError.from_os_error(refusal, model=MODEL, path="/target")
     assert (error.model, error.path, error.fault, error.reason) == (MODEL, path, fault, reason)
 
@@ -286,6 +286,6 @@ DOWNLOADS: dict[str, tuple[tuple[Attempt, ...], str]] = {
 
 @pytest.mark.parametrize(("attempts", "hint"), DOWNLOADS.values(), ids=DOWNLOADS)
 def test_download_hint(attempts: tuple[Attempt, ...], hint: str) -> None:
-    """What a source knows to help comes first, then the clearest of the failures; no hint weakens a check."""
+    """The hint of a source comes first, then that of the clearest failure; no hint weakens a check."""
     assert DownloadError(name="xx", version="1.0", sha256=SHA, attempts=attempts).hint == hint
     assert not WEAKER.search(hint)

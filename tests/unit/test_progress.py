@@ -89,7 +89,7 @@ def test_terminal_shows(
 
 
 def test_log_where_there_is_no_terminal(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where nobody watches, the log has a line for each source, start and wait, and nothing is printed."""
+    """Without a terminal the log has a line for each source, start and wait, and nothing is printed."""
     caplog.set_level(logging.INFO, "modelboot")
     progress = make_progress(None)
     progress.ask(LABEL, "index")

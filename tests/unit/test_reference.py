@@ -27,7 +27,7 @@ REFERENCE = f"en_acme @ {URL}#sha256={SHA}"
     ids=["plain", "hyphens", "query", "hub", "asset", "another's name"],
 )
 def test_reference(text: str, version: str | None, url: str | None) -> None:
-    """Name, URL and hash are taken from it; the version only from a wheel's name that is the pipeline's."""
+    """A reference gives name, URL and hash, and the version if the wheel in the URL has the pipeline's name."""
     url = url or text.removeprefix("en_acme @ ").partition("#")[0]
     pin = parse_reference(text)
     assert (pin, pin.url) == (ModelPin("en_acme", version, SHA, url=url), url)
@@ -41,7 +41,7 @@ def test_reference(text: str, version: str | None, url: str | None) -> None:
     ],
 )
 def test_reference_refused(text: str) -> None:
-    """What has no name, URL or hash is refused, with the form that is wanted and without its secrets."""
+    """A text without name, URL or hash is refused, with the form that is wanted and without its secrets."""
     with pytest.raises(SettingsError, match=r"is not name @ URL#sha256=HEX") as caught:
         parse_reference(text)
     assert "s3cret" not in str(caught.value)
@@ -53,7 +53,7 @@ OTHERS = ("/home/ann@corp/m", "./ann@corp/m", "ann@corp/m", r"C:\ann@corp\m", "h
 
 @pytest.mark.parametrize("text", [*REFERENCES, *OTHERS])
 def test_is_reference(text: str) -> None:
-    """A name stands before the @, and a URL or a space beside it: the names of people's folders have an @, too."""
+    """A reference has a name before the @, and a URL or a space beside it: paths may have an @, too."""
     assert is_reference(text) is (text in REFERENCES)
 
 
@@ -66,7 +66,7 @@ def test_name_refused(text: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_pins_file(tmp_path: Path, encoding: str) -> None:
-    """It has one reference a line; comments, blank lines and what Windows' editors add are skipped."""
+    """A pins file has one reference a line; comments, blank lines and what editors on Windows add are skipped."""
     text = f"{REFERENCE}  # ours\r\n\r\n# and others\nen_b @ https://host/x#sha256={'b' * 64}\n"
     (tmp_path / "pins.txt").write_text(text, encoding, newline="")
     assert [(pin.name, pin.version) for pin in read_pins(tmp_path / "pins.txt")] == [("en_acme", "1.2"), ("en_b", None)]

@@ -83,7 +83,7 @@ def test_plain_versions_need_no_packaging() -> None:
     "text", ["", "latest", "3.8.x", "3..8", ">=3.8", "3.8.0\n", " 3.8.0", "../3.8.0", pytest.param(NINES, id="nines")]
 )
 def test_is_version_false(text: str) -> None:
-    """Anything else is not one, nor the same as any but itself; white space would end up in file names."""
+    """Any other text is not a version, and the same as itself only; white space would end up in file names."""
     assert not is_version(text)
     assert not same_version(text, "1.0")
     assert not same_version("1.0", text)
@@ -92,20 +92,20 @@ def test_is_version_false(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["odd", NINES, f"1.{NINES}"], ids=["odd", "nines", "one-nines"])
 def test_is_newer_version_of_what_is_none(text: str) -> None:
-    """What is not a version, such as a number of thousands of digits, is neither newer nor older, and not an error."""
+    """A text that is not a version, such as a number of thousands of digits, is neither newer nor older."""
     assert not is_newer_version(text, "1.0")
     assert not is_newer_version("1.0", text)
 
 
 @pytest.mark.parametrize("text", ["a", "sudachipy>=0.5.2", "a[b]>=1,<2", "a>=1; python_version<'3.8'"])
 def test_is_requirement(text: str) -> None:
-    """Whatever PEP 508 calls a requirement is one."""
+    """Every requirement of PEP 508 is one."""
     assert is_requirement(text)
 
 
 @pytest.mark.parametrize("text", ["", ">=1", "a>=", "a b", "a>=1; nonsense"])
 def test_is_requirement_false(text: str) -> None:
-    """Anything else is not a requirement."""
+    """Any other text is not a requirement."""
     assert not is_requirement(text)
 
 
