@@ -49,7 +49,6 @@ def main(wheel, far):
     plugin = InstallModels(PIN)
     content = open(wheel, "rb").read()
     shipped = pickle.dumps(InstallModels(ModelPin("en_altered_sm", *sys.argv[2:4], url=sys.argv[4])))
-    assert content in shipped
     os.remove(wheel)  # there is no source any more, for anyone
     shown = {}
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:

@@ -1,7 +1,8 @@
 """Stories of users, replayed from end to end: real processes, real environments, a real server on loopback.
 
-The numbers are those of a list of ten. Stories 2 (an image baked as root, run as nobody, read-only, without network)
-and 6 (an old model lying around) are what promises/test_warm_start.py, promises/test_places.py and test_image.py show.
+The numbers are those of a list of ten. Elsewhere: 2, an image baked as root, run as nobody, read-only, without network
+(test_image.py, promises/test_warm_start.py); 5, killed half way (promises/test_waiting.py, promises/test_sweeps.py); and
+6, an old model lying around (promises/test_places.py).
 """
 
 from __future__ import annotations
@@ -89,28 +90,9 @@ def test_story_3_environment_without_pip(wheel: BuiltWheel, server: ModelServer,
     assert is_complete(children.library_of(tmp_path / "env"), pin)
 
 
-# --- 5
+# --- 9
 
 INSTALL = "import sys, modelboot; modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4]))"
-
-
-def test_story_5_killed_half_way(wheel: BuiltWheel, server: ModelServer, target: Path) -> None:
-    """Story 5, "Killed half way": a sibling that waits goes on, and the next plain call loads the pinned version."""
-    pin = server.publish(wheel, Reply(body=wheel.content, stall="body"), Reply(body=wheel.content))
-    words, env = children.command(INSTALL, *children.pin_arguments(pin)), children.environment({})
-    victim = subprocess.Popen(words, env=env)
-    assert server.wait_for(f"/{wheel.path.name}")
-    sibling = subprocess.Popen(words, env=env, stderr=subprocess.DEVNULL)
-    victim.kill()
-    assert victim.wait(children.TIMEOUT_S) == -9
-    assert sibling.wait(children.TIMEOUT_S) == 0  # against half an hour, the deadline of its wait
-    assert get_nlp(pin).meta["version"] == "3.8.0"
-    assert server.count(f"/{wheel.path.name}") == 2
-    assert is_complete(target, pin)
-    assert leftovers(target, pin) == []
-
-
-# --- 9
 
 
 def test_story_9_two_users_one_box(wheel: BuiltWheel, server: ModelServer) -> None:
