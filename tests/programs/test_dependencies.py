@@ -24,15 +24,13 @@ LIBRARIES = [
     pytest.param(("installer==0.7.0", "filelock==3.12.*"), id="lowest"),
     pytest.param(("installer<1.0", "filelock<4"), id="newest-below", marks=pytest.mark.exhaustive),
 ]
-asks_the_index = pytest.mark.usefixtures("real_wheel")  # skips where that does not answer
 DEPENDENCIES = [item for line in metadata.requires("modelboot") or [] if (item := Requirement(line)).marker is None]
 """What modelboot needs to run: what its metadata declare outside of extras."""
 
 
 @pytest.fixture(scope="module", params=LIBRARIES)
-def libraries(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, real_wheel: object) -> Path:
+def libraries(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with these versions of installer and filelock, and nothing else."""
-    assert real_wheel
     folder = tmp_path_factory.mktemp("libraries")
     real.pip("install", "--quiet", "--no-deps", "--target", str(folder), *request.param)
     found = {str(item.metadata["Name"]): item.version for item in metadata.distributions(path=[str(folder)])}
@@ -84,7 +82,6 @@ def test_metadata_names_no_direct_url() -> None:
 
 @pytest.mark.parametrize("beside", LIBRARIES)
 @pytest.mark.index
-@asks_the_index
 def test_dependencies_resolve_beside_pins(beside: Sequence[str]) -> None:
     """The declared ranges leave room for the versions that others pin."""
     chosen = resolved(*map(str, DEPENDENCIES), *beside)
@@ -94,7 +91,6 @@ def test_dependencies_resolve_beside_pins(beside: Sequence[str]) -> None:
 
 @pytest.mark.exhaustive
 @pytest.mark.index
-@asks_the_index
 def test_dependencies_resolve_beside_a_large_package_that_pins_them(tmp_path: Path) -> None:
     """`unstructured` holds installer below 1.0 and filelock below 4, and modelboot can be installed beside it."""
     chosen = resolved(*map(str, DEPENDENCIES), "unstructured")

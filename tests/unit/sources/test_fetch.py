@@ -84,18 +84,13 @@ def test_fetch_wheel_from_wheelhouse(search: Search, mirror: ModelServer, path: 
 
 
 def test_fetch_wheel_from_wheelhouse_with_odd_entries(search: Search) -> None:
-    """A folder or a dead link whose name ends like a wheel's does not hide the wheel behind it."""
-    house = search.house("house", "z.whl")
+    """A folder or a dead link of such a name hides no wheel behind it; the name is that of the pin's URL, unquoted."""
+    house = search.house("house", "my wheel.whl")
+    search.house("house", "z.whl", content=b"x")
     (house / "a.whl").mkdir()
     (house / "b.whl").symlink_to("nowhere")
     (house / FILE).mkdir()
     assert search.fetch(house).source == "wheelhouse"
-
-
-def test_fetch_wheel_from_wheelhouse_by_the_name_in_its_url(search: Search) -> None:
-    """The name looked for is that of the pin's URL, unquoted."""
-    house = search.house("house", "my wheel.whl")
-    search.house("house", "another.whl", content=b"x")
     assert search.fetch(house, url=OWN_URL).source == "wheelhouse"
 
 
@@ -131,29 +126,28 @@ def test_fetch_wheel_of_a_file(search: Search, mirror: ModelServer, *, offline: 
     assert not mirror.requests
 
 
-def test_fetch_wheel_offline(search: Search, mirror: ModelServer) -> None:
-    """Offline nothing is asked, and the error names the wheel at the mirror, without a login, and what was searched."""
+@pytest.mark.parametrize("place", ["mirror", "official", "own"])
+def test_fetch_wheel_offline(search: Search, mirror: ModelServer, place: str) -> None:
+    """Offline nothing is asked; the error names the wheel at the mirror, the official or its own URL, and what to run.
+
+    No login is told, and the folders that were searched are.
+    """
+    own = f"{NAME} @ https://host/assets/77#sha256={search.wheel.sha256}"
+    url, reference = {
+        "mirror": (f"{mirror.url}/{PLACE}", f"{NAME}=={VERSION}"),
+        "official": (search.wheel.pin_at(None).release_url, f"{NAME}=={VERSION}"),
+        "own": ("https://host/assets/77", f'"{own}"'),
+    }[place]
     house = search.house("house", "other.whl", content=b"x")
-    login = mirror.url.replace("//", "//user:secret@")
+    mirrors = (mirror.url.replace("//", "//user:secret@"),) if place == "mirror" else ()
+    pinned = "https://ann:secret@host/assets/77" if place == "own" else None
     with pytest.raises(OfflineError, match="MODELBOOT_OFFLINE=1") as missing:
-        search.fetch(house, offline=True, use_index=True, mirrors=(login,))
+        search.fetch(house, offline=True, use_index=True, mirrors=mirrors, url=pinned)
     assert not mirror.requests
-    assert missing.value.url == f"{mirror.url}/{PLACE}"
+    assert missing.value.url == url
     assert "secret" not in str(missing.value)
-    assert [(attempt.source, attempt.where) for attempt in missing.value.attempts] == [("wheelhouse", str(house))]
-
-
-@pytest.mark.parametrize("own", [False, True], ids=["official", "own"])
-def test_fetch_wheel_offline_without_a_mirror(search: Search, *, own: bool) -> None:
-    """The URL named is the official one or the pin's own; a wheel that only a URL names is fetched by that."""
-    url = "https://ann:secret@host/assets/77" if own else None
-    with pytest.raises(OfflineError, match="may not be fetched offline") as missing:
-        search.fetch(offline=True, mirrors=(), url=url)
-    assert missing.value.attempts == ()
-    assert "secret" not in str(missing.value)
-    reference = f'"{NAME} @ https://host/assets/77#sha256={search.wheel.sha256}"' if own else f"{NAME}=={VERSION}"
     assert f"`modelboot fetch {reference} --dest wheelhouse`" in missing.value.hint
-    assert missing.value.url == ("https://host/assets/77" if own else search.wheel.pin_at(None).release_url)
+    assert [(attempt.source, attempt.where) for attempt in missing.value.attempts] == [("wheelhouse", str(house))]
 
 
 def test_fetch_wheel_offline_of_what_a_network_would_not_mend(search: Search) -> None:
@@ -206,9 +200,24 @@ def test_fetch_wheel_every_source_in_the_error(search: Search, server: ModelServ
 def test_fetch_wheel_other_bytes_among_failures(search: Search, server: ModelServer) -> None:
     """One source with other bytes makes the whole a refusal; the other sources' reasons stay in it."""
     with pytest.raises(HashMismatchError, match="not the pinned bytes") as failed:
-        search.fetch(search.house("house", FILE, content=b"y"), mirrors=(server.url, server.url + "/b"))
+        search.fetch(search.house("house", FILE, content=b"y"), mirrors=(server.url, f"{server.url}/b"))
     got = [attempt.got_sha256 for attempt in failed.value.attempts]
     assert got == [hashlib.sha256(b"y").hexdigest(), None, None]
+
+
+def test_fetch_wheel_has_a_hint_for_each_fault(search: Search, server: ModelServer) -> None:
+    """Story 7: other bytes, a short body and a page are told apart, and each has a hint of its own."""
+    hints = {}
+    for message, reply in {
+        "not the pinned bytes": Reply(body=b"PK"),
+        "cut short": Reply(body=search.wheel.content[:500], declared_length=search.wheel.size_bytes),
+        "received an HTML page": Reply(headers={"Content-Type": "text/html"}, body=b"<!DOCTYPE html>"),
+    }.items():
+        server.serve(f"/{PLACE}", reply)
+        with pytest.raises(DownloadError, match=message) as failed:
+            search.fetch()
+        hints[failed.value.hint] = message
+    assert len(hints) == 3
 
 
 def test_fetch_wheel_disk_failure_ends_the_search(search: Search, mirror: ModelServer) -> None:
