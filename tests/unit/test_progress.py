@@ -56,7 +56,7 @@ START = ("start", LABEL, 1_000_000, 250_000)
 SHOWN: dict[str, tuple[list[tuple[Any, ...]], list[str]]] = {
     "a bar names the model, and how much of how much has come": (
         [START, ("advance", 250_000)],
-        [rf"{LABEL}:  25%.* 250k/1.00M "],
+        [rf"{LABEL}:  (25%.* 250k|50%.* 500k)/1.00M "],  # what came is drawn ten times a second at most
     ),
     "a body of unknown size has a bar without an end": ([("start", LABEL, None, 0)], [f"{LABEL}: 0.00B "]),
     "a wait stands above the bar": ([START, ("note", WAIT), ("start", LABEL, 1000, 500)], [WAIT, rf"{LABEL}:  50%"]),
