@@ -26,6 +26,7 @@ from support.children import (
     public_folder,
     skip_unless_other_user,
 )
+from support.commands import run
 from support.folders import WORK, dist_infos, everything, is_complete, leftovers, snapshot
 from support.server import Reply
 from support.wheels import DIST_INFO, NAME, BuiltWheel, build_wheel, large_wheel, small_wheel
@@ -193,6 +194,16 @@ def test_wait_ends_at_the_deadline(ask: Ask, served: ModelPin, target: Path) -> 
         assert line.startswith(f"{WAITS} that is installing {NAME} 1.0.0 ({target}")
     assert said[-1].startswith(f"InstallError could not install {NAME} 1.0.0")
     assert "another process has been installing it for 0.5 s" in said[-1]
+
+
+def test_uninstall_waits_for_an_install(ask: Ask, served: ModelPin, server: ModelServer, tmp_path: Path) -> None:
+    """While a newer version is on its way, `uninstall` waits; at the deadline it says for what, and removes nothing."""
+    ensure_model(served)
+    ask.holding(server.publish(small_wheel(tmp_path, "2.0.0")), FETCHING)
+    told = run("uninstall", NAME, MODELBOOT_DEADLINE="0.2")
+    assert told.status == 1
+    assert "another process has been installing it for 0.2 s" in told.err
+    assert ensure_model(served).source == "present"
 
 
 def test_model_published_under_the_look_is_found(
