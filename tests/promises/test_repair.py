@@ -212,17 +212,13 @@ def test_altered_code_that_was_run_is_imported_anew(tmp_path: Path, target: Path
     assert sys.modules[NAME].STATE == "right"
 
 
-def test_damage_without_a_source_stays(tmp_path: Path, target: Path) -> None:
+def test_damage_without_a_source_stays(tiny: BuiltWheel, installed: Path, server: ModelServer) -> None:
     """Where the wheel can no longer be had, the damage is left as it is and the failure says what could not be got."""
-    wheel = build_wheel(tmp_path, name=NAME, lang="af")
-    pin = wheel.pin
-    ensure_model(pin)
-    wheel.path.unlink()
-    altered(target / CONFIG)
-    before = snapshot(target / NAME, without=(), strict=True)
+    altered(installed / CONFIG)
+    before = snapshot(installed / NAME, without=(), strict=True)
     with pytest.raises(DownloadError, match=f"could not get {NAME} 1"):
-        get_nlp(pin)
-    assert snapshot(target / NAME, without=(), strict=True) == before
+        get_nlp(tiny.pin_at(f"{server.url}/{tiny.path.name}"))
+    assert snapshot(installed / NAME, without=(), strict=True) == before
 
 
 def replaced(target: Path) -> None:

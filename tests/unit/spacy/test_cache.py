@@ -120,6 +120,7 @@ def test_get_nlp_threads_at_once(
 ) -> None:
     """Threads that ask at once, in different spellings, wait for one download and one load and share the object."""
     server.serve(f"/{tiny.path.name}", Reply(body=tiny.content, drip_bytes_per_s=100_000))
+    monkeypatch.setenv("MODELBOOT_DEADLINE", str(HUNG_AFTER_S))
     spacy_load = Mock(wraps=spacy.load)
     monkeypatch.setattr(spacy, "load", spacy_load)
     barrier = threading.Barrier(THREADS)

@@ -73,7 +73,7 @@ def test_failure_ends_after_a_minute(
 
 
 @pytest.mark.parametrize(
-    "variable", ["MODELBOOT_DEADLINE", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE", "PIP_INDEX_URL", "UV_DEFAULT_INDEX"]
+    "variable", ["MODELBOOT_TIMEOUT", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE", "PIP_INDEX_URL", "UV_DEFAULT_INDEX"]
 )
 def test_failure_ends_with_a_change_of_settings(
     web_pin: ModelPin, server: ModelServer, monkeypatch: pytest.MonkeyPatch, variable: str
