@@ -31,8 +31,8 @@ class Need:
 NEEDS = (
     Need("tests/programs/network", ("nginx", "squid", "tinyproxy", "openssl", "unshare", "ip")),
     Need("tests/unit/network/test_trust_env.py", ("openssl",)),
-    Need("tests/promises: sweeps of kills and faults, warm starts", ("strace", "unshare")),
-    Need("tests/programs: test_uv.py, test_installers.py, test_dependencies.py, test_pylock.py", packages=("uv",)),
+    Need("tests/promises: warm starts", ("strace", "unshare")),
+    Need("tests/programs: test_installers.py, test_dependencies.py", packages=("uv",)),
     Need("tests/programs/test_notebook.py", packages=("ipykernel",)),
     Need("tests/programs/test_dask.py", ("unshare", "ip"), ("distributed",)),
     Need("tests/programs/test_spark.py", ("java", "unshare", "ip"), ("pyspark", "pandas", "pyarrow")),

@@ -182,27 +182,25 @@ def test_fetch_wheel_says_nothing_twice(search: Search, log: pytest.LogCaptureFi
     assert "got sha256" not in log.text
 
 
-def test_fetch_wheel_every_source_in_the_error(search: Search, server: ModelServer) -> None:
-    """When all sources fail each is named with its place and its reason, in order."""
+@pytest.mark.parametrize("altered", [False, True], ids=["absent", "other-bytes"])
+def test_fetch_wheel_every_source_in_the_error(search: Search, server: ModelServer, *, altered: bool) -> None:
+    """When all sources fail each is named with its place and its reason, in order; one of other bytes refuses all."""
     house, absent = search.house("house", "other.whl", content=b"x"), search.root / "absent"
-    with pytest.raises(DownloadError, match="could not get") as failed:
-        search.fetch(house, absent)
-    assert not isinstance(failed.value, HashMismatchError)
+    server.serve(f"/b/{PLACE}", Reply(body=b"y") if altered else Reply(500))
+    with pytest.raises(DownloadError, match="not the pinned bytes" if altered else "could not get") as failed:
+        search.fetch(house, absent, mirrors=(server.url, f"{server.url}/b", absent.as_uri()))
+    digest = hashlib.sha256(b"y").hexdigest()
+    reason = f"got sha256 {digest} in 1 bytes" if altered else "HTTP 500 Internal Server Error"
     nothing = f"no {FILE} and no wheel of that hash (no such folder: {absent})"
     assert [(attempt.source, attempt.where, attempt.reason) for attempt in failed.value.attempts] == [
         ("wheelhouse", f"{house}{os.pathsep}{absent}", nothing),
         ("mirror", f"{server.url}/{PLACE}", "HTTP 404 Not Found"),
+        ("mirror", f"{server.url}/b/{PLACE}", reason),
+        ("mirror", f"{absent.as_uri()}/{PLACE}", "No such file or directory"),
     ]
-    for attempt in failed.value.attempts:
-        assert str(attempt) in failed.value.message
-
-
-def test_fetch_wheel_other_bytes_among_failures(search: Search, server: ModelServer) -> None:
-    """One source with other bytes makes the whole a refusal; the other sources' reasons stay in it."""
-    with pytest.raises(HashMismatchError, match="not the pinned bytes") as failed:
-        search.fetch(search.house("house", FILE, content=b"y"), mirrors=(server.url, f"{server.url}/b"))
-    got = [attempt.got_sha256 for attempt in failed.value.attempts]
-    assert got == [hashlib.sha256(b"y").hexdigest(), None, None]
+    assert [attempt for attempt in failed.value.attempts if str(attempt) not in failed.value.message] == []
+    assert isinstance(failed.value, HashMismatchError) is altered
+    assert failed.value.attempts[2].got_sha256 == (digest if altered else None)
 
 
 def test_fetch_wheel_has_a_hint_for_each_fault(search: Search, server: ModelServer) -> None:

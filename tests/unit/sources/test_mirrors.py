@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from modelboot import DownloadError, HashMismatchError, ModelPin, SettingsError, ensure_model
+from modelboot import DownloadError, ModelPin, SettingsError, ensure_model
 from support.folders import is_complete
 from support.server import ModelServer, Reply
 from support.wheels import NAME, VERSION, BuiltWheel, altered
@@ -47,22 +47,6 @@ def test_mirrors_are_asked_in_turn(
     assert ensure_model(wheel.pin_at(None)).source == "release"
     assert [request.path for request in first.requests] == [f"/a{TREE}"]
     assert is_complete(target, wheel.pin)
-
-
-def test_mirrors_that_all_fail_are_all_told(
-    mirrors: list[ModelServer], wheel: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each has its own attempt in the error: where it was asked, and why that failed."""
-    first, second = mirrors
-    second.serve(TREE, Reply(body=altered(wheel, tmp_path / "other").read_bytes()))
-    monkeypatch.setenv("MODELBOOT_BASE_URL", f"{first.url} {second.url} file:///nowhere")
-    with pytest.raises(HashMismatchError, match="refused") as failed:
-        ensure_model(wheel.pin_at(None))
-    assert [(each.source, each.where, each.reason.split()[0]) for each in failed.value.attempts] == [
-        ("mirror", f"{first.url}{TREE}", "HTTP"),
-        ("mirror", f"{second.url}{TREE}", "got"),
-        ("mirror", f"file:///nowhere{TREE}", "No"),
-    ]
 
 
 @pytest.mark.parametrize(
