@@ -1,8 +1,8 @@
 """Stories of users, replayed from end to end: real processes, real environments, a real server on loopback.
 
 The numbers are those of a list of ten. Elsewhere: 2, an image baked as root, run as nobody, read-only, without network
-(test_image.py, promises/test_warm_start.py); 5, killed half way (promises/test_waiting.py, promises/test_sweeps.py); and
-6, an old model lying around (promises/test_places.py).
+(test_image.py, promises/test_warm_start.py); 5, killed half way (promises/test_waiting.py, promises/test_sweeps.py);
+and 6, an old model lying around (promises/test_places.py).
 """
 
 from __future__ import annotations
