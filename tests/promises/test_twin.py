@@ -1,6 +1,7 @@
-"""`load` is `spacy.load`'s twin wherever the model is, absent or present, and whether spaCy was imported before or not.
+"""`load` is `spacy.load`'s twin wherever the model is, and whether spaCy was imported before or not.
 
-Each place is tried in a process of its own, on every form of a call and every kind of name.
+Each place is tried in a process of its own: first whether the model is found by its name, then every form of a call and
+every kind of name.
 """
 
 from __future__ import annotations
@@ -38,26 +39,24 @@ from support.forms import FORMS, found_by_name, outcome
 
 assert ("spacy" in sys.modules) == is_early
 pin, reference = modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4]), Path(sys.argv[5])
+getattr(modelboot, sys.argv[7])(pin)
+found = found_by_name(pin.name)
+import spacy
 differing = []
 
-def compare(case, model, twin, options):
-    ours = outcome(modelboot.load, model, options)
-    global spacy
-    import spacy
-    theirs = outcome(spacy.load, twin, options)
+def compare(model, twin, options):
+    ours, theirs = outcome(modelboot.load, model, options), outcome(spacy.load, twin, options)
     if ours != theirs:
-        differing.append([case, ours, theirs])
+        differing.append([str(model), options, ours, theirs])
 
-compare("absent", pin, reference, {})  # tests/unit tries each form so
-for form, options in FORMS.items():
-    compare(form, pin, reference, options)
+for options in FORMS.values():
+    compare(pin, reference, options)
 line = f"{pin.name} @ {pin.url}#sha256={pin.sha256}"
 for name in (line, line.replace("_", "-", 2), pin.name, pin.name.replace("_", "-"), f"{pin.name}=={pin.version}"):
-    compare(name, name, reference, {"exclude": ["sentencizer"]})
+    compare(name, reference, {"exclude": ["sentencizer"]})
 for model in (reference, str(reference), "blank:de", pin.name, "./typo"):
-    compare(str(model), model, model, {})
-place = modelboot.ensure_model(pin, offline=True).path
-print(json.dumps([differing, found_by_name(pin.name), str(place)]))
+    compare(model, model, {})
+print(json.dumps([differing, found, str(modelboot.ensure_model(pin, offline=True).path)]))
 """
 
 
@@ -91,14 +90,21 @@ def store(folder: Path) -> tuple[dict[str, Any], Path]:
     return {"executable": str(make_env(folder / "env")), "user": OTHER}, folder / "home/.cache/modelboot"
 
 
-EVERY_RUN = {(environment, "early"), (user_site, "late"), (target, "late"), (store, "early")}
-PRODUCT = itertools.product([environment, user_site, target, store], ["early", "late"])
+EVERY_RUN = {
+    (environment, "early", "load"),
+    (user_site, "late", "get_nlp"),
+    (target, "late", "ensure_model"),
+    (store, "early", "ensure_model"),
+}
+PRODUCT = itertools.product(
+    [environment, user_site, target, store], ["early", "late"], ["load", "get_nlp", "ensure_model"]
+)
 CASES = [pytest.param(*case, marks=() if case in EVERY_RUN else pytest.mark.exhaustive) for case in PRODUCT]
 
 
-@pytest.mark.parametrize(("place", "spacy_imported"), CASES)
-def test_load_as_spacy_load_in_each_place(place: Any, spacy_imported: str) -> None:  # noqa: ANN401 - one of the above
-    """Every form of a call and kind of name has the outcome and the warnings that spaCy has on the same files."""
+@pytest.mark.parametrize(("place", "spacy_imported", "first"), CASES)
+def test_load_as_spacy_load_in_each_place(place: Any, spacy_imported: str, first: str) -> None:  # noqa: ANN401 - one of the above
+    """The model is found by its name, and each call has the outcome and the warnings that `spacy.load` has."""
     with public_folder() as folder:
         start, expected = place(folder)
         wheel = build_wheel(folder / "wheels", name="af_tiny_sm", lang="af")
@@ -113,7 +119,8 @@ def test_load_as_spacy_load_in_each_place(place: Any, spacy_imported: str) -> No
             **start.get("env", {}),
         }
         reference = ensure_model(wheel.pin, target=folder / "reference").path
-        done = python(TABLE, *pin_arguments(wheel.pin), str(reference), spacy_imported, cwd=str(folder), **start)
+        arguments = [*pin_arguments(wheel.pin), str(reference), spacy_imported, first]
+        done = python(TABLE, *arguments, cwd=str(folder), **start)
         assert done.returncode == 0, done.stderr
         differing, found, where = json.loads(done.stdout)
         assert differing == []
