@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -298,10 +299,12 @@ def test_failure_unexpected(monkeypatch: pytest.MonkeyPatch, options: list[str])
 # --- stdout as it may be
 
 
-def child(redirection: str, *words: str, **env: str) -> tuple[int, str, str]:
+def child(redirection: str, *words: str, stdout: int = subprocess.PIPE, **env: str) -> tuple[int, str | None, str]:
     """Run the program in a process whose stdout the shell redirects; return its status, and what it printed."""
     line = ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "modelboot", *words]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment(env), timeout=HANG_S)
+    pipes: dict[str, Any] = {"stdout": stdout, "stderr": subprocess.PIPE, "text": True}
+    buffered = environment({"PYTHONUNBUFFERED": None, **env})
+    done = subprocess.run(line, **pipes, env=buffered, timeout=HANG_S, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -310,9 +313,7 @@ def test_stdout_closed_early() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     try:
-        line = [sys.executable, "-m", "modelboot", "list", "--available"]
-        done = subprocess.run(line, stdout=write_end, stderr=subprocess.PIPE, timeout=HANG_S, check=False)
-        assert (done.returncode, done.stderr) == (0, b"")
+        assert child("", "list", "--available", stdout=write_end) == (0, None, "")
     finally:
         os.close(write_end)
 
@@ -330,13 +331,13 @@ def test_stdout_ascii(pin: ModelPin, tmp_path: Path, options: list[str]) -> None
     ensure_model(pin, target=folder)
     status, shown, err = child("", "list", *options, PYTHONIOENCODING="ascii", MODELBOOT_TARGET=str(folder))
     assert (status, err) == (0, "")
-    assert json.loads(shown)[0]["folder"] == str(folder) if options else shown.endswith("/mod?les\n")
+    assert json.loads(str(shown))[0]["folder"] == str(folder) if options else str(shown).endswith("/mod?les\n")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is always full")
 def test_stdout_full(pin: ModelPin, target: Path) -> None:
     """A full disk behind stdout is told, and not that nothing was changed: the model is installed."""
-    status, _, err = child(">/dev/full", "install", reference(pin))
+    status, _, err = child(">/dev/full", "install", reference(pin), PYTHONUNBUFFERED="1")
     told = ["error: No space left on device", "hint: fix the cause named above and run it again"]
     assert (status, err.splitlines()[-2:]) == (1, told)
     assert (target / pin.name).is_dir()

@@ -62,9 +62,11 @@ def test_env_gives_the_newest_version(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_env_gives_the_newest_version_before_a_target_of_several_models(
-    tmp_path: Path, target: Path, printed: Printed
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: Printed
 ) -> None:
     """A target that other models are found in comes behind the store's newer version of one of them."""
+    target = tmp_path / "a"  # comes first in the alphabet
+    monkeypatch.setenv("MODELBOOT_TARGET", str(target))
     members = {path.replace(NAME, "af_tiny_sm"): content for path, content in small_members().items()}
     ensure_model(small_wheel(tmp_path / "older", OLDER).pin)
     ensure_model(build_wheel(tmp_path / "other", name="af_tiny_sm", lang="af", members=members).pin)
