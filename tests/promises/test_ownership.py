@@ -17,14 +17,16 @@ from support.commands import output
 from support.folders import WORK, is_complete, leftovers, snapshot
 from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, build_wheel, small_wheel
 
+Put = Callable[[BuiltWheel, Path], None]
+
 
 def unzipped(wheel: BuiltWheel, target: Path, installer: str) -> None:
     """Install a wheel as another program would."""
     shutil.unpack_archive(wheel.path, target, "zip")
-    dist_info = target / DIST_INFO
+    dist_info = target / f"{wheel.name}-{wheel.version}.dist-info"
     (dist_info / "INSTALLER").write_text(f"{installer}\n", "utf-8")
     with (dist_info / "RECORD").open("a", encoding="utf-8") as record:
-        record.write(f"{DIST_INFO}/INSTALLER,,\n")
+        record.write(f"{dist_info.name}/INSTALLER,,\n")
 
 
 def hand_made(wheel: BuiltWheel, target: Path) -> None:
@@ -86,10 +88,20 @@ def own_behind_a_link(wheel: BuiltWheel, target: Path) -> None:
     os.truncate(target / NAME / f"{NAME}-{VERSION}" / "config.cfg", 1)
 
 
-Put = Callable[[BuiltWheel, Path], None]
+def other_version(installer: str) -> Put:
+    """Return what installs an older version by another program."""
+
+    def put(wheel: BuiltWheel, target: Path) -> None:
+        unzipped(small_wheel(wheel.path.parent / "older", OLDER), target, installer)
+
+    put.__name__ = f"other_version_of_{installer}"
+    return put
+
+
 FOREIGN: list[Put] = [
     *(hand_made, egg_info, editable, edited, linked),
     *(own_with_users_file, older_with_users_file, own_behind_a_link),
+    *map(other_version, ("pip", "uv", "conda")),
 ]
 
 

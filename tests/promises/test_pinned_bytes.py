@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import builtins
-import hashlib
 import os
 import shutil
-import stat
 import threading
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import spacy
 
-from modelboot import HashMismatchError, InstallError, ModelbootError, ModelPin, OfflineError, ensure_model, get_nlp
-from modelboot.cli import main
+from modelboot import HashMismatchError, ModelbootError, ModelPin, OfflineError, ensure_model, get_nlp
 from support.folders import is_complete, leftovers
-from support.wheels import DIST_INFO, NAME, VERSION, BuiltWheel, altered
+from support.wheels import NAME, VERSION, BuiltWheel, altered
 
 if TYPE_CHECKING:
     from support.server import ModelServer
@@ -115,43 +111,6 @@ def test_slow_wheelhouse_holds_up_no_other_thread(
     second.join()
     assert is_over
     assert ends[-1] == "first installed"
-
-
-SPECIAL = {
-    "link": stat.S_IFLNK,
-    "FIFO": stat.S_IFIFO,
-    "character device": stat.S_IFCHR,
-    "block device": stat.S_IFBLK,
-    "socket": stat.S_IFSOCK,
-}
-
-
-@pytest.mark.parametrize("kind", SPECIAL.values(), ids=SPECIAL)
-def test_member_that_is_no_file(kind: int, wheel: BuiltWheel, target: Path, tmp_path: Path) -> None:
-    """A member marked as a link, a FIFO, a device or a socket is refused by name, and nothing is installed."""
-    marked = tmp_path / wheel.path.name
-    with zipfile.ZipFile(wheel.path) as honest, zipfile.ZipFile(marked, "w") as archive:
-        for member in honest.infolist():
-            data = honest.read(member)
-            if member.filename == f"{NAME}/meta.json":
-                member.external_attr = (kind | 0o644) << 16
-            archive.writestr(member, data)
-    sha256 = hashlib.sha256(marked.read_bytes()).hexdigest()
-    with pytest.raises(InstallError, match=f"{NAME}/meta.json") as refused:
-        ensure_model(ModelPin(NAME, VERSION, sha256, url=marked.as_uri()))
-    assert refused.value.fault == "archive"
-    assert leftovers(target) == []
-
-
-def test_verify_names_every_missing_file(wheel: BuiltWheel, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of several files that are gone each is named, not the first alone."""
-    ensure_model(wheel.pin)
-    gone = [f"{NAME}/meta.json", f"{NAME}/{NAME}-{VERSION}/config.cfg", f"{DIST_INFO}/METADATA"]
-    for path in gone:
-        (target / path).unlink()
-    assert main(["verify", NAME]) == 1
-    told = "".join(capsys.readouterr())
-    assert [path for path in gone if path not in told] == []
 
 
 def test_file_that_vanishes_while_loading_is_damage(

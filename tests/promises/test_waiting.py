@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,11 +150,6 @@ def served(wheel: BuiltWheel, server: ModelServer) -> ModelPin:
     return server.publish(wheel)
 
 
-def requests(server: ModelServer) -> int:
-    """Count all requests."""
-    return len(server.requests)
-
-
 # --- waiting
 
 
@@ -167,7 +162,7 @@ def test_processes_that_wait_take_what_the_first_has_published(
     others = [ask.waiting(served) for _ in range(2)]
     assert dist_infos(target) == []
     assert [ended(first, after="\n"), *map(ended, others)] == ["release", "present", "present"]
-    assert requests(server) == 1
+    assert len(server.requests) == 1
     assert is_complete(target, served)
     assert leftovers(target, served) == []
 
@@ -182,7 +177,7 @@ def test_wait_ends_when_the_model_is_there(  # noqa: PLR0913, PLR0917 - fixtures
     for name in (NAME, DIST_INFO):
         shutil.move(tmp_path / "other" / name, target / name)
     assert [*map(ended, waiting)] == ["present"] * 2
-    assert (holder.poll(), requests(server)) == (None, 0)
+    assert (holder.poll(), len(server.requests)) == (None, 0)
 
 
 def test_wait_ends_at_the_deadline(ask: Ask, served: ModelPin, target: Path) -> None:
@@ -243,7 +238,7 @@ def test_killed_holder_frees_the_next(
     third = ask.waiting(served)
     second.kill()
     assert ended(third) == "release"
-    assert requests(server) == 3
+    assert len(server.requests) == 3
     assert is_complete(target, served)
     assert leftovers(target, served) == []
 
@@ -261,9 +256,9 @@ def test_processes_that_wait_learn_of_a_failure(ask: Ask, served: ModelPin, serv
     assert said[0].startswith("DownloadError ")
     assert "404" in said[0]
     assert said == said[:1] * 3
-    assert requests(server) == 1
+    assert len(server.requests) == 1
     assert ended(ask(served)).startswith("DownloadError ")
-    assert requests(server) == 2
+    assert len(server.requests) == 2
     assert dist_infos(target) == []
 
 
@@ -303,80 +298,70 @@ def test_failure_before_the_wait_is_not_believed(  # noqa: PLR0913, PLR0917 - fi
 # --- a lock that cannot be had
 
 
-def planted_links(places: list[Path], victim: Path) -> None:
-    """Lead each place to a file that is somebody else's."""
-    for place in places:
-        place.symlink_to(victim)
-
-
-def planted_fifos(places: list[Path], _: Path) -> None:
-    """Make a FIFO of each, on which a reader would wait."""
-    for place in places:
-        os.mkfifo(place)
-
-
-def planted_folders(places: list[Path], _: Path) -> None:
-    """Make a folder of each, which nobody can lock for writing."""
-    for place in places:
-        place.mkdir()
-
-
-@pytest.mark.parametrize("plant", [planted_links, planted_fifos, planted_folders])
+@pytest.mark.parametrize("kind", ["link", "FIFO", "folder"])
 def test_what_is_planted_in_place_of_a_lock_is_left_alone(
-    ask: Ask, served: ModelPin, target: Path, tmp_path: Path, plant: Callable[[list[Path], Path], None]
+    ask: Ask, served: ModelPin, target: Path, tmp_path: Path, kind: str
 ) -> None:
     """A link is not followed, so whoever has locked the file it leads to is not waited for; nothing is removed."""
-    holder = ask.holding(served, FETCHING)
+    killed(ask.holding(served, FETCHING))
     locks = [path.relative_to(target) for path in (target / WORK).iterdir() if path.is_file()]
-    killed(holder)
     victim, other = tmp_path / "victim", tmp_path / "other"
+    victim.touch()
     (other / WORK).mkdir(parents=True)
-    victim.write_bytes(b"do not touch\n")
-    plant([other / lock for lock in locks], victim)
+    for place in (other / lock for lock in locks):
+        if kind == "link":
+            place.symlink_to(victim)
+        elif kind == "FIFO":
+            os.mkfifo(place)
+        else:
+            place.mkdir()
     before = snapshot(other)
     with victim.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert ask(served, env={"MODELBOOT_TARGET": str(other)}).communicate(timeout=TIMEOUT_S)[0] == "release\n"
+        said = ask(served, env={"MODELBOOT_TARGET": str(other)}).communicate(timeout=TIMEOUT_S)[0]
+    assert said.endswith("release\n")
+    assert WAITS not in said
     assert locks
     assert {path: snapshot(other)[path] for path in before} == before
-    assert victim.read_bytes() == b"do not touch\n"
+    assert victim.read_bytes() == b""
 
 
 # --- folders of several users
 
 
-def test_group_folder(ask: Ask, server: ModelServer) -> None:
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a target that every user can reach."""
+    skip_unless_other_user()
+    with public_folder() as folder:
+        for variable, name in {"MODELBOOT_TARGET": "target", "MODELBOOT_HOME": "home", "HOME": "nobody"}.items():
+            monkeypatch.setenv(variable, str(folder / name))
+        (folder / "target").mkdir()
+        yield folder / "target"
+
+
+def test_group_folder(ask: Ask, served: ModelPin, server: ModelServer, shared: Path, tmp_path: Path) -> None:
     """In a folder that a group shares the second user waits for the first, and installs what she likes beside it."""
-    skip_unless_other_user()
-    with public_folder() as folder:
-        target, wheels = folder / "target", folder / "wheels"
-        target.mkdir()
-        os.chown(target, 0, OTHER)
-        target.chmod(0o2775)
-        pin = server.publish(small_wheel(wheels))
-        other = server.publish(build_wheel(wheels, name="en_other_sm", members={"en_other_sm/__init__.py": b""}))
-        env: Settings = {"MODELBOOT_TARGET": str(target), "MODELBOOT_HOME": str(folder / "home"), "HOME": str(folder)}
-        first = ask.holding(pin, FETCHING, env=env)
-        second = ask.waiting(pin, user=OTHER, env=env)
-        assert [ended(first, after="\n"), ended(second)] == ["release", "present"]
-        assert ended(ask(other, user=OTHER, env=env)) == "release"
-        assert is_complete(target, other)
-        assert requests(server) == 2
+    os.chown(shared, 0, OTHER)
+    shared.chmod(0o2775)
+    other = server.publish(build_wheel(tmp_path, name="en_other_sm", members={"en_other_sm/__init__.py": b""}))
+    first = ask.holding(served, FETCHING)
+    second = ask.waiting(served, user=OTHER)
+    assert [ended(first, after="\n"), ended(second)] == ["release", "present"]
+    assert ended(ask(other, user=OTHER)) == "release"
+    assert is_complete(shared, other)
+    assert len(server.requests) == 2
 
 
-def test_debris_of_another_user(ask: Ask, server: ModelServer) -> None:
+def test_debris_of_another_user(ask: Ask, served: ModelPin, shared: Path) -> None:
     """What a killed install of another user left, its lock file among it, is no reason to fail: it may stay."""
-    skip_unless_other_user()
-    with public_folder() as folder:
-        target, pin = folder / "target", server.publish(small_wheel(folder / "wheels"))
-        env: Settings = {"MODELBOOT_TARGET": str(target), "MODELBOOT_HOME": str(folder / "home"), "HOME": str(folder)}
-        killed(ask.holding(pin, PUBLISHING, env=env))
-        target.chmod(0o777)
-        (target / WORK).chmod(0o777)
-        assert ended(ask(pin, user=OTHER, env=env)) == "release"
-        assert is_complete(target, pin)
-        (target / WORK).chmod(0o700)  # nor is a work folder that cannot be read, once the model is there
-        assert ended(ask(pin, user=OTHER, env=env)) == "present"
+    killed(ask.holding(served, PUBLISHING))
+    shared.chmod(0o777)
+    (shared / WORK).chmod(0o777)
+    assert ended(ask(served, user=OTHER)) == "release"
+    assert is_complete(shared, served)
+    (shared / WORK).chmod(0o700)  # nor is a work folder that cannot be read, once the model is there
+    assert ended(ask(served, user=OTHER)) == "present"
 
 
 # --- what a dead process left

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from modelboot import _files
 from modelboot._files import rename
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """Return a folder with something in it."""
-    (tmp_path / "tree" / "folder").mkdir(parents=True)
-    return tmp_path / "tree"
 
 
 def in_use(winerror: int) -> PermissionError:
@@ -26,55 +19,40 @@ def in_use(winerror: int) -> PermissionError:
     return error
 
 
-@pytest.fixture(params=["rename", "replace"])
-def refusals(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[OSError]:
-    """Return a list of errors, which is empty: what a test puts there is raised by the next renames, one each."""
-    errors: list[OSError] = []
-    real = getattr(os, request.param)
+@pytest.mark.parametrize(
+    ("refusals", "is_done"),
+    [
+        pytest.param([in_use(32), in_use(5), in_use(32)], True, id="soon closed"),
+        pytest.param([in_use(32)] * 99, False, id="never closed"),
+        pytest.param([PermissionError(errno.EACCES, "no")], False, id="no permission"),
+        pytest.param([FileExistsError(errno.EEXIST, "there")], False, id="there already"),
+    ],
+)
+@pytest.mark.parametrize("replacing", [False, True])
+def test_rename(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refusals: list[OSError],
+    is_done: bool,  # noqa: FBT001 - a case
+    replacing: bool,  # noqa: FBT001 - a case
+) -> None:
+    """A file that a program has open is tried again for five seconds; no other refusal is."""
+    change, pauses, left = ("replace" if replacing else "rename"), list[float](), refusals[:]
+    really = getattr(os, change)
 
-    def change(source: Path, destination: Path) -> None:
-        if errors:
-            raise errors.pop(0)
-        real(source, destination)
+    def refusing(source: Path, destination: Path) -> None:
+        if left:
+            raise left.pop(0)
+        really(source, destination)
 
-    monkeypatch.setattr(os, request.param, change)
-    monkeypatch.setattr(_files, "_PAUSES_S", (0.001,) * 3)
-    return errors
-
-
-@pytest.fixture
-def replacing(request: pytest.FixtureRequest) -> bool:
-    """Tell which of the two is asked for."""
-    return bool(request.node.callspec.params["refusals"] == "replace")
-
-
-def test_rename_waits_for_scanners(refusals: list[OSError], tree: Path, *, replacing: bool) -> None:
-    """While a program has the file open it is tried again, and then done."""
-    refusals += [in_use(32), in_use(5), in_use(32)]
-    rename(tree, tree.with_name("new"), replacing=replacing)
-    assert not tree.exists()
-    assert tree.with_name("new").is_dir()
-    assert refusals == []
-
-
-def test_rename_waits_for_ever_for_nobody(refusals: list[OSError], tree: Path, *, replacing: bool) -> None:
-    """A file that stays open ends in the system's own error, and nothing has moved."""
-    refusals += [in_use(32)] * 9
-    with pytest.raises(PermissionError, match="cannot access"):
-        rename(tree, tree.with_name("new"), replacing=replacing)
-    assert len(refusals) == 9 - 4
-    assert tree.is_dir()
-
-
-@pytest.mark.parametrize("refusal", [PermissionError(errno.EACCES, "no"), FileExistsError(errno.EEXIST, "there")])
-def test_rename_refused_for_good(refusals: list[OSError], tree: Path, refusal: OSError, *, replacing: bool) -> None:
-    """No other failure is tried again: permission does not come by waiting."""
-    refusals += [refusal] * 2
-    with pytest.raises(type(refusal)):
-        rename(tree, tree.with_name("new"), replacing=replacing)
-    assert refusals == [refusal]
-
-
-def test_rename_gives_scanners_seconds() -> None:
-    """They are given about five seconds: uv gives them ten, others three."""
-    assert sum(_files._PAUSES_S) == pytest.approx(5, abs=0.2)  # noqa: SLF001 - a figure that is documented
+    monkeypatch.setattr(os, change, refusing)
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    (tmp_path / "old").touch()
+    if is_done:
+        rename(tmp_path / "old", tmp_path / "new", replacing=replacing)
+        assert len(pauses) == len(refusals)
+    else:
+        with pytest.raises(type(refusals[0])):
+            rename(tmp_path / "old", tmp_path / "new", replacing=replacing)
+        assert sum(pauses) == pytest.approx(5 if len(refusals) > 1 else 0, abs=0.2)  # uv gives ten, others three
+    assert [path.name for path in tmp_path.iterdir()] == ["new" if is_done else "old"]

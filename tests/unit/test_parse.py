@@ -25,15 +25,14 @@ def test_folder_empty() -> None:
 
 
 @pytest.mark.parametrize(
-    "paths",
-    [f"/a{os.pathsep}/b", ["/a", Path("/b")], (Path("/a"), "/b"), iter(["/a", "/b"])],
-    ids=["text", "list", "tuple", "iterator"],
+    ("paths", "expected"),
+    [
+        pytest.param(f"/a{os.pathsep}/b", ("/a", "/b"), id="text"),
+        pytest.param(["/a", Path("/b")], ("/a", "/b"), id="list"),
+        pytest.param(iter(["/a", "/b"]), ("/a", "/b"), id="iterator"),
+        pytest.param(Path(f"/a{os.pathsep}b"), (f"/a{os.pathsep}b",), id="path"),
+    ],
 )
-def test_folders_of_an_argument(paths: Any) -> None:  # noqa: ANN401 - every form the interface takes
-    """Several folders may come as one text or as any iterable."""
-    assert directories(paths) == (Path("/a"), Path("/b"))
-
-
-def test_folders_of_one_path() -> None:
-    """A single path is one folder, even with the separator in its name."""
-    assert directories(Path(f"/a{os.pathsep}b")) == (Path(f"/a{os.pathsep}b"),)
+def test_folders_of_an_argument(paths: Any, expected: tuple[str, ...]) -> None:  # noqa: ANN401 - every form there is
+    """Several folders may come as one text or as any iterable; a path is one folder, with the separator in its name."""
+    assert directories(paths) == (*map(Path, expected),)

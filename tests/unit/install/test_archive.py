@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -153,9 +154,23 @@ def encrypted(content: bytes) -> bytes:
     return content[:flags] + bytes([content[flags] | 0x1]) + content[flags + 1 :]
 
 
+def special(kind: int) -> Callable[[bytes], bytes]:
+    """Return what marks the first entry of the directory as no plain file."""
+
+    def change(content: bytes) -> bytes:
+        attributes = content.index(b"PK\x01\x02") + 38
+        return content[:attributes] + (kind << 16).to_bytes(4, "little") + content[attributes + 4 :]
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "issue"),
     [
+        pytest.param(special(stat.S_IFIFO), f"link or special file {NAME}/__init__.py", id="FIFO"),
+        pytest.param(special(stat.S_IFCHR), f"link or special file {NAME}/__init__.py", id="character device"),
+        pytest.param(special(stat.S_IFBLK), f"link or special file {NAME}/__init__.py", id="block device"),
+        pytest.param(special(stat.S_IFSOCK), f"link or special file {NAME}/__init__.py", id="socket"),
         pytest.param(lambda _: b"", "not a readable wheel: File is not a zip file", id="empty"),
         pytest.param(lambda _: b"sign in", "not a readable wheel: File is not a zip file", id="page"),
         pytest.param(lambda _: b"PK\x03\x04", "not a readable wheel: File is not a zip file", id="beginning"),
@@ -164,10 +179,10 @@ def encrypted(content: bytes) -> bytes:
         pytest.param(encrypted, f"encrypted member {NAME}/__init__.py", id="encrypted"),
     ],
 )
-def test_archive_that_cannot_be_read(
+def test_damaged_archive(
     tmp_path: Path, target: Path, wheel: BuiltWheel, change: Callable[[bytes], bytes], issue: str
 ) -> None:
-    """A file that is not a whole zip archive without a password is refused as such."""
+    """A file that is not a whole zip archive of plain files without a password is refused as such."""
     other = tmp_path / "x.whl"
     other.write_bytes(change(wheel.content))
     (only,) = issues(other, target)

@@ -16,7 +16,8 @@ from modelboot._environment import installed_version
 from modelboot.errors import InstallError
 from support.children import pin_arguments, public_folder, run_as_other_user, skip_unless_other_user
 from support.folders import WORK, leftovers
-from support.wheels import NAME, small_wheel
+from support.server import ModelServer
+from support.wheels import NAME, BuiltWheel
 
 MAY_WRITE = """
 import sys
@@ -127,43 +128,50 @@ def test_target_and_nowhere_else(pin: ModelPin, target: Path, tmp_path: Path, be
     assert not (tmp_path / "home").exists()
 
 
-def test_no_place_at_all(places: Path, pin: ModelPin) -> None:
+@pytest.mark.parametrize("has_home", [True, False])
+def test_no_place_at_all(places: Path, pin: ModelPin, monkeypatch: pytest.MonkeyPatch, *, has_home: bool) -> None:
     """Where there is none each is named with its reason, in order, and nothing is made."""
     (places / "purelib" / NAME).mkdir(parents=True)
     (places / "purelib" / NAME / "mine").touch()
     for name in ("user", "home"):
         (places / name).touch()
+    user = f"user {os.getuid()} may not write there"
+    last = f"{store_of(pin, places / 'home')} (store): {user}"
+    if not has_home:
+        last = "MODELBOOT_HOME is not set and this user has no home folder"
+        monkeypatch.delenv("MODELBOOT_HOME")
+        monkeypatch.setattr(os.path, "expanduser", os.fspath)
     with pytest.raises(InstallError) as refused:
         ensure_model(pin)
-    user = f"user {os.getuid()} may not write there"
     assert (refused.value.fault, refused.value.path) == ("permissions", str(places / "purelib"))
     assert refused.value.reason.split("; ") == [
         f"{places / 'purelib'} (environment) has one that modelboot may not replace or read",
         f"{places / 'user'} (user site): {user}",
-        f"{store_of(pin, places / 'home')} (store): {user}",
+        last,
     ]
     assert leftovers(places / "purelib") == [NAME]
 
 
-def test_permissions_of_another_user() -> None:
+MODES = {"open": 0o777, "read-only": 0o755, "no-entry": 0o776, "closed": 0o700, f"work/{WORK}": 0o777}
+MAY_BE_WRITTEN = {"open": True, "open/a/b": True}
+MAY_BE_WRITTEN |= dict.fromkeys(("read-only", "read-only/a/b", "no-entry", "closed/a/b", "work"), False)
+
+
+def test_permissions_of_another_user(wheel: BuiltWheel, server: ModelServer) -> None:
     """Permissions decide, also those of a folder that may not even be looked into; a work folder alone decides nothing.
 
     Nothing is fetched to find out.
     """
     skip_unless_other_user()
     with public_folder() as folder:
-        pin = small_wheel(folder / "wheels").pin
-        modes = {"open": 0o777, "open/a/b": 0o777, "read-only": 0o755, "no-entry": 0o776, "closed": 0o700}
-        expected = {"open/a/b": "release", "open": "release"}
-        for place in ("read-only", "read-only/a/b", "no-entry", "closed/a/b", "work"):
-            expected[place] = "permissions"
-        for place in ("open", "read-only", "no-entry", "closed"):
-            (folder / place).mkdir()
-            (folder / place).chmod(modes[place])
-        (folder / "work" / WORK).mkdir(parents=True)
-        (folder / "work" / WORK).chmod(0o777)
-        said = run_as_other_user(MAY_WRITE, *pin_arguments(pin), *(folder / place for place in expected))
-        assert dict(zip(expected, said.split(), strict=True)) == expected
+        for place, mode in MODES.items():
+            (folder / place).mkdir(parents=True)
+            (folder / place).chmod(mode)
+        places = [folder / place for place in MAY_BE_WRITTEN]
+        said = run_as_other_user(MAY_WRITE, *pin_arguments(server.publish(wheel)), *places)
+    expected = ["release" if is_open else "permissions" for is_open in MAY_BE_WRITTEN.values()]
+    assert said.split() == expected
+    assert len(server.requests) == expected.count("release")
 
 
 # --- where it is looked for
