@@ -67,9 +67,9 @@ except modelboot.ModelbootError as error:
 """
 FETCHING = "socket.connect"
 """The moment before a process asks the server."""
-PUBLISHING = rf"os.rename \S+ \S+/target/{NAME}"
+PUBLISHING = rf"os.rename .+ .+/target/{NAME}"
 """The moment before it puts the first folder in place."""
-COMMITTING = rf"{PUBLISHING}\S+.dist-info"
+COMMITTING = rf"{PUBLISHING}.+\.dist-info"
 """The moment between the package and its dist-info."""
 CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--uts", "--mount-proc"]
 """Makes a command run as in a container: with process ids and a host name of its own."""
@@ -102,9 +102,9 @@ class Ask:
         self._started.append(subprocess.Popen(words, env=settings, stdin=pipe, stdout=pipe, text=True))
         return self._started[-1]
 
-    def holding(self, pin: ModelPin, *hold: str, prefix: Sequence[str] = (), env: Settings | None = None) -> Process:
+    def holding(self, pin: ModelPin, *hold: str, prefix: Sequence[str] = ()) -> Process:
         """Start one, and return when it has come to where it holds."""
-        return heard(self(pin, *hold, prefix=prefix, env=env), "holds")
+        return heard(self(pin, *hold, prefix=prefix), "holds")
 
     def waiting(self, pin: ModelPin, *hold: str, user: int | None = None, env: Settings | None = None) -> Process:
         """Start one, and return when it has logged that it waits for another."""
@@ -134,6 +134,14 @@ def killed(process: Process) -> None:
     """Kill a process, and wait until it has ended."""
     process.kill()
     process.wait()
+
+
+def skip_unless_possible(prefix: list[str]) -> None:
+    """Skip the test where there is no unshare, or where it may not make such namespaces."""
+    if prefix and not shutil.which(prefix[0]):
+        pytest.skip(f"{prefix[0]} is not installed")
+    if prefix and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no such namespaces can be made here")
 
 
 @pytest.fixture
@@ -229,8 +237,7 @@ def test_killed_holder_frees_the_next(
 
     It need not have been reaped, and may run in another container; what it left behind goes.
     """
-    if prefix and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no namespaces can be made here")
+    skip_unless_possible(prefix)
     first = ask.holding(served, PUBLISHING, "fork", prefix=prefix)
     second = ask.waiting(served, PUBLISHING, "fork")
     first.kill()
@@ -281,7 +288,7 @@ def test_failure_before_the_wait_is_not_believed(  # noqa: PLR0913, PLR0917 - fi
     """A process that waits believes no failure from before; the install of another model goes on beside all that."""
     neighbour = build_wheel(tmp_path, name="en_other_sm", members={"en_other_sm/__init__.py": b""})
     other = server.publish(neighbour)
-    beside = ask.holding(other, rf"os.rename \S+ {target}/en_other_sm")
+    beside = ask.holding(other, r"os.rename .+ .+/target/en_other_sm")
     at_work = everything(target)
     server.serve(f"/{served.filename}", Reply(status=404), Reply(body=wheel.content))
     assert ended(ask(served)).startswith("DownloadError ")
@@ -390,10 +397,9 @@ def test_debris_of_another_host_goes_by_its_age(ask: Ask, served: ModelPin, targ
     """Of a host whose processes cannot be seen, only what nobody has changed for ten minutes is removed."""
     boot = tmp_path / "boot_id"
     boot.write_text("11111111-2222-3333-4444-555555555555\n")
-    words = f'mount --bind {boot} /proc/sys/kernel/random/boot_id && exec "$@"'
-    prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c", words, "sh"]
-    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no namespace can be made in which this is another host")
+    words = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'
+    prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c", words, str(boot)]
+    skip_unless_possible(prefix)
     killed(ask.holding(served, PUBLISHING, prefix=prefix))
     aged(target / WORK, seconds=590)
     assert ended(ask(served)) == "release"
@@ -432,7 +438,7 @@ def test_planted_part_is_not_written_to(ask: Ask, server: ModelServer, target: P
     """What a killed download left is not resumed where it is a link, or a second name of somebody's file."""
     wheel = large_wheel(tmp_path, size_bytes=3_000_000)
     pin = server.publish(wheel)
-    killed(ask.holding(pin, rf"os.rename \S+/{WORK}/"))
+    killed(ask.holding(pin, rf"os.rename .+/{WORK}/"))
     part = max((target / WORK).rglob("*"), key=lambda path: path.is_file() and path.stat().st_size)
     victim = tmp_path / "victim"
     victim.write_bytes(wheel.content[:2_000_000])
