@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+from unittest.mock import Mock
 
 import pytest
 import spacy
@@ -199,6 +200,16 @@ def test_damage_is_told(tiny_pin: ModelPin, installed: Path, caplog: pytest.LogC
     assert load(tiny_pin).meta["version"] == "1.0.0"
     warned = f"{NAME} 1.0.0 is damaged and is installed again: {CONFIG} was altered"
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [warned]
+
+
+def test_damage_is_mended_once(tiny_pin: ModelPin, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that spaCy refuses when it is whole again, too, is not installed a third time."""
+    altered(installed / CONFIG)
+    refuse = Mock(side_effect=ValueError("refused"))
+    monkeypatch.setattr(spacy, "load", refuse)
+    with pytest.raises(LoadError, match="ValueError: refused"):
+        get_nlp(tiny_pin)
+    assert (refuse.call_count, is_complete(installed, tiny_pin)) == (2, True)
 
 
 def test_altered_code_that_was_run_is_imported_anew(tmp_path: Path, target: Path) -> None:
