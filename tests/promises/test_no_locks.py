@@ -17,6 +17,8 @@ from support.races import LOCK_FAULTS, Race, hung, run
 from support.states import STAND_IN, Builder, skip_unless_possible
 from support.wheels import DIST_INFO, NAME, VERSION
 
+pytest.importorskip("fcntl", reason="needs locks of files as POSIX has them")
+
 NO_LOCKS = [fault for fault in LOCK_FAULTS if fault]
 Racing = Callable[[str, str, int], None]
 
@@ -46,35 +48,28 @@ def race_without_locks(scratch: Path, count: Callable[..., None]) -> Racing:
     return race
 
 
-@pytest.mark.parametrize(
-    ("state", "fault"),
-    [
-        ("replace", "no-op"),
-        ("fresh", "ENOLCK"),
-        ("store-foreign-package", "EOPNOTSUPP"),
-        ("fresh", "ENOSYS"),
-        ("repair", "EROFS"),
-    ],
-)
-def test_race_without_locks_ends_with_one_whole_model(state: str, fault: str, race_without_locks: Racing) -> None:
+SAMPLE = [("no-op", "replace"), ("ENOLCK", "fresh"), ("EOPNOTSUPP", "store-foreign-package"), ("EROFS", "repair")]
+
+
+@pytest.mark.parametrize(("fault", "state"), SAMPLE)
+def test_race_without_locks_ends_with_one_whole_model(fault: str, state: str, race_without_locks: Racing) -> None:
     """Eight racers at once, where locks do nothing or are refused: all succeed, one whole model, nothing left."""
     race_without_locks(state, fault, 2)
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("state", ["fresh", "replace"])
-@pytest.mark.parametrize("fault", NO_LOCKS)
-def test_race_without_locks_repeated_ends_whole(fault: str, state: str, race_without_locks: Racing) -> None:
-    """Sixty rounds of eight racers without locks, fresh and replacing: never torn, wedged or left over."""
-    race_without_locks(state, fault, 60)
+ROUNDS = [
+    *((fault, state, 60) for fault in NO_LOCKS for state in ("fresh", "replace")),
+    *((fault, state, 20) for fault in ("no-op", "ENOLCK") for state in STAND_IN),
+]
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("state", STAND_IN)
-@pytest.mark.parametrize("fault", ["no-op", "ENOLCK"])
-def test_race_without_locks_to_the_store(fault: str, state: str, race_without_locks: Racing) -> None:
-    """Twenty rounds without locks where the store has to stand in: the same, and others lose nothing."""
-    race_without_locks(state, fault, 20)
+@pytest.mark.parametrize(("fault", "state", "rounds"), ROUNDS)
+def test_race_without_locks_repeated_ends_whole(
+    fault: str, state: str, rounds: int, race_without_locks: Racing
+) -> None:
+    """Round after round of eight racers without locks: never torn, wedged or left over, and others lose nothing."""
+    race_without_locks(state, fault, rounds)
 
 
 @pytest.mark.parametrize("tops", [[NAME, DIST_INFO], [NAME]], ids=["whole", "its package only"])

@@ -13,6 +13,8 @@ from support.children import pin_arguments, python
 from support.folders import WORK, is_complete, leftovers, names
 from support.wheels import NAME, OLDER, VERSION, small_wheel
 
+pytest.importorskip("fcntl", reason="needs locks of files as POSIX has them")
+
 RACE = """
 import fcntl, json, os, sys, time
 from pathlib import Path
@@ -34,7 +36,7 @@ def first():
         renames.extend(path for path in (source, destination) if path.parent == target)
         if len(renames) == pause and not half_way.exists():
             half_way.touch()
-            wait_for(taken, 0.5)
+            wait_for(taken, 0.3)
             over.touch()
         rename(source, destination)
     os.rename = renaming

@@ -223,18 +223,18 @@ def points(state: State, root: Path, sweep: str) -> Iterator[Point]:
     """Yield every point at which an install is killed or loses its power; each is to be used before the next."""
     disk = Disk(state)
     for number, step in enumerate(record(state, root), start=1):
-        point = partial(_point, disk, f"{number} {step.kind} {step.path}", step.kind)
+        name = f"{number} {step.kind} {step.path}"
         if sweep == "kill":
-            yield point("before", bytes)
+            yield Point(f"before {name}", step.kind, partial(_leave, disk, bytes))
         if sweep == "kill-in-write" and step.kind == "write":
-            for name, size in _parts(len(step.data)).items():
+            for part, size in _parts(len(step.data)).items():
                 disk.apply(replace(step, data=step.data[:size]))
-                yield point(name, bytes)
+                yield Point(f"{name}, {part}", step.kind, partial(_leave, disk, bytes))
         if sweep != "power-loss-without-fsync" or step.kind != "fsync":
             disk.apply(step)
         if sweep not in KILLS and step.kind not in {"write", "fsync"}:
-            for name, loss in LOSSES.items():
-                yield point(name, loss)
+            for lost, loss in LOSSES.items():
+                yield Point(f"after {name}, {lost}", step.kind, partial(_leave, disk, loss))
 
 
 def _parts(size: int) -> dict[str, int]:
@@ -242,9 +242,7 @@ def _parts(size: int) -> dict[str, int]:
     return {"one byte": 1, "half": size // 2, "all but a byte": size - 1}
 
 
-def _point(disk: Disk, name: str, kind: str, detail: str, loss: Loss) -> Point:
-    def strike(sandbox: Sandbox) -> Outcome:
-        materialise(disk.top, sandbox.root, loss)
-        return Outcome("killed")
-
-    return Point(f"{name}, {detail}", kind, strike)
+def _leave(disk: Disk, loss: Loss, sandbox: Sandbox) -> Outcome:
+    """Leave a sandbox as the failure does."""
+    materialise(disk.top, sandbox.root, loss)
+    return Outcome("killed")

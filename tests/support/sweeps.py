@@ -52,11 +52,6 @@ class Report:
         """Everything that went wrong, by kind."""
         return {kind: lines for kind in FAILURES if (lines := getattr(self, kind))}
 
-    @property
-    def figures(self) -> dict[str, int]:
-        """How often each kind of failure was found."""
-        return {kind: len(getattr(self, kind)) for kind in FAILURES}
-
     def judge(self, state: State, sandbox: Sandbox, outcome: Outcome, point: str) -> None:
         """Look at what was left, let the next plain call heal it, and look again."""
         self.points += 1

@@ -132,13 +132,14 @@ def test_install_of_a_large_file_that_cannot_be_inflated(large: BuiltWheel, targ
     assert not target.exists()
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="which file is flushed is read from /proc")
 def test_install_interrupted_while_files_are_flushed(
     pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C while the last file is flushed, for which the main thread may wait, ends it, and nothing stays."""
 
     def pressing(descriptor: int) -> None:
-        if Path(f"/proc/self/fd/{descriptor}").readlink().name == "RECORD":
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("RECORD"):
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             threading.Event().wait(0.1)
 
