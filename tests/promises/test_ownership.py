@@ -136,30 +136,6 @@ def test_foreign_files_without_a_store(
     assert snapshot(target) == before
 
 
-@pytest.fixture
-def copied(pin: ModelPin, target: Path) -> Path:
-    """Return a target that was copied as a backup without dot folders is, below a folder that has a work folder."""
-    ensure_model(pin)
-    shutil.rmtree(target / WORK)
-    (target.parent / WORK).mkdir()
-    (target / "data.txt").write_text("mine")
-    return target
-
-
-def test_uninstall_of_a_copied_target_takes_the_model_alone(copied: Path) -> None:
-    """A target whose parent has a work folder and which has lost its own is not taken for a folder of the store."""
-    assert main(["uninstall", NAME]) == 0
-    assert leftovers(copied) == ["data.txt"]
-
-
-def test_repair_in_a_copied_target_takes_the_model_alone(copied: Path, pin: ModelPin) -> None:
-    """Nor is it when the model is repaired."""
-    os.truncate(copied / NAME / f"{NAME}-{VERSION}" / "config.cfg", 1)
-    ensure_model(pin)
-    assert leftovers(copied, pin) == ["data.txt"]
-    assert is_complete(copied, pin)
-
-
 def test_uninstall_from_a_folder_of_the_store_with_other_files(
     pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
