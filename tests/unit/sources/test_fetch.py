@@ -171,6 +171,7 @@ def test_fetch_wheel_warns_of_other_bytes(search: Search, log: pytest.LogCapture
     (warning,) = [record.getMessage() for record in log.records if record.levelno == logging.WARNING]
     assert f"expected sha256 {search.wheel.sha256}" in warning
     assert f"({wrong.as_uri()}): got sha256 {hashlib.sha256(wrong.read_bytes()).hexdigest()}" in warning
+    assert sum("got sha256" in message for message in log.messages) == 1
     told = f"wheelhouse ({(unreadable / FILE).as_uri()}): Input/output error"
     assert any(message.endswith(told) for message in log.messages) is not next_house
 
