@@ -6,14 +6,12 @@ import functools
 import gc
 import inspect
 import pickle
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -23,7 +21,7 @@ import spacy
 from modelboot import DownloadError, LoadError, ModelbootError, ModelPin, SettingsError, get_nlp, load
 from support.server import ModelServer, Reply
 from support.sources import publish
-from support.wheels import BuiltWheel, Tampering, build_wheel
+from support.wheels import BuiltWheel, build_wheel
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -174,23 +172,6 @@ def test_get_nlp_while_another_thread_hangs(tiny_pin: ModelPin, monkeypatch: pyt
             get_nlp(tiny_pin)
         end.set()
     assert get_nlp(tiny_pin) is first.result()
-
-
-@pytest.mark.parametrize("asked_for", [{"af_one": "af_one"}, {"af_one": "af_two", "af_two": "af_one"}], ids=str)
-def test_get_nlp_pipeline_that_asks_for_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_for: dict[str, str]
-) -> None:
-    """A pipeline whose code asks for itself, or through another, is loaded or is an error, but waits for nothing."""
-    pins: dict[str, ModelPin] = {}
-    monkeypatch.setitem(sys.modules, "asking", SimpleNamespace(ask=lambda name: get_nlp(pins[name])))
-    for name, other in asked_for.items():
-        code = {f"{name}/__init__.py": f"import asking\nasking.ask({other!r})\n".encode()}
-        pins[name] = build_wheel(tmp_path, name=name, lang="af", tampering=Tampering(extra=code)).pin
-    monkeypatch.setenv("MODELBOOT_DEADLINE", str(HUNG_AFTER_S))
-    try:
-        assert get_nlp(pins["af_one"]).meta["name"] == "one"
-    except LoadError as error:
-        assert "another thread" not in str(error)  # noqa: PT017 - either outcome is right
 
 
 def test_get_nlp_type_error_of_spacy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,109 +1,119 @@
-"""Threads that load at once: none sees half a package, and none waits for ever, whatever a pipeline's code asks for.
-
-Each scene runs in a process of its own, which shows the stacks of all its threads and ends when it takes too long.
-"""
+"""Threads that load at once: none sees half a package, and none waits for ever, whatever a pipeline's code asks for."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
+import sys
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import spacy
 
-from support.children import STUB_SPACY, python
+from modelboot import LoadError, ModelPin, ensure_model, get_nlp
 from support.wheels import Tampering, build_wheel
 
-HUNG_AFTER_S = 60
-PRELUDE = f"""
-import faulthandler, json, os, sys, threading
-from concurrent.futures import ThreadPoolExecutor
-faulthandler.dump_traceback_later({HUNG_AFTER_S}, exit=True)
-import spacy
-from modelboot import ModelPin, ensure_model, get_nlp
+HUNG_AFTER_S = 30
 
-pins = {{name: ModelPin(name, "1.0.0", sha256, url=url) for name, (sha256, url) in json.loads(sys.argv[1]).items()}}
-met = set()
-for pin in pins.values():
+
+class Asking:
+    """What the packages below import as a module: where their threads meet, and what they ask for."""
+
+    def __init__(self, threads: int) -> None:
+        """Know no pipelines yet."""
+        self.pins: dict[str, ModelPin] = {}
+        self._barrier, self._met = threading.Barrier(threads), {0}
+
+    def meet(self) -> None:
+        """Wait for the other threads, once each."""
+        if threading.get_ident() not in self._met:
+            self._met.add(threading.get_ident())
+            self._barrier.wait(HUNG_AFTER_S)
+
+    def ask(self, name: str) -> str:
+        """Ask for a pipeline."""
+        return str(get_nlp(self.pins[name]).meta["name"])
+
+
+def pin_of(folder: Path, name: str, code: str) -> ModelPin:
+    """Build and install a pipeline whose package runs some code."""
+    package = {f"{name}/__init__.py": code.encode()}
+    pin = build_wheel(folder, name=name, lang="af", tampering=Tampering(extra=package)).pin
     ensure_model(pin)
-os.environ["MODELBOOT_DEADLINE"] = sys.argv[2]
-
-def name_of(pipeline):
-    return get_nlp(pins[pipeline]).meta["name"]
-
-def library():
-    import asking
-    return name_of("en_one")
-
-def meet():
-    "Wait for the other threads, once each."
-    if threading.get_ident() not in met:
-        met.add(threading.get_ident())
-        meeting.wait(30)
-
-def ask(work):
-    try:
-        return str(work())
-    except Exception as error:
-        return f"{{type(error).__name__}}: {{error}}"
-
-def at_once(*works):
-    global meeting
-    meeting = threading.Barrier(len(works))
-    with ThreadPoolExecutor(len(works)) as pool:
-        print(json.dumps([*pool.map(ask, works)]))
-"""
-MEET = "import __main__\n__main__.meet()\n"
-ONE, TWO = (f"{MEET}__main__.name_of('{name}')\n" for name in ("en_one", "en_two"))
-"""Code that asks for a pipeline, at the same time as the other threads."""
+    return pin
 
 
-def run(folder: Path, code: str, packages: Mapping[str, str], *, deadline_s: float = 1) -> list[str]:
-    """Run a scene with pipelines whose packages run some code; return what each thread got."""
-    pins = {}
-    for name, body in packages.items():
-        wheel = build_wheel(folder, name=name, tampering=Tampering(extra={f"{name}/__init__.py": body.encode()}))
-        pins[name] = (wheel.sha256, wheel.url)
-    env = {"PYTHONPATH": f"{STUB_SPACY['PYTHONPATH']}:{folder}"}
-    done = python(PRELUDE + code, json.dumps(pins), str(deadline_s), env=env)
-    assert done.returncode == 0, done.stderr
-    answers: list[str] = json.loads(done.stdout)
-    return answers
+def at_once(*works: Callable[[], object]) -> list[object]:
+    """Do each work in a thread of its own; return what each gave, or how it failed to load."""
+    answers: dict[int, object] = {}
+
+    def answer(number: int, work: Callable[[], object]) -> None:
+        try:
+            answers[number] = work()
+        except LoadError as error:
+            answers[number] = error
+
+    threads = [threading.Thread(target=answer, args=item, daemon=True) for item in enumerate(works)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(HUNG_AFTER_S)
+    assert answers.keys() == {*range(len(works))}
+    return [answers[number] for number in range(len(works))]
 
 
-def test_two_choices_at_once(tmp_path: Path) -> None:
+def test_choices_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads that choose other components of one pin all get it: each waits for the end of the package's own code."""
-    package = "import threading\nthreading.Event().wait(0.3)  # so that the others come meanwhile\nIS_DONE = True\n"
-    code = """
-really_load, is_done = spacy.load, []
-def load(folder, **options):
-    is_done.append(hasattr(sys.modules["en_slow"], "IS_DONE"))
-    return really_load(folder, **options)
-spacy.load = load
-def chosen(**choice):
-    return get_nlp(pins["en_slow"], **choice).pipe_names, all(is_done)
-choices = {}, {"disable": ["sentencizer"]}, {"exclude": ["sentencizer"]}
-at_once(*[lambda choice=choice: chosen(**choice) for choice in choices])
-"""
-    answers = run(tmp_path, code, {"en_slow": package}, deadline_s=HUNG_AFTER_S)
-    assert answers == ["(['sentencizer'], True)", "([], True)", "([], True)"]
+    code = "import threading\nthreading.Event().wait(0.3)  # so that the others come meanwhile\nIS_DONE = True\n"
+    pin = pin_of(tmp_path, "af_slow", code)
+    spacy_load, is_done = spacy.load, []
+
+    def load(path: Path, **options: Any) -> object:  # noqa: ANN401 - whatever spaCy takes
+        is_done.append(hasattr(sys.modules["af_slow"], "IS_DONE"))
+        return spacy_load(path, **options)
+
+    monkeypatch.setattr(spacy, "load", load)
+    choices: list[dict[str, Any]] = [{}, {"disable": "sentencizer"}, {"exclude": "sentencizer"}]
+    answers = at_once(*[lambda choice=choice: get_nlp(pin, **choice).component_names for choice in choices])
+    assert answers == [["sentencizer"], ["sentencizer"], []]
+    assert is_done == [True] * 3
+
+
+ONE, TWO = (f"import asking\nasking.meet()\nasking.ask('{name}')\n" for name in ("af_one", "af_two"))
+LIBRARY = "import asking\nasking.meet()\nimport library\n"
 
 
 @pytest.mark.parametrize(
-    ("packages", "works"),
+    ("packages", "asked"),
     [
-        ({"en_one": TWO, "en_two": ONE}, ["name_of('en_one')", "name_of('en_two')"]),
-        ({"en_one": f"{MEET}import asking\n"}, ["name_of('en_one')", "library()"]),
+        ({"af_one": ONE}, ["af_one"]),
+        ({"af_one": TWO, "af_two": ONE}, ["af_one"]),
+        ({"af_one": TWO, "af_two": ONE}, ["af_one", "af_two"]),
+        ({"af_one": LIBRARY}, ["af_one", "library"]),
     ],
-    ids=["one another", "through a library"],
+    ids=["itself", "one another", "one another, in two threads", "through a library"],
 )
-def test_pipelines_that_ask_for_one_another(tmp_path: Path, packages: Mapping[str, str], works: list[str]) -> None:
-    """Pipelines whose code asks for one another, in two threads, are loaded or are errors within the deadline.
+def test_pipelines_that_ask_for_one_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: Mapping[str, str], asked: list[str]
+) -> None:
+    """Pipelines whose code asks for themselves or one another are loaded or are errors; none waits for itself.
 
     So is one that imports a library that asks for it at its own import.
     """
-    (tmp_path / "asking.py").write_text(ONE, "utf-8")
-    answers = run(tmp_path, f"at_once(*[lambda work=work: eval(work) for work in {works}])", packages)
-    assert len(answers) == len(works)
-    assert [each for each in answers if not re.match(r"(?:one|two)$|LoadError: could not load en_", each)] == []
+    asking = Asking(len(asked))
+    monkeypatch.setitem(sys.modules, "asking", asking)
+    asking.pins = {name: pin_of(tmp_path, name, code) for name, code in packages.items()}
+    (tmp_path / "library.py").write_text(ONE, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("MODELBOOT_DEADLINE", str(HUNG_AFTER_S / 2) if len(asked) == 1 else "1")
+
+    def ask(name: str) -> str:
+        if name == "library":
+            __import__(name)
+        return asking.ask("af_one" if name == "library" else name)
+
+    answers = at_once(*[lambda name=name: ask(name) for name in asked])
+    failed = [answer for answer in answers if answer not in {"one", "two"}]
+    assert [error for error in failed if not isinstance(error, LoadError)] == []
+    assert len(asked) == 2 or "another thread" not in str(failed)
