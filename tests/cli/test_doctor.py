@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from modelboot import _catalog, ensure_model
-from support.children import public_folder, run_as_other_user, skip_unless_other_user
-from support.commands import facts, output, reference, run
+from support.children import OTHER, public_folder, python, skip_unless_other_user
+from support.commands import MAIN, facts, output, reference, run
 from support.folders import snapshot
 from support.peers import forget_network_settings
 from support.server import ModelServer, Reply
@@ -296,7 +296,9 @@ def test_doctor_as_another_user() -> None:
         own.chmod(0o777)
 
         def doctor(target: str, home: Path) -> dict[str, Any]:
-            return dict(json.loads(run_as_other_user(AS_OTHER, target, home, closed)))
+            env = {"MODELBOOT_OFFLINE": "1", "MODELBOOT_WHEELHOUSE": str(closed), "HOME": str(closed)}
+            env |= {"MODELBOOT_TARGET": target, "MODELBOOT_HOME": str(home)}
+            return dict(json.loads(python(MAIN, "doctor", "--json", user=OTHER, env=env).stdout))
 
         in_target, closed_home, own_home = doctor(str(folder), own), doctor("", closed / "home"), doctor("", own)
         assert [*own.iterdir()] == []
@@ -306,15 +308,6 @@ def test_doctor_as_another_user() -> None:
     wheelhouse = in_target["sources"][0]
     assert (wheelhouse["value"], wheelhouse["ok"], wheelhouse["found"]) == (str(closed), False, "Permission denied")
     assert [answer["targets"][-1]["ok"] for answer in (closed_home, own_home)] == [False, True]
-
-
-AS_OTHER = """
-import os, sys
-names = "MODELBOOT_TARGET", "MODELBOOT_HOME", "MODELBOOT_WHEELHOUSE"
-os.environ.update(zip(names, sys.argv[1:]), HOME=sys.argv[3], MODELBOOT_OFFLINE="1")
-from modelboot.cli import main
-main(["doctor", "--json"])
-"""
 
 
 @pytest.mark.usefixtures("mirror")

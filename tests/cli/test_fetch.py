@@ -12,8 +12,8 @@ import pytest
 
 from modelboot import ModelPin, ensure_model
 from modelboot._catalog import resolve
-from support.children import public_folder, python, run_as_other_user, skip_unless_other_user
-from support.commands import facts, failure, output, reference, run
+from support.children import OTHER, public_folder, python, skip_unless_other_user
+from support.commands import MAIN, facts, failure, output, reference, run
 from support.folders import snapshot
 from support.server import ModelServer
 from support.wheels import NAME, BuiltWheel, altered, small_wheel
@@ -163,10 +163,9 @@ def test_fetch_fails(content: bytes | None, error: str, file_mirror: Path, dest:
 def test_fetch_unwritable_dest() -> None:
     """A DIR that may not be written is one error and one hint line, which speak of DIR and of nothing else."""
     skip_unless_other_user()
-    script = "import sys; from modelboot.cli import main; sys.stderr = sys.stdout; main(sys.argv[1:])"
     with public_folder() as folder:
-        words = ("fetch", reference(small_wheel(folder).pin), "--dest", folder / "wheels")
-        *_, error, hint = run_as_other_user(script, *words).splitlines()
+        words = ("fetch", reference(small_wheel(folder).pin), "--dest", str(folder / "wheels"))
+        *_, error, hint = python(MAIN, *words, user=OTHER).stderr.splitlines()
         assert [path.name for path in folder.iterdir()] == [FILE]
     assert (error, hint) == (f"error: could not fetch {NAME} 1.0.0: {folder / 'wheels'}: Permission denied", HINT)
 
@@ -174,9 +173,8 @@ def test_fetch_unwritable_dest() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
 def test_fetch_disk_full(pin: ModelPin, dest: Path) -> None:
     """A full disk, for which a limit on files stands in, is told of a fetch, not of an install, and leaves nothing."""
-    script = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)); "
-    script += "from modelboot.cli import main; sys.exit(main(sys.argv[1:]))"
-    done = python(script, "fetch", reference(pin), "--dest", str(dest), env={"PYTHONDONTWRITEBYTECODE": "1"})
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)); "
+    done = python(limit + MAIN, "fetch", reference(pin), "--dest", str(dest), env={"PYTHONDONTWRITEBYTECODE": "1"})
     *_, error, hint = done.stderr.splitlines()
     assert (done.returncode, hint) == (1, HINT)
     assert error.startswith(f"error: could not fetch {NAME} 1.0.0: {dest}")

@@ -12,19 +12,15 @@ from pathlib import Path
 import pytest
 
 from support.children import command, environment
-from support.commands import output, reference, run
+from support.commands import MAIN, output, reference, run
 from support.server import ModelServer, Reply
 from support.wheels import NAME, VERSION, BuiltWheel, large_wheel
 
 HANG_S = 60
 SENT_BYTES, WORTH_KEEPING_BYTES = 2_200_000, 2_100_000  # the last chunk is not whole
 # A shell that runs the tests in the background has them, and so their children, ignore SIGINT.
-MAIN = """
-import signal, sys
-from modelboot.cli import main
-signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.exit(main(sys.argv[1:]))
-"""
+# A shell that runs the tests in the background has them, and so their children, ignore SIGINT.
+INTERRUPTIBLE = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {MAIN}"
 
 
 @pytest.fixture
@@ -42,7 +38,7 @@ def large(server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def ended(by: int, words: Sequence[str], is_ready: Callable[[], bool]) -> tuple[int, list[str]]:
     """End a command by a signal once the time is ready; return its exit status and the lines on stderr."""
-    line = command(MAIN, *words)
+    line = command(INTERRUPTIBLE, *words)
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=environment({})) as child:
         try:
             for _ in range(HANG_S * 100):

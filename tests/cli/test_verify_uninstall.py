@@ -11,14 +11,13 @@ import pytest
 
 from modelboot import ModelPin, ensure_model
 from support.children import OTHER, owned, public_folder, python, skip_unless_other_user
-from support.commands import facts, failure, output, reference, run
+from support.commands import MAIN, facts, failure, output, reference, run
 from support.folders import WORK, names, parts_below, snapshot
 from support.sources import publish
 from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, small_wheel
 
 DATA = f"{NAME}/{NAME}-{VERSION}"
 PUT_BACK = "`modelboot uninstall MODEL` and then `modelboot install MODEL` put the pinned files back"
-MAIN = "import sys; from modelboot.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.fixture

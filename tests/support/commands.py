@@ -13,6 +13,9 @@ from unittest import mock
 from modelboot import ModelPin
 from modelboot.cli import main
 
+MAIN = "import sys; from modelboot.cli import main; sys.exit(main(sys.argv[1:]))"
+"""The program, as a script for a process of its own."""
+
 
 class Told(NamedTuple):
     """How a command ended and what it printed."""
