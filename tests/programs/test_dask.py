@@ -40,9 +40,9 @@ def sources(plugin, client):
 
 
 def until(condition):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not condition():
-        assert time.monotonic() < deadline, "the cluster is not as it should be after 60 s"
+        assert time.monotonic() < deadline, "the cluster is not as it should be after 200 s"
 
 
 def main(wheel, far):

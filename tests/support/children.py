@@ -31,7 +31,7 @@ PYTEST = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
 """The script that runs pytest with its arguments."""
 _UNPREPARED = ("HOME", "XDG_CACHE_HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 """Variables that lead to folders another user may not write."""
-TIMEOUT_S = 120.0
+TIMEOUT_S = 240.0
 """After so many seconds a program counts as hung."""
 FORKED_TIMEOUT_S = 60.0
 """After so many seconds a forked child counts as hung and is killed."""
