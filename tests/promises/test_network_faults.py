@@ -1,7 +1,7 @@
 """Whatever a server does wrong: the pinned wheel or an error in words, soon, and nothing left.
 
 One table of scripted replies; every row is a whole `ensure_model` call over loopback. Below it are the faults of what
-is no server of HTTP: name servers, addresses, handshakes.
+is not a server of HTTP: name servers, addresses, handshakes.
 """
 
 from __future__ import annotations

@@ -62,10 +62,8 @@ def destination(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Destination:
 
 
 def test_progress(server: ModelServer, destination: Destination) -> None:
-    """A progress is told the size, every byte, why and how long the download pauses, and how much is here then.
-
-    A server's wrong idea of the type does not stand in the way of a wheel.
-    """
+    """A progress is told the size, every byte, why and how long the download pauses, and how much is here then."""
+    # A server's wrong idea of the type does not stand in the way of a wheel.
     whole = Reply(headers={"Content-Type": "text/html"}, body=BODY, ranged=True)
     server.serve(PATH, replace(whole, cut_after_bytes=CUT), whole)
     assert destination.fetch(server.url + PATH) == len(BODY)
@@ -120,7 +118,7 @@ def test_page(server: ModelServer, destination: Destination, content_type: str, 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"P<", b"PK{"])
 def test_other_bytes(server: ModelServer, destination: Destination, body: bytes) -> None:
-    """What is no page is refused by its hash, however short."""
+    """What is not a page is refused by its hash, however short."""
     server.serve(PATH, Reply(body=body))
     with pytest.raises(RequestError, match=rf"^got sha256 \w+ in {len(body)} bytes$") as refused:
         destination.fetch(server.url + PATH)

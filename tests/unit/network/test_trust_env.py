@@ -135,10 +135,7 @@ def login(text: str) -> str:
     ],
 )
 def test_authorization(tmp_path: Path, url: str, first_url: str, header: str | None) -> None:
-    """Login and token of what was asked for go to its scheme, host and port only, those of a redirect nowhere.
-
-    What the URL does not say .netrc says, for each host its own.
-    """
+    """Login and token go to their scheme, host and port only; what the URL does not say .netrc says for each host."""
     (tmp_path / "netrc").write_text(NETRC, "utf-8")
     assert authorization_for(url, first_url, TrustEnv(tokens=TOKENS, netrc=tmp_path / "netrc")) == header
 
