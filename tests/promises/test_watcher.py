@@ -16,7 +16,7 @@ import pytest
 from modelboot import ModelPin, ensure_model
 from modelboot.cli import main
 from support.children import environment
-from support.wheels import NAME, small_wheel
+from support.wheels import DIST_INFO, NAME, BuiltWheel, small_wheel
 
 ROUNDS = 50
 
@@ -59,12 +59,12 @@ def test_watcher_during_replacements(
     assert looks["complete"] > 0
 
 
-def test_watcher_of_a_hand_made_install(target: Path, pins: list[ModelPin]) -> None:
+def test_watcher_of_a_hand_made_install(target: Path, wheel: BuiltWheel) -> None:
     """The watcher can fail: it sees an unpacking in place, dist-info first, as torn."""
     staged = target.with_name("staged")
-    shutil.unpack_archive(pins[0].release_url.removeprefix("file://"), staged, "zip")
+    shutil.unpack_archive(wheel.path, staged, "zip")
     with watched(target) as (looks, torn):
-        shutil.copytree(staged / f"{NAME}-1.0.0.dist-info", target / f"{NAME}-1.0.0.dist-info")
+        shutil.copytree(staged / DIST_INFO, target / DIST_INFO)
     assert torn
     assert looks["complete"] == 0
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from modelboot import ModelbootError, ModelPin, ensure_model
 from support import children, folders, layers
@@ -187,7 +188,7 @@ class State:
 
     def copies_of_wheel(self, sandbox: Sandbox) -> list[str]:
         """List the copies of the wheel that lie anywhere."""
-        wheel = Path(self.pin.release_url.removeprefix("file://")).read_bytes()
+        wheel = Path(unquote(urlsplit(self.pin.release_url).path)).read_bytes()
         return [str(path) for path in sandbox.root.rglob("*") if path.is_file() and path.read_bytes() == wheel]
 
 
