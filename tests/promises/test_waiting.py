@@ -5,18 +5,20 @@ Every process here is a program of its own, and is held at a moment that the tes
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from modelboot import ensure_model
+from modelboot import DownloadError, InstallError, ensure_model
+from modelboot._install import lock
 from support.children import (
     OTHER,
     TIMEOUT_S,
@@ -75,10 +77,22 @@ CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--uts", "--mount-pro
 """Makes a command run as in a container: with process ids and a host name of its own."""
 WAITS = "waiting for another process"
 
-SETTINGS: dict[str, str | None] = {"MODELBOOT_RETRIES": "0", "MODELBOOT_DEADLINE": "60"}
-
 Process = subprocess.Popen[str]
 Settings = dict[str, str | None]
+
+
+class WhenWaiting(logging.Handler):
+    """Acts once, when this process logs that it waits for another."""
+
+    def __init__(self) -> None:
+        """Do nothing yet."""
+        super().__init__(logging.INFO)
+        self.actions: list[Callable[[], object]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Act."""
+        if WAITS in record.getMessage() and self.actions:
+            self.actions.pop()()
 
 
 class Ask:
@@ -98,7 +112,7 @@ class Ask:
     ) -> Process:
         """Start one, with further settings."""
         words = [*prefix, *command(ASK, *pin_arguments(pin), *hold, user=user)]
-        settings, pipe = environment(SETTINGS | (env or {})), subprocess.PIPE
+        settings, pipe = environment(env or {}), subprocess.PIPE
         self._started.append(subprocess.Popen(words, env=settings, stdin=pipe, stdout=pipe, text=True))
         return self._started[-1]
 
@@ -153,6 +167,24 @@ def ask() -> Iterator[Ask]:
 
 
 @pytest.fixture
+def when_waiting(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[WhenWaiting]:
+    """Return what acts when a call in this process waits for another; it logs that at once, and not after seconds."""
+    monkeypatch.setattr(lock, "LOG_EVERY_S", 0.05)
+    caplog.set_level(logging.INFO, "modelboot")
+    handler = WhenWaiting()
+    logging.getLogger("modelboot").addHandler(handler)
+    yield handler
+    logging.getLogger("modelboot").removeHandler(handler)
+
+
+@pytest.fixture(autouse=True)
+def _deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no call wait for ever, in whichever process."""
+    monkeypatch.setenv("MODELBOOT_DEADLINE", "60")
+    monkeypatch.setenv("MODELBOOT_RETRIES", "0")
+
+
+@pytest.fixture
 def served(wheel: BuiltWheel, server: ModelServer) -> ModelPin:
     """Return the pin of the small wheel on a server."""
     return server.publish(wheel)
@@ -162,41 +194,46 @@ def served(wheel: BuiltWheel, server: ModelServer) -> ModelPin:
 
 
 @pytest.mark.parametrize("moment", [FETCHING, PUBLISHING, COMMITTING], ids=["fetching", "publishing", "half-way"])
-def test_processes_that_wait_take_what_the_first_has_published(
-    ask: Ask, served: ModelPin, server: ModelServer, target: Path, moment: str
+def test_processes_that_wait_take_what_the_first_has_published(  # noqa: PLR0913, PLR0917 - fixtures
+    ask: Ask, served: ModelPin, server: ModelServer, target: Path, when_waiting: WhenWaiting, moment: str
 ) -> None:
     """While one process installs the others wait, then have its model; the server is asked once."""
     first = ask.holding(served, moment)
-    others = [ask.waiting(served) for _ in range(2)]
+    said, second = list[str](), ask.waiting(served)
     assert dist_infos(target) == []
-    assert [ended(first, after="\n"), *map(ended, others)] == ["release", "present", "present"]
+    when_waiting.actions.append(lambda: said.append(ended(first, after="\n")))
+    assert ensure_model(served).source == "present"
+    assert [*said, ended(second)] == ["release", "present"]
     assert len(server.requests) == 1
     assert is_complete(target, served)
     assert leftovers(target, served) == []
 
 
 def test_wait_ends_when_the_model_is_there(  # noqa: PLR0913, PLR0917 - fixtures
-    ask: Ask, served: ModelPin, wheel: BuiltWheel, server: ModelServer, target: Path, tmp_path: Path
+    ask: Ask, served: ModelPin, wheel: BuiltWheel, server: ModelServer, target: Path, when_waiting: WhenWaiting
 ) -> None:
     """A process that waits goes on once the model is published, although another still holds the lock."""
     holder = ask.holding(served, FETCHING)
-    waiting = [ask.waiting(served) for _ in range(2)]
-    ensure_model(wheel.pin, target=tmp_path / "other")
-    for name in (NAME, DIST_INFO):
-        shutil.move(tmp_path / "other" / name, target / name)
-    assert [*map(ended, waiting)] == ["present"] * 2
-    assert (holder.poll(), len(server.requests)) == (None, 0)
+    published = ensure_model(wheel.pin, target=target.with_name("other")).path.parents[1]
+    when_waiting.actions += [lambda: [(published / name).rename(target / name) for name in (NAME, DIST_INFO)]]
+    assert ensure_model(served).source == "present"
+    assert (holder.poll(), len(server.requests), when_waiting.actions) == (None, 0, [])
 
 
-def test_wait_ends_at_the_deadline(ask: Ask, served: ModelPin, target: Path) -> None:
+@pytest.mark.usefixtures("when_waiting")
+def test_wait_ends_at_the_deadline(
+    ask: Ask, served: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """The log says now and then what is waited for, and where; at the deadline the error says it, too."""
     ask.holding(served, FETCHING)
-    said = ask(served, env={"MODELBOOT_DEADLINE": "0.5"}).communicate(timeout=TIMEOUT_S)[0].splitlines()
-    assert len(said) > 2
-    for line in said[:-1]:
-        assert line.startswith(f"{WAITS} that is installing {NAME} 1.0.0 ({target}")
-    assert said[-1].startswith(f"InstallError could not install {NAME} 1.0.0")
-    assert "another process has been installing it for 0.5 s" in said[-1]
+    monkeypatch.setenv("MODELBOOT_DEADLINE", "0.5")
+    with pytest.raises(InstallError, match=r"another process has been installing it for 0\.5 s") as caught:
+        ensure_model(served)
+    assert (caught.value.fault, caught.value.model) == ("busy", str(served))
+    assert Path(caught.value.path).is_relative_to(target)
+    assert len(caplog.messages) > 1
+    for line in caplog.messages:
+        assert line.startswith(f"{WAITS} that is installing {served} ({target}")
 
 
 def test_uninstall_waits_for_an_install(ask: Ask, served: ModelPin, server: ModelServer, tmp_path: Path) -> None:
@@ -222,7 +259,6 @@ def test_model_published_under_the_look_is_found(
         assert ended(publisher, after="\n") == "release"
         return nullcontext(looks)
 
-    monkeypatch.setenv("MODELBOOT_DEADLINE", "30")
     monkeypatch.setattr(os, "scandir", look)
     model = ensure_model(served)
     assert (model.source, model.path.parents[1]) == ("present", target)
@@ -230,8 +266,8 @@ def test_model_published_under_the_look_is_found(
 
 
 @pytest.mark.parametrize("prefix", [[], CONTAINER], ids=["host", "container"])
-def test_killed_holder_frees_the_next(
-    ask: Ask, served: ModelPin, server: ModelServer, target: Path, prefix: list[str]
+def test_killed_holder_frees_the_next(  # noqa: PLR0913, PLR0917 - fixtures
+    ask: Ask, served: ModelPin, server: ModelServer, target: Path, when_waiting: WhenWaiting, prefix: list[str]
 ) -> None:
     """A process that waits goes on when the one before it is killed, even if a forked child of that lives on.
 
@@ -242,9 +278,9 @@ def test_killed_holder_frees_the_next(
     second = ask.waiting(served, PUBLISHING, "fork")
     first.kill()
     heard(second, "holds")
-    third = ask.waiting(served)
-    second.kill()
-    assert ended(third) == "release"
+    when_waiting.actions.append(second.kill)
+    assert ensure_model(served).source == "release"
+    assert when_waiting.actions == []
     assert len(server.requests) == 3
     assert is_complete(target, served)
     assert leftovers(target, served) == []
@@ -253,37 +289,46 @@ def test_killed_holder_frees_the_next(
 # --- failures
 
 
-def test_processes_that_wait_learn_of_a_failure(ask: Ask, served: ModelPin, server: ModelServer, target: Path) -> None:
+def test_processes_that_wait_learn_of_a_failure(
+    ask: Ask, served: ModelPin, server: ModelServer, target: Path, when_waiting: WhenWaiting
+) -> None:
     """All end with the reason of the first, for one request; a later call asks for itself."""
     path = f"/{served.filename}"
     server.serve(path, Reply(status=404))
     first = ask.holding(served, FETCHING)
-    others = [ask.waiting(served) for _ in range(2)]
-    said = [ended(first, after="\n"), *map(ended, others)]
-    assert said[0].startswith("DownloadError ")
-    assert "404" in said[0]
-    assert said == said[:1] * 3
+    second, said = ask.waiting(served), list[str]()
+    when_waiting.actions.append(lambda: said.append(ended(first, after="\n")))
+    with pytest.raises(DownloadError, match="404") as caught:
+        ensure_model(served)
+    said.append(ended(second))
+    assert said == [f"DownloadError {caught.value.message}"] * 2
     assert len(server.requests) == 1
     assert ended(ask(served)).startswith("DownloadError ")
     assert len(server.requests) == 2
     assert dist_infos(target) == []
 
 
-def test_failure_of_other_sources_is_not_believed(
-    ask: Ask, served: ModelPin, server: ModelServer, wheel: BuiltWheel, target: Path
+def test_failure_of_other_sources_is_not_believed(  # noqa: PLR0913, PLR0917 - fixtures
+    ask: Ask, served: ModelPin, server: ModelServer, wheel: BuiltWheel, target: Path, when_waiting: WhenWaiting
 ) -> None:
-    """Processes that wait, and have a source which the failed one had not, ask that; no note of the failure stays."""
+    """A process that waits, and has a source which the failed one had not, asks that; no note of the failure stays."""
     server.serve(f"/{served.filename}", Reply(status=404))
-    first = ask.holding(served, FETCHING)
-    others = [ask.waiting(served, env={"MODELBOOT_WHEELHOUSE": str(wheel.path.parent)}) for _ in range(2)]
-    assert ended(first, after="\n").startswith("DownloadError ")
-    assert sorted(map(ended, others)) == ["present", "wheelhouse"]
+    first, said = ask.holding(served, FETCHING), list[str]()
+    when_waiting.actions.append(lambda: said.append(ended(first, after="\n")))
+    assert ensure_model(served, wheelhouse=wheel.path.parent).source == "wheelhouse"
+    assert said[0].startswith("DownloadError ")
     assert is_complete(target, served)
     assert leftovers(target, served) == []
 
 
 def test_failure_before_the_wait_is_not_believed(  # noqa: PLR0913, PLR0917 - fixtures
-    ask: Ask, served: ModelPin, wheel: BuiltWheel, server: ModelServer, target: Path, tmp_path: Path
+    ask: Ask,
+    served: ModelPin,
+    wheel: BuiltWheel,
+    server: ModelServer,
+    target: Path,
+    tmp_path: Path,
+    when_waiting: WhenWaiting,
 ) -> None:
     """A process that waits believes no failure from before; the install of another model goes on beside all that."""
     neighbour = build_wheel(tmp_path, name="en_other_sm", members={"en_other_sm/__init__.py": b""})
@@ -293,9 +338,9 @@ def test_failure_before_the_wait_is_not_believed(  # noqa: PLR0913, PLR0917 - fi
     server.serve(f"/{served.filename}", Reply(status=404), Reply(body=wheel.content))
     assert ended(ask(served)).startswith("DownloadError ")
     holder = ask.holding(served, FETCHING)
-    waiting = ask.waiting(served)
-    killed(holder)
-    assert ended(waiting) == "release"
+    when_waiting.actions.append(lambda: killed(holder))
+    assert ensure_model(served).source == "release"
+    assert when_waiting.actions == []
     assert at_work <= everything(target)
     assert ended(beside, after="\n") == "release"
     assert is_complete(target, other)
@@ -311,11 +356,11 @@ def test_what_is_planted_in_place_of_a_lock_is_left_alone(
 ) -> None:
     """A link is not followed, so whoever has locked the file it leads to is not waited for; nothing is removed."""
     killed(ask.holding(served, FETCHING))
-    locks = [path.relative_to(target) for path in (target / WORK).iterdir() if path.is_file()]
+    found = [path.relative_to(target) for path in (target / WORK).iterdir() if path.is_file()]
     victim, other = tmp_path / "victim", tmp_path / "other"
     victim.touch()
     (other / WORK).mkdir(parents=True)
-    for place in (other / lock for lock in locks):
+    for place in (other / path for path in found):
         if kind == "link":
             place.symlink_to(victim)
         elif kind == "FIFO":
@@ -328,7 +373,7 @@ def test_what_is_planted_in_place_of_a_lock_is_left_alone(
         said = ask(served, env={"MODELBOOT_TARGET": str(other)}).communicate(timeout=TIMEOUT_S)[0]
     assert said.endswith("release\n")
     assert WAITS not in said
-    assert locks
+    assert found
     assert {path: snapshot(other)[path] for path in before} == before
     assert victim.read_bytes() == b""
 
@@ -389,7 +434,7 @@ def test_warm_start_removes_what_a_killed_upgrade_left(
     newer = server.publish(small_wheel(tmp_path, "2.0.0"))
     killed(ask.holding(newer, FETCHING))
     assert leftovers(target, served) != []
-    assert ended(ask(served)) == "present"
+    assert ensure_model(served).source == "present"
     assert leftovers(target, served) == []
 
 
@@ -402,15 +447,15 @@ def test_debris_of_another_host_goes_by_its_age(ask: Ask, served: ModelPin, targ
     skip_unless_possible(prefix)
     killed(ask.holding(served, PUBLISHING, prefix=prefix))
     aged(target / WORK, seconds=590)
-    assert ended(ask(served)) == "release"
+    assert ensure_model(served).source == "release"
     left = leftovers(target, served)
     assert left != []
     aged(target / WORK)
     os.utime(next((target / WORK).rglob("meta.json")))  # something in it has just been changed
-    assert ended(ask(served)) == "present"
+    assert ensure_model(served).source == "present"
     assert leftovers(target, served) == left
     aged(target / WORK)
-    assert ended(ask(served)) == "present"
+    assert ensure_model(served).source == "present"
     assert leftovers(target, served) == []
 
 
@@ -428,7 +473,7 @@ def test_strangers_in_the_work_folder_stay(ask: Ask, served: ModelPin, target: P
         (target / WORK / name / "mine").touch()
     aged(target / WORK)
     before, beyond = everything(target), snapshot(outside)
-    assert ended(ask(served)) == "release"
+    assert ensure_model(served).source == "release"
     assert before <= everything(target)
     assert snapshot(outside) == beyond
 
@@ -447,7 +492,7 @@ def test_planted_part_is_not_written_to(ask: Ask, server: ModelServer, target: P
         part.symlink_to(victim)
     else:
         part.hardlink_to(victim)
-    assert ended(ask(pin)) == "release"
+    assert ensure_model(pin).source == "release"
     assert is_complete(target, pin)
     assert victim.read_bytes() == wheel.content[:2_000_000]
     assert leftovers(target, pin) == []
