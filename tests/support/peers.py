@@ -160,7 +160,8 @@ def squid(login: str, leads_to: Peer) -> Iterator[Peer]:
     """
     if not SQUID_LOGIN.exists():
         pytest.skip(f"not installed: {SQUID_LOGIN}")
-    with _running("squid", "-N", "-f", password=login, helper=SQUID_LOGIN, to=leads_to.port) as peer:
+    # Shared memory has names of the service: without one of its own it would meet that of another squid.
+    with _running("squid", "-N", "-n", "at@port@", "-f", password=login, helper=SQUID_LOGIN, to=leads_to.port) as peer:
         yield peer
 
 
@@ -192,11 +193,14 @@ def _running(program: str, *options: str, password: str = "", **values: object) 
         if password:
             user, _, secret = password.partition(":")
             (folder / "passwords").write_text(f"{user}:{_openssl(folder, 'passwd', '-apr1', secret)}\n", "utf-8")
-        process, port = _start([program, *options], folder, values)
+        process, port = _start([program, *options, f"@folder@/{program}.conf"], folder, values)
         try:
             yield Peer(port, folder)
         finally:
-            process.kill()  # none of them has anything to lose
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
             process.wait()
 
 
@@ -207,7 +211,7 @@ def _start(words: list[str], folder: Path, values: Mapping[str, object]) -> tupl
         port = _free_port()
         for name in (f"{words[0]}.conf", "names.sh"):
             _write(name, folder, folder=folder, port=port, **values)
-        command = [word.replace("@folder@", str(folder)) for word in [*words, f"@folder@/{words[0]}.conf"]]
+        command = [word.replace("@folder@", str(folder)).replace("@port@", str(port)) for word in words]
         with output.open("wb") as file:
             process = subprocess.Popen(command, cwd=folder, env=env, stdout=file, stderr=subprocess.STDOUT)
         if _listens(process, port):

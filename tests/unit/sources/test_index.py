@@ -128,7 +128,7 @@ def test_index_in_a_program_that_embeds_python(index: Index, monkeypatch: pytest
 @pytest.mark.parametrize("said_by", ["variable", WHOLE("file")])
 def test_index_not_wanted_but_links(index: Index, said_by: str) -> None:
     """PIP_NO_INDEX asks no index; find-links beside it, in a variable or in pip's file, is searched."""
-    links = str(index.wheel.path.parent)
+    links = index.wheel.path.parent.as_uri()
     by_variable = {"PIP_FIND_LINKS": links} if said_by == "variable" else {}
     index.set("" if by_variable else f"[global]\nfind-links = {links}\n", PIP_NO_INDEX="1", **by_variable)
     assert ensure_model(index.wheel.pin_at(None)).source == "index"
