@@ -5,6 +5,7 @@ Every process here is a program of its own, and is held at a moment that the tes
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -241,19 +242,20 @@ def test_model_published_under_the_look_is_found(
     ask: Ask, served: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A package whose dist-info comes just after the folder was listed is not another program's: no store stands in."""
-    publisher, scandir, looks = ask.holding(served, COMMITTING), os.scandir, list[os.DirEntry[str]]()
+    publisher, scandir, looks = ask.holding(served, COMMITTING), os.scandir, list[Path]()
+    before = [*scandir(target)]
 
     def look(path: Path) -> AbstractContextManager[Iterable[os.DirEntry[str]]]:
-        if str(path) != str(target) or looks:
+        if str(path) != str(target) or len(looks) == 2:
             return scandir(path)
-        looks.extend(scandir(path))
-        assert ended(publisher, after="\n") == "release"
-        return nullcontext(looks)
+        if not looks:
+            assert ended(publisher, after="\n") == "release"
+        looks.append(path)
+        return nullcontext(before)
 
     monkeypatch.setattr(os, "scandir", look)
     model = ensure_model(served)
-    assert (model.source, model.path.parents[1]) == ("present", target)
-    assert looks
+    assert (model.source, model.path.parents[1], len(looks)) == ("present", target, 2)
 
 
 @pytest.mark.parametrize("prefix", [[], CONTAINER], ids=["host", "container"])
@@ -339,6 +341,23 @@ def test_failure_before_the_wait_is_not_believed(  # noqa: PLR0913, PLR0917 - fi
 
 
 # --- a lock that cannot be had
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP], ids=errno.errorcode.__getitem__)
+def test_file_system_without_locks(
+    pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    """Where the file system has no locks the work goes on without, and no line above DEBUG says anything of it."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    caplog.set_level(logging.INFO, "modelboot")
+    ensure_model(pin)
+    assert is_complete(target, pin)
+    assert leftovers(target, pin) == []
+    assert os.strerror(number) not in caplog.text
 
 
 @pytest.mark.usefixtures("when_waiting")
@@ -429,14 +448,20 @@ def test_warm_start_removes_what_a_killed_upgrade_left(
     assert leftovers(target, served) == []
 
 
-def test_debris_of_another_host_goes_by_its_age(ask: Ask, served: ModelPin, target: Path, tmp_path: Path) -> None:
-    """Of a host whose processes cannot be seen, only what nobody has changed for ten minutes is removed."""
-    boot = tmp_path / "boot_id"
-    boot.write_text("11111111-2222-3333-4444-555555555555\n")
-    words = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'
-    prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c", words, str(boot)]
-    skip_unless_possible(prefix)
+@pytest.mark.parametrize("is_elsewhere", [True, False], ids=["of another host", "where locks do nothing"])
+def test_debris_whose_process_cannot_be_seen_goes_by_its_age(
+    ask: Ask, served: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch, *, is_elsewhere: bool
+) -> None:
+    """Where no lock tells whether its process lives, only what nobody has changed for ten minutes is removed."""
+    boot, prefix = target.with_name("boot_id"), list[str]()
+    if is_elsewhere:
+        boot.write_text("11111111-2222-3333-4444-555555555555\n")
+        words = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'
+        prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c", words, str(boot)]
+        skip_unless_possible(prefix)
     killed(ask.holding(served, PUBLISHING, prefix=prefix))
+    if not is_elsewhere:
+        monkeypatch.setattr(fcntl, "flock", lambda *_: None)
     aged(target / WORK, seconds=590)
     assert ensure_model(served).source == "release"
     left = leftovers(target, served)
