@@ -69,11 +69,6 @@ class Servers:
         """The wheel from where it is asked, cut after some bytes."""
         return replace(self.full, cut_after_bytes=CUT)
 
-    @property
-    def part(self) -> dict[str, str]:
-        """The header of what follows on `cut`."""
-        return {"Content-Range": f"bytes {CUT}-{len(self.wheel) - 1}/{len(self.wheel)}"}
-
     def moved(self, path: str = MOVED, *, to: str = "") -> Reply:
         """A redirect, to the same server or to another place."""
         return Reply(302, {"Location": f"{to}{path}"})
@@ -178,10 +173,6 @@ CASES = {
     "changed-file": Case(
         lambda s: {PATH: [replace(s.cut, headers={"ETag": '"two"'}, body=s.altered), s.full]},
         asked=[PATH, resumes(etag='"two"')],
-    ),
-    "etag-gone": Case(
-        lambda s: {PATH: [s.cut, Reply(206, s.part, s.wheel[CUT:], cut_after_bytes=CUT), s.full]},
-        asked=[PATH, resumes(), resumes(2 * CUT, None)],
     ),
     "mismatch": Case(
         lambda s: {PATH: [Reply(body=s.altered, cut_after_bytes=CUT), s.full, s.full]},

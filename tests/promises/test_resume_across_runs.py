@@ -143,12 +143,14 @@ def test_resume_in_one_process(transfer: Transfer, headers: dict[str, str], vali
     assert transfer.finish() == (transfer.wheel.size_bytes - CUT, [(CUT, validator)])
 
 
-def test_resume_twice(transfer: Transfer) -> None:
-    """A call that resumes and is interrupted as well hands down what both have fetched."""
+@pytest.mark.parametrize("headers", [ETAG, {}], ids=["etag", "etag-gone"])
+def test_resume_twice(transfer: Transfer, headers: dict[str, str]) -> None:
+    """A call that resumes and is interrupted as well hands down what both have fetched, and what the last was told."""
+    size_bytes, start = transfer.wheel.size_bytes, CUT + WORTH // 2
+    part = {**headers, "Content-Range": f"bytes {CUT}-{size_bytes - 1}/{size_bytes}"}
     transfer.interrupt(transfer.cut(ETAG))
-    transfer.interrupt(replace(transfer.complete, cut_after_bytes=WORTH // 2), transfer.complete)
-    start = CUT + WORTH // 2
-    assert transfer.finish() == (transfer.wheel.size_bytes - start, [(start, '"one"')])
+    transfer.interrupt(Reply(206, part, transfer.wheel.content[CUT:], cut_after_bytes=start - CUT), transfer.complete)
+    assert transfer.finish() == (size_bytes - start, [(start, headers.get("ETag"))])
 
 
 def test_resume_file_changed(transfer: Transfer) -> None:
