@@ -324,7 +324,7 @@ def test_trouble_while_loading_is_not_taken_for_damage(
 
         def fail(*_: object, **__: object) -> NoReturn:
             if isinstance(trouble, OSError):
-                patch.setattr(Path, "open", refusing(Path.open, trouble.errno or 0))
+                patch.setattr(os, "open", refusing(os.open, trouble.errno or 0))
             raise trouble
 
         patch.setattr(spacy, "load", fail)
