@@ -146,7 +146,7 @@ def skip_unless_possible(prefix: list[str]) -> None:
     """Skip the test where there is no unshare, or where it may not make such namespaces."""
     if prefix and not shutil.which(prefix[0]):
         pytest.skip(f"{prefix[0]} is not installed")
-    if prefix and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+    if prefix and subprocess.run([*prefix, *command("")], capture_output=True, check=False).returncode:
         pytest.skip("no such namespaces can be made here")
 
 
