@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,29 +36,18 @@ def test_each_handler_lets_ours_through() -> None:
     assert swallowing.keys() - REVIEWED.keys() == set()
 
 
-class Raising(logging.Handler):
-    """Raises one of ours at the n-th line that is logged."""
-
-    def __init__(self, at: int) -> None:
-        """Count from 0."""
-        super().__init__()
-        self.left = at
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Raise at its turn."""
-        self.left -= 1
-        if self.left < 0 and record.name.startswith("modelboot"):
-            raise OURS
-
-
 @pytest.fixture(params=[0, 1], ids=["asking", "downloading"])
-def raising(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def raising(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have one of ours raised in the middle of an install, when it says that it asks a source or begins to fetch."""
+    lines = itertools.count()
+
+    def act(record: logging.LogRecord) -> bool:
+        if record.name.startswith("modelboot") and next(lines) >= request.param:
+            raise OURS
+        return True
+
     caplog.set_level(logging.INFO, "modelboot")
-    handler = Raising(request.param)
-    logging.getLogger("modelboot").addHandler(handler)
-    yield
-    logging.getLogger("modelboot").removeHandler(handler)
+    monkeypatch.setattr(caplog.handler, "filters", [act])
 
 
 @pytest.mark.usefixtures("raising")

@@ -88,20 +88,14 @@ def own_behind_a_link(wheel: BuiltWheel, target: Path) -> None:
     os.truncate(target / NAME / f"{NAME}-{VERSION}" / "config.cfg", 1)
 
 
-def other_version(installer: str) -> Put:
-    """Return what installs an older version by another program."""
-
-    def put(wheel: BuiltWheel, target: Path) -> None:
-        unzipped(small_wheel(wheel.path.parent / "older", OLDER), target, installer)
-
-    put.__name__ = f"other_version_of_{installer}"
-    return put
+def other_version(wheel: BuiltWheel, target: Path) -> None:
+    """Install an older version by another program."""
+    unzipped(small_wheel(wheel.path.parent / "older", OLDER), target, "pip")
 
 
 FOREIGN: list[Put] = [
-    *(hand_made, egg_info, editable, edited, linked),
+    *(hand_made, egg_info, editable, edited, linked, other_version),
     *(own_with_users_file, older_with_users_file, own_behind_a_link),
-    *map(other_version, ("pip", "uv", "conda")),
 ]
 
 

@@ -41,8 +41,9 @@ def test_digest_that_differs_in_one_digit(  # noqa: PLR0913, PLR0917 - most are 
     if source == "wheelhouse":
         monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(wheel.path.parent))
     url = wheel.url if source == "file" else f"{server.url}/{wheel.path.name}"
-    with pytest.raises(HashMismatchError, match=f"got sha256 {wheel.sha256}"):
-        ensure_model(ModelPin(NAME, VERSION, with_digit_changed(wheel.sha256, position), url=url))
+    pinned = with_digit_changed(wheel.sha256, position)
+    with pytest.raises(HashMismatchError, match=f"expected sha256 {pinned}.*got sha256 {wheel.sha256}"):
+        ensure_model(ModelPin(NAME, VERSION, pinned, url=url))
     assert leftovers(target) == []
 
 

@@ -1,64 +1,19 @@
 """What must be refused is refused, says why, and leaves the target exactly as it was.
 
-Each breach of the archive policy has its own words: see unit/install/test_archive.py.
+Each breach of the archive policy has its own words: see unit/install/test_archive.py. That no source may give other
+bytes is in test_pinned_bytes.py, unit/sources/test_fetch.py and test_index.py there.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from modelboot import HashMismatchError, InstallError, ModelPin, ensure_model
 from support.folders import WORK, leftovers, snapshot
-from support.sources import point_pip_at, publish_to_index
-from support.wheels import NAME, OLDER, BuiltWheel, Tampering, altered, build_wheel, small_wheel
-
-if TYPE_CHECKING:
-    from support.server import ModelServer
-
-NO_PIP = importlib.util.find_spec("pip") is None
-SOURCES = [
-    "wheelhouse",
-    "mirror",
-    pytest.param("index", marks=pytest.mark.skipif(NO_PIP, reason="needs pip in this environment")),
-]
-
-
-def give(source: str, path: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let one source give a file under the pinned name, and all others nothing."""
-    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
-    if source == "wheelhouse":
-        monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(path.parent))
-    elif source == "mirror":
-        release = path.parent / path.name.removesuffix("-py3-none-any.whl")
-        release.mkdir()
-        path.rename(release / path.name)
-        server.tree(path.parent)
-    else:
-        monkeypatch.setenv("MODELBOOT_INDEX", "1")
-        point_pip_at(server.url, monkeypatch)
-        publish_to_index(server, path)
-
-
-@pytest.mark.parametrize("source", SOURCES)
-def test_altered_wheel(  # noqa: PLR0913, PLR0917 - fixtures
-    source: str, wheel: BuiltWheel, server: ModelServer, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One altered byte is refused with both digests, whichever source gave it; nothing is left."""
-    wrong = altered(wheel, tmp_path / "wrong")
-    digest = hashlib.sha256(wrong.read_bytes()).hexdigest()
-    give(source, wrong, server, monkeypatch)
-    with pytest.raises(HashMismatchError, match=f"expected sha256 {wheel.sha256}") as refused:
-        ensure_model(wheel.pin_at(None))
-    assert digest in refused.value.message
-    told = [(attempt.source, attempt.got_sha256) for attempt in refused.value.attempts if attempt.got_sha256]
-    assert told == [(source, digest)]
-    assert leftovers(target) == []
+from support.wheels import NAME, OLDER, Tampering, altered, build_wheel, small_wheel
 
 
 def _empty(target: Path) -> None:

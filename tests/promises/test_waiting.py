@@ -79,20 +79,7 @@ CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--uts", "--mount-pro
 WAITS = "waiting for another process"
 
 Process = subprocess.Popen[str]
-
-
-class WhenWaiting(logging.Handler):
-    """Acts once, when this process logs that it waits for another."""
-
-    def __init__(self) -> None:
-        """Do nothing yet."""
-        super().__init__(logging.INFO)
-        self.actions: list[Callable[[], object]] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Act."""
-        if WAITS in record.getMessage() and self.actions:
-            self.actions.pop()()
+WhenWaiting = list[Callable[[], object]]
 
 
 class Ask:
@@ -159,14 +146,19 @@ def ask() -> Iterator[Ask]:
 
 
 @pytest.fixture
-def when_waiting(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[WhenWaiting]:
-    """Return what acts when a call in this process waits for another; it logs that at once, and not after seconds."""
+def when_waiting(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> WhenWaiting:
+    """Return a list of what to do, each once, when this process says (at once) that it waits for another."""
+    actions: WhenWaiting = []
+
+    def act(record: logging.LogRecord) -> bool:
+        if WAITS in record.getMessage() and actions:
+            actions.pop()()
+        return True
+
     monkeypatch.setattr(lock, "LOG_EVERY_S", 0.05)
     caplog.set_level(logging.INFO, "modelboot")
-    handler = WhenWaiting()
-    logging.getLogger("modelboot").addHandler(handler)
-    yield handler
-    logging.getLogger("modelboot").removeHandler(handler)
+    monkeypatch.setattr(caplog.handler, "filters", [act])
+    return actions
 
 
 @pytest.fixture(autouse=True)
@@ -193,7 +185,7 @@ def test_processes_that_wait_take_what_the_first_has_published(  # noqa: PLR0913
     first = ask.holding(served, moment)
     said, second = list[str](), ask.waiting(served)
     assert dist_infos(target) == []
-    when_waiting.actions.append(lambda: said.append(ended(first, after="\n")))
+    when_waiting.append(lambda: said.append(ended(first, after="\n")))
     assert ensure_model(served).source == "present"
     assert [*said, ended(second)] == ["release", "present"]
     assert len(server.requests) == 1
@@ -207,9 +199,9 @@ def test_wait_ends_when_the_model_is_there(  # noqa: PLR0913, PLR0917 - fixtures
     """A process that waits goes on once the model is published, although another still holds the lock."""
     holder = ask.holding(served, FETCHING)
     published = ensure_model(wheel.pin, target=target.with_name("other")).path.parents[1]
-    when_waiting.actions += [lambda: [(published / name).rename(target / name) for name in (NAME, DIST_INFO)]]
+    when_waiting += [lambda: [(published / name).rename(target / name) for name in (NAME, DIST_INFO)]]
     assert ensure_model(served).source == "present"
-    assert (holder.poll(), len(server.requests), when_waiting.actions) == (None, 0, [])
+    assert (holder.poll(), len(server.requests), when_waiting) == (None, 0, [])
 
 
 @pytest.mark.usefixtures("when_waiting")
@@ -271,9 +263,9 @@ def test_killed_holder_frees_the_next(  # noqa: PLR0913, PLR0917 - fixtures
     second = ask.waiting(served, PUBLISHING, "fork")
     first.kill()
     heard(second, "holds")
-    when_waiting.actions.append(second.kill)
+    when_waiting.append(second.kill)
     assert ensure_model(served).source == "release"
-    assert when_waiting.actions == []
+    assert when_waiting == []
     assert len(server.requests) == 3
     assert is_complete(target, served)
     assert leftovers(target, served) == []
@@ -290,7 +282,7 @@ def test_processes_that_wait_learn_of_a_failure(
     server.serve(path, Reply(status=404))
     first = ask.holding(served, FETCHING)
     second, said = ask.waiting(served), list[str]()
-    when_waiting.actions.append(lambda: said.append(ended(first, after="\n")))
+    when_waiting.append(lambda: said.append(ended(first, after="\n")))
     with pytest.raises(DownloadError, match="404") as caught:
         ensure_model(served)
     said.append(ended(second))
@@ -307,7 +299,7 @@ def test_failure_of_other_sources_is_not_believed(  # noqa: PLR0913, PLR0917 - f
     """A process that waits, and has a source which the failed one had not, asks that; no note of the failure stays."""
     server.serve(f"/{served.filename}", Reply(status=404))
     first, said = ask.holding(served, FETCHING), list[str]()
-    when_waiting.actions.append(lambda: said.append(ended(first, after="\n")))
+    when_waiting.append(lambda: said.append(ended(first, after="\n")))
     assert ensure_model(served, wheelhouse=wheel.path.parent).source == "wheelhouse"
     assert said[0].startswith("DownloadError ")
     assert is_complete(target, served)
@@ -331,9 +323,9 @@ def test_failure_before_the_wait_is_not_believed(  # noqa: PLR0913, PLR0917 - fi
     server.serve(f"/{served.filename}", Reply(status=404), Reply(body=wheel.content))
     assert ended(ask(served)).startswith("DownloadError ")
     holder = ask.holding(served, FETCHING)
-    when_waiting.actions.append(lambda: killed(holder))
+    when_waiting.append(lambda: killed(holder))
     assert ensure_model(served).source == "release"
-    assert when_waiting.actions == []
+    assert when_waiting == []
     assert at_work <= everything(target)
     assert ended(beside, after="\n") == "release"
     assert is_complete(target, other)

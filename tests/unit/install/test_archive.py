@@ -50,7 +50,7 @@ def rewritten(folder: Path, change: Callable[[Rows], object]) -> Path:
     change(rows)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return tampered(folder, extra={RECORD: text.getvalue().encode()})
+    return tampered(folder, extra={RECORD: text.getvalue().encode("latin-1")})
 
 
 def row(rows: Rows, path: str) -> list[str]:
@@ -90,12 +90,18 @@ SIZE = len(small_members()[META])
             f"RECORD lists {NAME}/../../x, which is not there",
             id="row-leaves-folder",
         ),
+        pytest.param(lambda rows: rows.append(["\xff"]), "not a readable wheel: 'utf-8' codec", id="not-UTF-8"),
+        pytest.param(
+            lambda rows: rows.append(["x" * (csv.field_size_limit() + 1)]),
+            "not a readable wheel: field larger than field limit",
+            id="endless",
+        ),
     ],
 )
 def test_bad_record(tmp_path: Path, target: Path, change: Callable[[Rows], object], issue: str) -> None:
-    """A RECORD that does not describe every member with hash and size is refused."""
+    """A RECORD that cannot be read, or does not describe every member with hash and size, is refused."""
     (only,) = issues(rewritten(tmp_path, change), target)
-    assert only.endswith(issue)
+    assert issue in only
 
 
 def test_several_breaches_of_shape(tmp_path: Path, target: Path) -> None:
@@ -148,20 +154,19 @@ def damaged(content: bytes) -> bytes:
     return content[:start] + b"\xff" * 20 + content[start + 20 :]
 
 
-def encrypted(content: bytes) -> bytes:
-    """Set the flag of a password in the first entry of the directory."""
-    flags = content.index(b"PK\x01\x02") + 8
-    return content[:flags] + bytes([content[flags] | 0x1]) + content[flags + 1 :]
+def marked(offset: int, mark: bytes) -> Callable[[bytes], bytes]:
+    """Return what overwrites a field of the first entry of the directory."""
+
+    def change(content: bytes) -> bytes:
+        start = content.index(b"PK\x01\x02") + offset
+        return content[:start] + mark + content[start + len(mark) :]
+
+    return change
 
 
 def special(kind: int) -> Callable[[bytes], bytes]:
-    """Return what marks the first entry of the directory as no plain file."""
-
-    def change(content: bytes) -> bytes:
-        attributes = content.index(b"PK\x01\x02") + 38
-        return content[:attributes] + (kind << 16).to_bytes(4, "little") + content[attributes + 4 :]
-
-    return change
+    """Return what marks the first entry as no plain file."""
+    return marked(38, (kind << 16).to_bytes(4, "little"))
 
 
 @pytest.mark.parametrize(
@@ -176,31 +181,17 @@ def special(kind: int) -> Callable[[bytes], bytes]:
         pytest.param(lambda _: b"PK\x03\x04", "not a readable wheel: File is not a zip file", id="beginning"),
         pytest.param(cut, "not a readable wheel: File is not a zip file", id="cut"),
         pytest.param(damaged, "not a readable wheel: Error -3 while decompressing", id="damaged"),
-        pytest.param(encrypted, f"encrypted member {NAME}/__init__.py", id="encrypted"),
+        pytest.param(marked(8, b"\1"), f"encrypted member {NAME}/__init__.py", id="encrypted"),
+        pytest.param(marked(10, b"\x0c"), f"member {NAME}/__init__.py is neither stored nor deflated", id="bzip2"),
     ],
 )
 def test_damaged_archive(
     tmp_path: Path, target: Path, wheel: BuiltWheel, change: Callable[[bytes], bytes], issue: str
 ) -> None:
-    """A file that is not a whole zip archive of plain files without a password is refused as such."""
+    """A file that is not a whole zip archive of plain, readable files is refused as such."""
     other = tmp_path / "x.whl"
     other.write_bytes(change(wheel.content))
     (only,) = issues(other, target)
-    assert only.startswith(issue)
-
-
-@pytest.mark.parametrize(
-    ("text", "issue"),
-    [
-        pytest.param(b"\xff", "not a readable wheel: 'utf-8' codec", id="other-encoding"),
-        pytest.param(
-            b"x" * (csv.field_size_limit() + 1), "not a readable wheel: field larger than field limit", id="endless"
-        ),
-    ],
-)
-def test_record_that_cannot_be_read(tmp_path: Path, target: Path, text: bytes, issue: str) -> None:
-    """A RECORD that is not UTF-8, or that the csv reader gives up on, is refused."""
-    (only,) = issues(tampered(tmp_path, extra={RECORD: text, f"{NAME}/padding": incompressible(20_000)}), target)
     assert only.startswith(issue)
 
 
@@ -212,13 +203,6 @@ def test_entry_points_that_cannot_be_read(tmp_path: Path, target: Path, text: st
     told = issues(tampered(tmp_path, entry_points=text), target)
     assert told[0].startswith("entry_points.txt cannot be read: ")
     assert "\n" not in told[0]
-
-
-def test_foreign_compression(target: Path, wheel: BuiltWheel) -> None:
-    """A member packed in a way that no wheel is packed is refused before it is read."""
-    with zipfile.ZipFile(wheel.path, "a") as opened:
-        opened.writestr(f"{NAME}/x", b"x", zipfile.ZIP_BZIP2)
-    assert issues(wheel.path, target) == [f"member {NAME}/x is neither stored nor deflated"]
 
 
 def test_bomb(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
