@@ -11,7 +11,7 @@ import pytest
 
 from modelboot import ModelPin, ensure_model
 from support.commands import output, reference, run
-from support.wheels import NAME, VERSION
+from support.wheels import VERSION
 
 TOKENS = [
     ("Apple", "PROPN", "NNP", "nsubj", "ORG"),
@@ -100,10 +100,3 @@ def test_messages_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     lines = run("install", "en_none", COLUMNS="30").err.splitlines()
     assert max(map(len, lines)) <= 30
     assert lines[:2] == ["error: Can't find model", "    'en_none': the catalog has"]
-
-
-def test_output_is_printable(pin: ModelPin, target: Path) -> None:
-    """What a terminal would obey is shown instead, whoever named a file; text of any script stays as it is."""
-    ensure_model(pin)
-    (target / NAME / "a\x1b[2Jb\x9bc\rd\udc80नी あ ä").touch()
-    assert f"  {NAME}/a\\x1b[2Jb\\x9bc d\\udc80नी あ ä is not in RECORD\n" in run("verify").out

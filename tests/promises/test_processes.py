@@ -1,8 +1,9 @@
-"""Many processes and threads: one request, one load a process, through fork, spawn and preloading."""
+"""Many processes and threads: one request, one load a process, through fork, spawn, preloading and embedding."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from modelboot import ModelPin, ensure_model
-from support.children import STUB_SPACY, command, environment, pin_arguments, python
+from support import children
+from support.children import OTHER, STUB_SPACY, environment, pin_arguments, python
 from support.folders import is_complete, leftovers, names
 from support.races import Race, hung, run
 from support.server import Reply
@@ -46,6 +48,7 @@ def run_and_judge(race: Race, server: ModelServer, count: Callable[..., None]) -
     figures = {"torn": len(torn), "wedged": hung(answers), "left": len(left), "requests": len(server.requests)}
     count("racers on a slow origin", points=len(everyone), **figures)
     assert [answer for answer in everyone if answer.get("version") != race.pin[1]] == []
+    assert {(answer["loads"], answer["same"]) for answer in everyone if race.load} <= {(1, True)}
     assert [len(of_round) for of_round in answers] == [race.processes * race.threads] * race.rounds
     assert [request.path.split("/")[1] for request in server.requests] == [f"round{number}" for number in rounds]
     assert (torn, left) == ([], [])
@@ -69,7 +72,10 @@ def test_many_at_once_all_load(
     tmp_path: Path,
     count: Callable[..., None],
 ) -> None:
-    """The same with get_nlp, also where all find the same altered file: everyone has a pipeline after one request."""
+    """The same with get_nlp, also where all find the same altered file: everyone has a pipeline after one request.
+
+    Threads of a process share it: it is loaded once.
+    """
     race = slow_race(tiny, server, tmp_path, processes=3, threads=2, load=True)
     if damaged:
         model = ensure_model(tiny.pin, target=race.target_of(0))
@@ -153,19 +159,54 @@ modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4]))
 """
 
 
+@pytest.mark.parametrize("users", [(None, None), (OTHER, OTHER - 1)], ids=["of one user", "of two users"])
 def test_installs_into_two_targets_do_not_wait_for_each_other(
-    wheel: BuiltWheel, server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    users: tuple[int | None, int | None], wheel: BuiltWheel, server: ModelServer
 ) -> None:
     """One process is stuck in a download; another, with a target of its own, is served, and TMPDIR stays empty."""
+    if any(users):
+        children.skip_unless_other_user()
     pin = server.publish(wheel, Reply(body=wheel.content, stall="body"), Reply(body=wheel.content))
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    with subprocess.Popen(command(ENSURE, *pin_arguments(pin)), env=environment({})) as stuck:
-        try:
-            assert server.wait_for(f"/{wheel.path.name}")
-            done = python(ENSURE, *pin_arguments(pin), env={"MODELBOOT_TARGET": str(tmp_path / "other")})
-            assert (done.returncode, done.stderr, stuck.poll()) == (0, "", None)
-        finally:
-            stuck.kill()
-    assert is_complete(tmp_path / "other", pin)
-    assert names(tmp_path / "tmp") == []
+    with children.public_folder() as folder:
+        children.owned(folder / "tmp", os.getuid()).chmod(0o1777)
+
+        def start(name: str, user: int | None) -> subprocess.Popen[bytes]:
+            home = str(children.owned(folder / name, user or os.getuid()))
+            settings = {"MODELBOOT_TARGET": home, "MODELBOOT_HOME": None, "HOME": home, "TMPDIR": str(folder / "tmp")}
+            words = children.command(ENSURE, *pin_arguments(pin), user=user)
+            return subprocess.Popen(words, env=environment(settings))
+
+        with start("stuck", users[0]) as stuck:
+            try:
+                assert server.wait_for(f"/{wheel.path.name}")
+                with start("served", users[1]) as served:
+                    assert served.wait(children.TIMEOUT_S) == 0
+                assert stuck.poll() is None
+            finally:
+                stuck.kill()
+        assert is_complete(folder / "served", pin)
+        assert names(folder / "tmp") == []
+
+
+EMBEDDED = """
+import sys
+started = []
+sys.addaudithook(lambda event, _: started.append(event) if event.startswith(
+    ("subprocess.", "os.fork", "os.posix_spawn", "os.exec", "os.system")) else None)
+import spacy
+del started[:]
+sys.executable = "/bin/false"
+import modelboot
+nlp = modelboot.get_nlp(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4]))
+sys.stderr.write(f"{nlp.meta['version']} {started}")
+"""
+
+
+def test_model_goes_into_an_environment_without_pip(tiny: BuiltWheel, server: ModelServer, tmp_path: Path) -> None:
+    """In a host that embeds Python, as uwsgi does, and without a PATH: silently, and without starting a program."""
+    interpreter = str(children.make_env(tmp_path / "env"))
+    settings = {"PATH": "", "MODELBOOT_INDEX": "1", "MODELBOOT_TARGET": None}
+    pin = server.publish(tiny)
+    done = python(EMBEDDED, *pin_arguments(pin), executable=interpreter, env={**STUB_SPACY, **settings})
+    assert (done.stdout, done.stderr) == ("", "1.0.0 []")
+    assert is_complete(children.library_of(tmp_path / "env"), pin)

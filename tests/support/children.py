@@ -91,7 +91,6 @@ def python(  # noqa: PLR0913 - all keyword-only with defaults; a test names the 
     env: Mapping[str, str | None] | None = None,
     executable: str | None = None,
     prefix: Sequence[str] = (),
-    umask: int = -1,
     cwd: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a script to its end.
@@ -103,14 +102,13 @@ def python(  # noqa: PLR0913 - all keyword-only with defaults; a test names the 
         env: Changes to the environment.
         executable: Another interpreter.
         prefix: Words before the command, such as those of unshare.
-        umask: Its umask; this process's when -1.
         cwd: The folder it runs in; this process's when None.
 
     Returns:
         Exit status and all it printed.
     """
     words = [*prefix, *command(script, *arguments, user=user, executable=executable)]
-    options: dict[str, Any] = {"env": environment(env or {}), "umask": umask, "cwd": cwd, "timeout": TIMEOUT_S}
+    options: dict[str, Any] = {"env": environment(env or {}), "cwd": cwd, "timeout": TIMEOUT_S}
     return subprocess.run(words, capture_output=True, text=True, check=False, **options)
 
 

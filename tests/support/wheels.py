@@ -124,25 +124,23 @@ def build_wheel(  # noqa: PLR0913 - all keyword-only with defaults; a case names
     name: str = NAME,
     version: str = VERSION,
     lang: str = "en",
-    marker: str = "",
     members: Mapping[str, bytes] | None = None,
     tampering: Tampering = HONEST,
 ) -> BuiltWheel:
-    """Build a wheel of a pipeline that loads; equal arguments give equal bytes, in any process.
+    """Build a wheel of a pipeline that loads; equal arguments give equal bytes.
 
     Args:
         folder: Where to put it; made if missing.
         name: Distribution and package, `<lang>_<rest>`.
         version: Version of the distribution and of the pipeline.
         lang: spaCy's code of the pipeline's language.
-        marker: Text that tells this build from another of the same name and version.
         members: The package's files in place of `pipeline_members(...)`.
         tampering: What makes the wheel dishonest.
 
     Returns:
         The wheel and the facts a pin needs.
     """
-    package = pipeline_members(name, version, lang=lang, marker=marker) if members is None else members
+    package = pipeline_members(name, version, lang=lang) if members is None else members
     content = {**package, **_dist_info(name, version, tampering), **tampering.extra}
     archive = _archive(content, f"{name}-{version}.dist-info/RECORD", tampering)
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,14 +149,13 @@ def build_wheel(  # noqa: PLR0913 - all keyword-only with defaults; a case names
     return BuiltWheel(path, name, version, hashlib.sha256(archive).hexdigest(), len(archive))
 
 
-def pipeline_members(name: str, version: str, *, lang: str = "en", marker: str = "") -> dict[str, bytes]:
+def pipeline_members(name: str, version: str, *, lang: str = "en") -> dict[str, bytes]:
     """Return the files of a real pipeline package with a sentencizer, by path relative to its parent folder.
 
     Args:
         name: The package, `<lang>_<rest>`.
         version: The pipeline's version.
         lang: spaCy's code of the pipeline's language.
-        marker: Text for a `marker.txt` beside the pipeline's data; none when empty.
 
     Returns:
         Posix paths with their bytes.
@@ -167,8 +164,7 @@ def pipeline_members(name: str, version: str, *, lang: str = "en", marker: str =
     facts = {"name": name.removeprefix(f"{lang}_"), "version": version, "spacy_version": SPACY_RANGE}
     meta = json.dumps(json.loads(blank["meta.json"]) | facts, indent=2).encode()
     members = {f"{data}/{path}": content for path, content in blank.items()}
-    members |= {f"{name}/__init__.py": _INIT, f"{name}/meta.json": meta, f"{data}/meta.json": meta}
-    return members | ({f"{data}/marker.txt": marker.encode()} if marker else {})
+    return members | {f"{name}/__init__.py": _INIT, f"{name}/meta.json": meta, f"{data}/meta.json": meta}
 
 
 def small_wheel(
@@ -244,10 +240,7 @@ def _blank_pipeline(lang: str) -> Mapping[str, bytes]:
     with tempfile.TemporaryDirectory() as temp:
         nlp.to_disk(temp)
         paths = [path for path in Path(temp).rglob("*") if path.is_file()]
-        files = {path.relative_to(temp).as_posix(): path.read_bytes() for path in paths}
-    settings = json.loads(files["sentencizer.json"])
-    settings["punct_chars"].sort()  # spaCy writes them in the order of a set, new in each process
-    return files | {"sentencizer.json": json.dumps(settings).encode()}
+        return {path.relative_to(temp).as_posix(): path.read_bytes() for path in paths}
 
 
 def _dist_info(name: str, version: str, tampering: Tampering) -> dict[str, bytes]:

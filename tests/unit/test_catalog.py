@@ -13,13 +13,12 @@ import pytest
 import modelboot
 from modelboot import IncompatibleError, ModelPin, SettingsError, UnknownModelError
 from modelboot._catalog import CatalogEntry, catalog, check_requirements, resolve
-from modelboot._versions import is_requirement, version_key
+from modelboot._versions import version_key
 from support.children import python
 
 SHIPPED = Path(modelboot.__file__).with_name("catalog.csv")
 SHIPPED_SHA = "a9ec992280cd1a7fb6557ada4c4cdaee1194202b46431cb8fcc64391fff32fc9"
 """Of the table as it was taken from the publisher's metadata; `tests/tools/rebuild_catalog.py` makes another."""
-DEFAULT_SHA = "1932429db727d4bff3deed6b34cfc05df17794f4a52eeb26cf8928f7c1a0fb85"
 MISSING = "modelboot-no-such-thing"
 # What a bare process has loaded once a name has become a pin.
 CHILD = """
@@ -50,20 +49,6 @@ def test_catalog_is_whole() -> None:
     assert len(found) == len({entry.pin for entry in found}) == len({entry.pin.sha256 for entry in found}) == 192
     keys = [(entry.pin.name, version_key(str(entry.pin.version))) for entry in found]
     assert keys == sorted(keys)
-
-
-def test_catalog_requirements() -> None:
-    """Several requirements of one pipeline are several, and none is none."""
-    requires = {entry.pin.name: entry.pin.requires for entry in catalog() if entry.pin.version == "3.8.0"}
-    assert (requires["en_core_web_sm"], max(map(len, requires.values()))) == ((), 5)
-    assert all(is_requirement(text) for texts in requires.values() for text in texts)
-
-
-def test_default_pin() -> None:
-    """The pin that is taken unasked is this very wheel."""
-    pinned = resolve("en_core_web_sm", spacy_version="3.8.11")
-    assert pinned == ModelPin("en_core_web_sm", "3.8.0", DEFAULT_SHA)
-    assert pinned.release_url.endswith("/en_core_web_sm-3.8.0/en_core_web_sm-3.8.0-py3-none-any.whl")
 
 
 @pytest.mark.parametrize(

@@ -214,21 +214,6 @@ def test_error_of_odd_words() -> None:
     assert UnknownModelError(name="x", near=("\x1b]0;title",)).hint.isprintable()
 
 
-def test_error_remembered() -> None:
-    """A failure that is repeated without another try says so, and for how long."""
-    error = LoadError(model="xx 1.0", path="/a", reason="it broke")
-    error.remembered_s = 30.2
-    assert "not tried again for 30 s" in str(error)
-
-
-def test_error_copied_without_its_cause() -> None:
-    """A copy has neither traceback nor cause, so it keeps no frame of the caller alive."""
-    with pytest.raises(LoadError) as caught:
-        raise LoadError(model="xx 1.0", path="/a", reason="it broke") from ValueError("E002")
-    twin = copy.copy(caught.value)
-    assert (str(caught.value.__cause__), twin.__cause__, twin.__traceback__) == ("E002", None, None)
-
-
 @pytest.mark.parametrize(
     ("refusal", "path", "fault", "reason"),
     [

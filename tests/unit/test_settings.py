@@ -108,13 +108,6 @@ def test_settings_shown_without_secrets() -> None:
     assert "s3cret" not in repr(read_settings(env))
 
 
-def test_settings_read_at_call_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process's environment counts as it is at the call, not at the import."""
-    before = read_settings().retries
-    monkeypatch.setenv("MODELBOOT_RETRIES", str(before + 1))
-    assert read_settings().retries == before + 1
-
-
 def test_folder_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A tilde stands for the home folder, and a later chdir does not move a relative one, in a list as well."""
     monkeypatch.setenv("HOME", "/users/me")

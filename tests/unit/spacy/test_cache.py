@@ -19,9 +19,8 @@ import pytest
 import spacy
 
 from modelboot import DownloadError, LoadError, ModelbootError, ModelPin, SettingsError, get_nlp, load
-from support.server import ModelServer, Reply
 from support.sources import publish
-from support.wheels import BuiltWheel, build_wheel
+from support.wheels import build_wheel
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -115,27 +114,6 @@ def test_get_nlp_many_spellings_forgotten(tiny_pin: ModelPin) -> None:
     gc.collect()
     assert first() is None
     assert get_nlp.cache_info() == (1100, 1, None, 1)
-
-
-def test_get_nlp_threads_at_once(
-    tiny: BuiltWheel, web_pin: ModelPin, server: ModelServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Threads that ask at once, in different spellings, wait for one download and one load and share the object."""
-    server.serve(f"/{tiny.path.name}", Reply(body=tiny.content, drip_bytes_per_s=100_000))
-    monkeypatch.setenv("MODELBOOT_DEADLINE", str(HUNG_AFTER_S))
-    spacy_load = Mock(wraps=spacy.load)
-    monkeypatch.setattr(spacy, "load", spacy_load)
-    barrier = threading.Barrier(THREADS)
-
-    def ask(thread: int) -> Language:
-        barrier.wait()
-        return get_nlp(web_pin, exclude=[] if thread % 2 else ())
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        models = list(pool.map(ask, range(THREADS)))
-    assert len(set(map(id, models))) == 1
-    assert (len(server.requests), spacy_load.call_count) == (1, 1)
-    assert get_nlp.cache_info() == (THREADS - 1, 1, None, 1)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError(), OTHERS], ids=["interrupt", "failure", "own"])

@@ -14,6 +14,7 @@ import shutil
 import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,19 @@ def test_failure_is_repeated(web_pin: ModelPin, server: ModelServer) -> None:
         assert first.message in str(again.__cause__)
         assert re.search(REMARK, str(again).splitlines()[0])
         assert "(remembered" not in str(again.__cause__)
+    assert len(server.requests) == 1
+
+
+def test_failure_of_many_threads(
+    tiny: BuiltWheel, web_pin: ModelPin, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long test run on a dead network: its threads wait for one time-out, and all get the same error."""
+    monkeypatch.setenv("MODELBOOT_TIMEOUT", "0.3")
+    monkeypatch.setenv("MODELBOOT_RETRIES", "0")
+    server.serve(f"/{tiny.path.name}", Reply(stall="headers"))
+    with ThreadPoolExecutor(8) as threads:
+        failures = [*threads.map(lambda _: failure(web_pin), range(200))]
+    assert len({(error.message, error.hint) for error in failures}) == 1
     assert len(server.requests) == 1
 
 

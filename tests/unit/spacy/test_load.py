@@ -11,7 +11,6 @@ import pytest
 import spacy
 
 from modelboot import HashMismatchError, ModelPin, OfflineError, ensure_model, get_nlp, load
-from support.forms import FORMS, outcome
 from support.server import ModelServer, Reply
 from support.wheels import BuiltWheel
 
@@ -21,14 +20,6 @@ if TYPE_CHECKING:
     Loads = Callable[..., Language]
 
 BOTH = pytest.mark.parametrize("function", [load, get_nlp], ids=["load", "get_nlp"])
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_load_gives_what_spacy_gives(tiny_pin: ModelPin, tmp_path: Path, form: str) -> None:
-    """Each form of a call has the same outcome and warnings as spaCy's own on the same files, absent or present."""
-    reference = ensure_model(tiny_pin, target=tmp_path / "reference").path
-    theirs = outcome(spacy.load, reference, FORMS[form])
-    assert [outcome(load, tiny_pin, FORMS[form]) for _ in ("absent", "present")] == [theirs, theirs]
 
 
 def test_load_is_fresh_each_time(tiny_pin: ModelPin) -> None:
