@@ -14,7 +14,7 @@ import spacy
 from modelboot import LoadError, ModelPin, ensure_model, load
 from modelboot._network.client import HttpClient
 from modelboot._settings import Settings
-from support.handlers import Package
+from support.handlers import guarded
 from support.server import ModelServer
 from support.wheels import BuiltWheel
 
@@ -30,9 +30,9 @@ OURS = LoadError(model="ours", reason="its own words")
 
 def test_each_handler_lets_ours_through() -> None:
     """Wherever one of ours may come by, a handler before that for OSError lets it through."""
-    guarded = [*Package().guarded()]
-    assert len(guarded) > 30  # or the search has found nothing
-    swallowing = {each.where: each.risky for each in guarded if each.risky and not each.lets_ours_through}
+    blocks = [*guarded()]
+    assert len(blocks) > 30  # or the search has found nothing
+    swallowing = {each.where: each.risky for each in blocks if each.risky and not each.lets_ours_through}
     assert swallowing.keys() - REVIEWED.keys() == set()
 
 

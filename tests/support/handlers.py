@@ -10,8 +10,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import modelboot
 from modelboot import errors
@@ -31,112 +31,83 @@ ALSO_OF_PATHS = {"rename", "discard"}
 """Methods of PartialFile, which only a download calls; elsewhere they are those of paths and sets."""
 
 
-@dataclass(frozen=True, slots=True)
-class Guarded:
+class Guarded(NamedTuple):
     """A block of code whose errors of the operating system are caught."""
 
     where: str
     """File and function."""
-    risky: frozenset[str]
+    risky: set[str]
     """Calls in it that may raise one of ours."""
     lets_ours_through: bool
     """Whether a handler before it takes ours out, or it names ours itself."""
 
 
-@dataclass(slots=True)
 class _Module:
-    """A module of the package: its functions and methods, and what the names in it stand for."""
+    """A module of the package: its functions and methods by what a call names, and what the names in it stand for."""
 
-    name: str
-    tree: ast.Module
-    functions: dict[str, ast.FunctionDef] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    """Dotted name in the package by the name it was imported under."""
-
-    def __post_init__(self) -> None:
-        self.functions = {node.name: node for node in self.tree.body if isinstance(node, ast.FunctionDef)}
+    def __init__(self, path: Path) -> None:
+        self.name = ".".join(["modelboot", *path.relative_to(SOURCE).with_suffix("").parts]).removesuffix(".__init__")
+        self.tree = ast.parse(path.read_text("utf-8"))
+        self.names: dict[str, str] = {}
+        self.functions = [(f"{self.name}.{node.name}", node) for node in _functions(self.tree.body)]
         for node in ast.walk(self.tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("modelboot"):
                 self.names |= {each.asname or each.name: f"{node.module}.{each.name}" for each in node.names}
+            elif isinstance(node, ast.ClassDef):
+                for method in _functions(node.body):
+                    is_run_by_a_call = method.name in {"__init__", "__post_init__"}
+                    keys = [f".{method.name}", f"{self.name}:{method.name}"]
+                    keys += [f"{self.name}.{node.name}"] if is_run_by_a_call else []
+                    self.functions += [(key, method) for key in keys]
+        self._own = {key for key, _ in self.functions}
 
-
-class Package:
-    """The calls among the functions of the package."""
-
-    def __init__(self, source: Path = SOURCE) -> None:
-        """Read every module."""
-        files = {_dotted(path, source): path for path in sorted(source.rglob("*.py"))}
-        self.modules = {name: _Module(name, ast.parse(path.read_text("utf-8"))) for name, path in files.items()}
-        self._bodies: dict[str, list[ast.FunctionDef]] = {}
-        for module in self.modules.values():
-            self._add(module)
-        self._owners = {id(node): module for module in self.modules.values() for node in ast.walk(module.tree)}
-        self._risky = self._find_risky()
-
-    def _add(self, module: _Module) -> None:
-        self._bodies |= {f"{module.name}.{name}": [node] for name, node in module.functions.items()}
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.ClassDef):
-                methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
-                for method in methods:
-                    for key in (f".{method.name}", f"{module.name}:{method.name}"):
-                        self._bodies.setdefault(key, []).append(method)
-                starts = [each for each in methods if each.name in {"__init__", "__post_init__"}]
-                self._bodies[f"{module.name}.{node.name}"] = starts
-
-    def _find_risky(self) -> set[str]:
-        """Follow the calls up from the functions that build an error of ours."""
-        calls = {key: {call for node in nodes for call in self._calls(node)} for key, nodes in self._bodies.items()}
-        risky = {f"modelboot.errors.{name}" for name in OURS} | {".from_os_error"} | OTHERS_CODE
-        while more := {key for key, made in calls.items() if key not in risky and made & risky}:
-            risky |= more
-        return risky
-
-    def _calls(self, node: ast.AST) -> Iterator[str]:
+    def calls(self, node: ast.AST) -> Iterator[str]:
         """Yield the keys of what a piece of code calls or names: a function that is handed over may be called, too."""
-        module = self._owners[id(node)]
         for each in _code_of(node):
             if isinstance(each, ast.Name):
-                yield module.names.get(each.id, f"{module.name}.{each.id}")
+                yield self.names.get(each.id, f"{self.name}.{each.id}")
             elif isinstance(each, ast.Attribute) and not each.attr.startswith("__"):
                 base = each.value.id if isinstance(each.value, ast.Name) else ""
-                if base in module.names:
-                    yield f"{module.names[base]}.{each.attr}"
-                elif base == "self" and (own := f"{module.name}:{each.attr}") in self._bodies:
+                if base in self.names:
+                    yield f"{self.names[base]}.{each.attr}"
+                if base == "self" and (own := f"{self.name}:{each.attr}") in self._own:
                     yield own
-                    continue
-                yield f".{each.attr}" if each.attr not in ALSO_OF_PATHS else ""
-
-    def guarded(self) -> Iterator[Guarded]:
-        """Yield every block whose OSErrors are caught or suppressed."""
-        for module in self.modules.values():
-            for function, is_manager, node in _in_functions(module.tree):
-                for body, lets_ours_through in _guards(node):
-                    calls = {call for part in body for call in self._calls(part)}
-                    risky = frozenset(re.split("[.:]", call)[-1] for call in calls & self._risky)
-                    risky |= {WITH_BLOCK} if is_manager and _has_yield(body) else set()
-                    risky |= _managers_made_before(body)
-                    yield Guarded(f"{module.name}.{function}", risky, lets_ours_through)
+                elif each.attr not in ALSO_OF_PATHS:
+                    yield f".{each.attr}"
 
 
-def _dotted(path: Path, source: Path) -> str:
-    parts = ["modelboot", *path.relative_to(source).with_suffix("").parts]
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def guarded() -> Iterator[Guarded]:
+    """Yield every block of the package whose OSErrors are caught or suppressed."""
+    modules = [_Module(path) for path in sorted(SOURCE.rglob("*.py"))]
+    calls: dict[str, set[str]] = {}
+    for module in modules:
+        for key, function in module.functions:
+            calls.setdefault(key, set()).update(module.calls(function))
+    risky = {f"modelboot.errors.{name}" for name in OURS} | {".from_os_error"} | OTHERS_CODE
+    while more := {key for key, made in calls.items() if key not in risky and made & risky}:
+        risky |= more
+    for module in modules:
+        for name, is_manager, node in _in_functions(module.tree):
+            for body, lets_ours_through in _guards(node):
+                made = {call for part in body for call in module.calls(part)} & risky
+                found = {re.split("[.:]", call)[-1] for call in made} | _managers_made_before(body)
+                found |= {WITH_BLOCK} if is_manager and _has_yield(body) else set()
+                yield Guarded(f"{module.name}.{name}", found, lets_ours_through)
+
+
+def _functions(body: list[ast.stmt]) -> list[ast.FunctionDef]:
+    return [node for node in body if isinstance(node, ast.FunctionDef)]
 
 
 def _code_of(node: ast.AST) -> Iterator[ast.AST]:
     """Walk what is run: no annotations, no decorators, no types in `except`."""
     yield node
     for name, value in ast.iter_fields(node):
-        skipped = {"annotation", "returns", "decorator_list", "bases"} | ({"type"} if _is_handler(node) else set())
-        if name not in skipped:
+        is_caught = name == "type" and isinstance(node, ast.ExceptHandler)
+        if name not in {"annotation", "returns", "decorator_list", "bases"} and not is_caught:
             for each in value if isinstance(value, list) else [value]:
                 if isinstance(each, ast.AST):
                     yield from _code_of(each)
-
-
-def _is_handler(node: ast.AST) -> bool:
-    return isinstance(node, ast.ExceptHandler)
 
 
 def _in_functions(tree: ast.Module) -> Iterator[tuple[str, bool, ast.AST]]:
