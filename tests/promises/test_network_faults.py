@@ -42,6 +42,7 @@ HANGS_S = 60.0
 """A call that takes longer is held by what it talks to."""
 HTML = Reply(headers={"Content-Type": "text/html"}, body=b"<!DOCTYPE html><title>Sign in</title>")
 STALL = {"MODELBOOT_TIMEOUT": "0.5"}
+ONCE = {"MODELBOOT_RETRIES": "0"}
 DEADLINE = {"MODELBOOT_DEADLINE": "0.3", "MODELBOOT_TIMEOUT": "90"}
 
 
@@ -132,6 +133,12 @@ CASES = {
     "chunks-beyond-the-cap": Case(answers(Reply(body=b"PK" * (CAP // 2) + b"x", chunked=True)), TOO_MUCH),
     "endless": Case(answers(Reply(body=b"PK", endless=True)), TOO_MUCH),
     "page": Case(answers(HTML), PAGE, kind="page"),
+    "status-of-four-digits": Case(answers(Reply(1000)), "HTTP/1.1 1000 *", env=ONCE),
+    "two-lengths": Case(
+        answers(Reply(headers={"Content-Length": "5, 6"}, body=b"PK", endless=True)),
+        r"Content-Length contained multiple unmatching values \(5, 6\)",
+        env=ONCE,
+    ),
     # redirects
     "same-host": Case(lambda s: {PATH: [s.moved()], MOVED: [s.full]}, asked=[PATH, MOVED]),
     "nowhere": Case(answers(Reply(302)), "HTTP 302 Found"),
@@ -139,7 +146,7 @@ CASES = {
     "to-stalled-port": Case(
         lambda s: {PATH: [s.moved(to=s.other.url)], f"other{MOVED}": [Reply(stall="headers")]},
         r"no byte for 0\.5 s",
-        env={**STALL, "MODELBOOT_RETRIES": "0"},
+        env=STALL | ONCE,
         elsewhere=1,
     ),
     "resumed": Case(
@@ -153,6 +160,7 @@ CASES = {
         answers(Reply(429, {"Retry-After": "86400"}), "full"), "HTTP 429 Too Many Requests, asked to wait 86400 s"
     ),
     "no-answer": Case(answers(Reply(0), "full"), asked=[PATH] * 2),
+    "no-answer-once": Case(answers(Reply(0)), "Remote end closed connection without response", env=ONCE),
     "stall": Case(answers(Reply(stall="headers"), "full"), asked=[PATH] * 2, env=STALL),
     # the rest of a file
     "cut-once": Case(answers("cut", "full"), asked=[PATH, resumes()]),
@@ -160,6 +168,15 @@ CASES = {
         lambda s: {PATH: [replace(s.full, cut_after_bytes=100_000)]},
         r"cut short: 500,000 of 1,\d{3},\d{3} bytes received, 5 attempts",
         asked=[PATH, *(resumes(100_000 * n) for n in (1, 2, 3, 4))],
+        kind="short",
+    ),
+    "cut-between-chunks": Case(
+        answers(Reply(body=b"PK" * 9, chunked=True, cut_after_bytes=9)), "cut short", env=ONCE, kind="short"
+    ),
+    "cut-in-a-chunk": Case(
+        answers(Reply(headers={"Transfer-Encoding": "chunked"}, body=b"ff\r\nPK", declared_length=6)),
+        "cut short",
+        env=ONCE,
         kind="short",
     ),
     "cut-chunks": Case(lambda s: {PATH: [replace(s.cut, ranged=False, chunked=True), s.full]}, asked=[PATH, resumes()]),

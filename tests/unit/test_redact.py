@@ -21,7 +21,7 @@ from modelboot._redact import printable, without_secrets
         ("file:///srv/a@b/c.whl", "file:///srv/a@b/c.whl"),
         ("/srv/a@b/c.whl", "/srv/a@b/c.whl"),
         ("wheels", "wheels"),
-        ("user:pw@host/b.whl", "host/b.whl"),
+        ("user:pw@host/b.whl#token=pw", "host/b.whl"),
         ("https:/user:pw@host/b.whl", "host/b.whl"),
         ("https//user:pw@host/b.whl?token=pw", "host/b.whl"),
         ("https://user:p/w@host/b.whl", "host/b.whl"),

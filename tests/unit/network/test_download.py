@@ -94,7 +94,7 @@ def test_deadline_passed(server: ModelServer, destination: Destination, tmp_path
     ("content_type", "body"),
     [
         ("text/html; charset=utf-8", b"Sign in"),
-        ("Text/HTML", b"\n"),
+        ("Text/HTML ; charset=utf-8", b"\n"),
         ("application/xhtml+xml", b"?"),
         ("application/json", b"[]"),
         ("application/problem+json", b"null"),
@@ -151,6 +151,15 @@ def test_part_without_its_note(server: ModelServer, destination: Destination, no
     server.serve(PATH, Reply(headers={"ETag": '"a"'}, body=BODY, ranged=True))
     assert destination.fetch(server.url + PATH) == len(BODY) - CUT
     assert "If-Range" not in server.requests[0].headers
+    assert destination.left() == ["pinned.whl"]
+
+
+def test_part_of_another_file(server: ModelServer, destination: Destination) -> None:
+    """Nothing of a part that does not match is left in the file, which is asked for anew."""
+    destination.part.write_bytes(b"PK" + bytes(CUT))
+    server.serve(PATH, Reply(body=BODY, ranged=True))
+    assert destination.fetch(server.url + PATH) == 2 * len(BODY) - CUT - 2
+    assert (destination.folder / "pinned.whl").read_bytes() == BODY
     assert destination.left() == ["pinned.whl"]
 
 

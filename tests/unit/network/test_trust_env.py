@@ -61,9 +61,11 @@ def test_proxy(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: 
         ("10.1.2.3/8", "http://10.9.9.9/", True),
         ("10.0.0.0/8:81", "http://10.1.2.3:81/", True),
         ("[::1]", "http://[::1]:81/", True),
+        ("[::1]:81", "http://[::1]:81/", True),
         ("0:0:0:0:0:0:0:1", "http://[::1]/", True),
         ("", "http://example.com/", False),
         ("example.com", "http://notexample.com/", False),
+        ("X.example.com", "http://example.com/", False),
         ("*.example.com", "http://notexample.com/", False),
         ("example.com", "http://example.com.evil.org/", False),
         ("*.example.com:8080", "http://release.example.com:8081/", False),
@@ -209,7 +211,7 @@ def test_trusted(url: str, places: dict[str, str], monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv(variable, places[place])
     assert distrust(url) == ""
     other = distrust(url.replace("127.0.0.1", "localhost"))
-    assert other.startswith("certificate: certificate of localhost not accepted (")
+    assert other.startswith("certificate: certificate of localhost not accepted (Hostname mismatch")
 
 
 @pytest.mark.parametrize("variable", ["", "PYTHONHTTPSVERIFY", "CURL_SSL_NO_VERIFY", "GIT_SSL_NO_VERIFY"])
