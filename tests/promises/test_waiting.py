@@ -46,22 +46,17 @@ ASK = """
 import logging, os, re, sys
 import modelboot
 from modelboot._install import lock
-
 lock.LOG_EVERY_S = 0.05
-logging.basicConfig(stream=sys.stdout, format="%(message)s")
-logging.getLogger("modelboot").setLevel("INFO")
+logging.basicConfig(stream=sys.stdout, format="%(message)s", level="INFO")
 pin, hold = modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4]), sys.argv[5:]
-
 def watch(event, arguments):
     if hold and re.match(hold[0], " ".join([event, *map(str, arguments[:2])])):
-        forks = len(hold) > 1
+        is_child = len(hold) > 1 and os.fork() == 0
         hold.clear()
-        if forks and os.fork() == 0:
-            sys.stdin.read()
-            os._exit(0)
+        if is_child:
+            os._exit(len(sys.stdin.read()))
         print("holds", flush=True)
         sys.stdin.readline()
-
 sys.addaudithook(watch)
 try:
     print(modelboot.ensure_model(pin).source, flush=True)
@@ -83,25 +78,28 @@ WhenWaiting = list[Callable[[], object]]
 
 
 class Ask:
-    """Starts processes that ask for a model, and ends those that are left."""
+    """Starts processes that ask for a model, of a server unless another is given; ends those that are left."""
 
-    def __init__(self) -> None:
+    def __init__(self, pin: ModelPin) -> None:
         """Start none."""
-        self._started: list[Process] = []
+        self.pin, self._started = pin, list[Process]()
 
-    def __call__(self, pin: ModelPin, *hold: str, user: int | None = None, prefix: Sequence[str] = ()) -> Process:
+    def __call__(
+        self, *hold: str, pin: ModelPin | None = None, user: int | None = None, prefix: Sequence[str] = ()
+    ) -> Process:
         """Start one."""
-        words, pipe = [*prefix, *command(ASK, *pin_arguments(pin), *hold, user=user)], subprocess.PIPE
+        words = [*prefix, *command(ASK, *pin_arguments(pin or self.pin), *hold, user=user)]
+        pipe = subprocess.PIPE
         self._started.append(subprocess.Popen(words, env=environment({}), stdin=pipe, stdout=pipe, text=True))
         return self._started[-1]
 
-    def holding(self, pin: ModelPin, *hold: str, prefix: Sequence[str] = ()) -> Process:
+    def holding(self, *hold: str, pin: ModelPin | None = None, prefix: Sequence[str] = ()) -> Process:
         """Start one, and return when it has come to where it holds."""
-        return heard(self(pin, *hold, prefix=prefix), "holds")
+        return heard(self(*hold, pin=pin, prefix=prefix), "holds")
 
-    def waiting(self, pin: ModelPin, *hold: str, user: int | None = None) -> Process:
+    def waiting(self, *hold: str, user: int | None = None) -> Process:
         """Start one, and return when it has logged that it waits for another."""
-        return heard(self(pin, *hold, user=user), WAITS)
+        return heard(self(*hold, user=user), WAITS)
 
     def end(self) -> None:
         """Kill those that are still there."""
@@ -138,9 +136,9 @@ def skip_unless_possible(prefix: list[str]) -> None:
 
 
 @pytest.fixture
-def ask() -> Iterator[Ask]:
+def ask(wheel: BuiltWheel, server: ModelServer) -> Iterator[Ask]:
     """Return what starts processes."""
-    ask = Ask()
+    ask = Ask(server.publish(wheel))
     yield ask
     ask.end()
 
@@ -168,73 +166,65 @@ def _deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELBOOT_RETRIES", "0")
 
 
-@pytest.fixture
-def served(wheel: BuiltWheel, server: ModelServer) -> ModelPin:
-    """Return the pin of the small wheel on a server."""
-    return server.publish(wheel)
-
-
 # --- waiting
 
 
 @pytest.mark.parametrize("moment", [FETCHING, PUBLISHING, COMMITTING], ids=["fetching", "publishing", "half-way"])
-def test_processes_that_wait_take_what_the_first_has_published(  # noqa: PLR0913, PLR0917 - fixtures
-    ask: Ask, served: ModelPin, server: ModelServer, target: Path, when_waiting: WhenWaiting, moment: str
+def test_processes_that_wait_take_what_the_first_has_published(
+    ask: Ask, server: ModelServer, target: Path, when_waiting: WhenWaiting, moment: str
 ) -> None:
     """While one process installs the others wait, then have its model; the server is asked once."""
-    first = ask.holding(served, moment)
-    said, second = list[str](), ask.waiting(served)
+    first = ask.holding(moment)
+    said, second = list[str](), ask.waiting()
     assert dist_infos(target) == []
     when_waiting.append(lambda: said.append(ended(first, after="\n")))
-    assert ensure_model(served).source == "present"
+    assert ensure_model(ask.pin).source == "present"
     assert [*said, ended(second)] == ["release", "present"]
     assert len(server.requests) == 1
-    assert is_complete(target, served)
-    assert leftovers(target, served) == []
+    assert is_complete(target, ask.pin)
+    assert leftovers(target, ask.pin) == []
 
 
-def test_wait_ends_when_the_model_is_there(  # noqa: PLR0913, PLR0917 - fixtures
-    ask: Ask, served: ModelPin, wheel: BuiltWheel, server: ModelServer, target: Path, when_waiting: WhenWaiting
+def test_wait_ends_when_the_model_is_there(
+    ask: Ask, wheel: BuiltWheel, server: ModelServer, target: Path, when_waiting: WhenWaiting
 ) -> None:
     """A process that waits goes on once the model is published, although another still holds the lock."""
-    holder = ask.holding(served, FETCHING)
+    holder = ask.holding(FETCHING)
     published = ensure_model(wheel.pin, target=target.with_name("other")).path.parents[1]
     when_waiting += [lambda: [(published / name).rename(target / name) for name in (NAME, DIST_INFO)]]
-    assert ensure_model(served).source == "present"
+    assert ensure_model(ask.pin).source == "present"
     assert (holder.poll(), len(server.requests), when_waiting) == (None, 0, [])
 
 
 @pytest.mark.usefixtures("when_waiting")
 def test_wait_ends_at_the_deadline(
-    ask: Ask, served: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ask: Ask, target: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log says now and then what is waited for, and where; at the deadline the error says it, too."""
-    ask.holding(served, FETCHING)
+    ask.holding(FETCHING)
     monkeypatch.setenv("MODELBOOT_DEADLINE", "1.5")
     with pytest.raises(InstallError, match=r"another process has been installing it for 1\.5 s") as caught:
-        ensure_model(served)
-    assert (caught.value.fault, caught.value.model) == ("busy", str(served))
+        ensure_model(ask.pin)
+    assert (caught.value.fault, caught.value.model) == ("busy", str(ask.pin))
     assert Path(caught.value.path).is_relative_to(target)
     assert len(caplog.messages) > 1
     for line in caplog.messages:
-        assert line.startswith(f"{WAITS} that is installing {served} ({target}")
+        assert line.startswith(f"{WAITS} that is installing {ask.pin} ({target}")
 
 
-def test_uninstall_waits_for_an_install(ask: Ask, served: ModelPin, server: ModelServer, tmp_path: Path) -> None:
+def test_uninstall_waits_for_an_install(ask: Ask, server: ModelServer, tmp_path: Path) -> None:
     """While a newer version is on its way, `uninstall` waits; at the deadline it says for what, and removes nothing."""
-    ensure_model(served)
-    ask.holding(server.publish(small_wheel(tmp_path, "2.0.0")), FETCHING)
+    ensure_model(ask.pin)
+    ask.holding(FETCHING, pin=server.publish(small_wheel(tmp_path, "2.0.0")))
     told = run("uninstall", NAME, MODELBOOT_DEADLINE="0.2")
     assert told.status == 1
     assert "another process has been installing it for 0.2 s" in told.err
-    assert ensure_model(served).source == "present"
+    assert ensure_model(ask.pin).source == "present"
 
 
-def test_model_published_under_the_look_is_found(
-    ask: Ask, served: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_model_published_under_the_look_is_found(ask: Ask, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package whose dist-info comes just after the folder was listed is not another program's: no store stands in."""
-    publisher, scandir, looks = ask.holding(served, COMMITTING), os.scandir, list[Path]()
+    publisher, scandir, looks = ask.holding(COMMITTING), os.scandir, list[Path]()
     before = [*scandir(target)]
 
     def look(path: Path) -> AbstractContextManager[Iterable[os.DirEntry[str]]]:
@@ -246,69 +236,68 @@ def test_model_published_under_the_look_is_found(
         return nullcontext(before)
 
     monkeypatch.setattr(os, "scandir", look)
-    model = ensure_model(served)
+    model = ensure_model(ask.pin)
     assert (model.source, model.path.parents[1], len(looks)) == ("present", target, 2)
 
 
 @pytest.mark.parametrize("prefix", [[], CONTAINER], ids=["host", "container"])
-def test_killed_holder_frees_the_next(  # noqa: PLR0913, PLR0917 - fixtures
-    ask: Ask, served: ModelPin, server: ModelServer, target: Path, when_waiting: WhenWaiting, prefix: list[str]
+def test_killed_holder_frees_the_next(
+    ask: Ask, server: ModelServer, target: Path, when_waiting: WhenWaiting, prefix: list[str]
 ) -> None:
     """A process that waits goes on when the one before it is killed, even if a forked child of that lives on.
 
     It need not have been reaped, and may run in another container; what it left behind goes.
     """
     skip_unless_possible(prefix)
-    first = ask.holding(served, PUBLISHING, "fork", prefix=prefix)
-    second = ask.waiting(served, PUBLISHING, "fork")
+    first = ask.holding(PUBLISHING, "fork", prefix=prefix)
+    second = ask.waiting(PUBLISHING, "fork")
     first.kill()
     heard(second, "holds")
     when_waiting.append(second.kill)
-    assert ensure_model(served).source == "release"
+    assert ensure_model(ask.pin).source == "release"
     assert when_waiting == []
     assert len(server.requests) == 3
-    assert is_complete(target, served)
-    assert leftovers(target, served) == []
+    assert is_complete(target, ask.pin)
+    assert leftovers(target, ask.pin) == []
 
 
 # --- failures
 
 
 def test_processes_that_wait_learn_of_a_failure(
-    ask: Ask, served: ModelPin, server: ModelServer, target: Path, when_waiting: WhenWaiting
+    ask: Ask, server: ModelServer, target: Path, when_waiting: WhenWaiting
 ) -> None:
     """All end with the reason of the first, for one request; a later call asks for itself."""
-    path = f"/{served.filename}"
+    path = f"/{ask.pin.filename}"
     server.serve(path, Reply(status=404))
-    first = ask.holding(served, FETCHING)
-    second, said = ask.waiting(served), list[str]()
+    first = ask.holding(FETCHING)
+    second, said = ask.waiting(), list[str]()
     when_waiting.append(lambda: said.append(ended(first, after="\n")))
     with pytest.raises(DownloadError, match="404") as caught:
-        ensure_model(served)
+        ensure_model(ask.pin)
     said.append(ended(second))
     assert said == [f"DownloadError {caught.value.message}"] * 2
     assert len(server.requests) == 1
-    assert ended(ask(served)).startswith("DownloadError ")
+    assert ended(ask()).startswith("DownloadError ")
     assert len(server.requests) == 2
     assert dist_infos(target) == []
 
 
-def test_failure_of_other_sources_is_not_believed(  # noqa: PLR0913, PLR0917 - fixtures
-    ask: Ask, served: ModelPin, server: ModelServer, wheel: BuiltWheel, target: Path, when_waiting: WhenWaiting
+def test_failure_of_other_sources_is_not_believed(
+    ask: Ask, server: ModelServer, wheel: BuiltWheel, target: Path, when_waiting: WhenWaiting
 ) -> None:
     """A process that waits, and has a source which the failed one had not, asks that; no note of the failure stays."""
-    server.serve(f"/{served.filename}", Reply(status=404))
-    first, said = ask.holding(served, FETCHING), list[str]()
+    server.serve(f"/{ask.pin.filename}", Reply(status=404))
+    first, said = ask.holding(FETCHING), list[str]()
     when_waiting.append(lambda: said.append(ended(first, after="\n")))
-    assert ensure_model(served, wheelhouse=wheel.path.parent).source == "wheelhouse"
+    assert ensure_model(ask.pin, wheelhouse=wheel.path.parent).source == "wheelhouse"
     assert said[0].startswith("DownloadError ")
-    assert is_complete(target, served)
-    assert leftovers(target, served) == []
+    assert is_complete(target, ask.pin)
+    assert leftovers(target, ask.pin) == []
 
 
 def test_failure_before_the_wait_is_not_believed(  # noqa: PLR0913, PLR0917 - fixtures
     ask: Ask,
-    served: ModelPin,
     wheel: BuiltWheel,
     server: ModelServer,
     target: Path,
@@ -318,18 +307,18 @@ def test_failure_before_the_wait_is_not_believed(  # noqa: PLR0913, PLR0917 - fi
     """A process that waits believes no failure from before; the install of another model goes on beside all that."""
     neighbour = build_wheel(tmp_path, name="en_other_sm", members={"en_other_sm/__init__.py": b""})
     other = server.publish(neighbour)
-    beside = ask.holding(other, r"os.rename .+ .+/target/en_other_sm")
+    beside = ask.holding(r"os.rename .+ .+/target/en_other_sm", pin=other)
     at_work = everything(target)
-    server.serve(f"/{served.filename}", Reply(status=404), Reply(body=wheel.content))
-    assert ended(ask(served)).startswith("DownloadError ")
-    holder = ask.holding(served, FETCHING)
+    server.serve(f"/{ask.pin.filename}", Reply(status=404), Reply(body=wheel.content))
+    assert ended(ask()).startswith("DownloadError ")
+    holder = ask.holding(FETCHING)
     when_waiting.append(lambda: killed(holder))
-    assert ensure_model(served).source == "release"
+    assert ensure_model(ask.pin).source == "release"
     assert when_waiting == []
     assert at_work <= everything(target)
     assert ended(beside, after="\n") == "release"
     assert is_complete(target, other)
-    assert leftovers(target, served, other) == []
+    assert leftovers(target, ask.pin, other) == []
 
 
 # --- a lock that cannot be had
@@ -354,11 +343,11 @@ def test_file_system_without_locks(
 
 @pytest.mark.usefixtures("when_waiting")
 @pytest.mark.parametrize("kind", ["link", "FIFO", "folder"])
-def test_what_is_planted_in_place_of_a_lock_is_left_alone(  # noqa: PLR0913, PLR0917 - fixtures
-    ask: Ask, served: ModelPin, target: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+def test_what_is_planted_in_place_of_a_lock_is_left_alone(
+    ask: Ask, target: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     """A link is not followed, so whoever has locked the file it leads to is not waited for; nothing is removed."""
-    killed(ask.holding(served, FETCHING))
+    killed(ask.holding(FETCHING))
     found = [path.relative_to(target) for path in (target / WORK).iterdir() if path.is_file()]
     victim, other = tmp_path / "victim", tmp_path / "other"
     victim.touch()
@@ -373,7 +362,7 @@ def test_what_is_planted_in_place_of_a_lock_is_left_alone(  # noqa: PLR0913, PLR
     before = snapshot(other)
     with victim.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert ensure_model(served, target=other).path.is_relative_to(other)
+        assert ensure_model(ask.pin, target=other).path.is_relative_to(other)
     assert WAITS not in caplog.text
     assert found
     assert {path: snapshot(other)[path] for path in before} == before
@@ -394,28 +383,28 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield folder / "target"
 
 
-def test_group_folder(ask: Ask, served: ModelPin, server: ModelServer, shared: Path, tmp_path: Path) -> None:
+def test_group_folder(ask: Ask, server: ModelServer, shared: Path, tmp_path: Path) -> None:
     """In a folder that a group shares the second user waits for the first, and installs what she likes beside it."""
     os.chown(shared, 0, OTHER)
     shared.chmod(0o2775)
     other = server.publish(build_wheel(tmp_path, name="en_other_sm", members={"en_other_sm/__init__.py": b""}))
-    first = ask.holding(served, FETCHING)
-    second = ask.waiting(served, user=OTHER)
+    first = ask.holding(FETCHING)
+    second = ask.waiting(user=OTHER)
     assert [ended(first, after="\n"), ended(second)] == ["release", "present"]
-    assert ended(ask(other, user=OTHER)) == "release"
+    assert ended(ask(pin=other, user=OTHER)) == "release"
     assert is_complete(shared, other)
     assert len(server.requests) == 2
 
 
-def test_debris_of_another_user(ask: Ask, served: ModelPin, shared: Path) -> None:
+def test_debris_of_another_user(ask: Ask, shared: Path) -> None:
     """What a killed install of another user left, its lock file among it, is no reason to fail: it may stay."""
-    killed(ask.holding(served, PUBLISHING))
+    killed(ask.holding(PUBLISHING))
     shared.chmod(0o777)
     (shared / WORK).chmod(0o777)
-    assert ended(ask(served, user=OTHER)) == "release"
-    assert is_complete(shared, served)
+    assert ended(ask(user=OTHER)) == "release"
+    assert is_complete(shared, ask.pin)
     (shared / WORK).chmod(0o700)  # nor is a work folder that cannot be read, once the model is there
-    assert ended(ask(served, user=OTHER)) == "present"
+    assert ended(ask(user=OTHER)) == "present"
 
 
 # --- what a dead process left
@@ -429,20 +418,20 @@ def aged(path: Path, *, seconds: float = 1e6) -> None:
 
 
 def test_warm_start_removes_what_a_killed_upgrade_left(
-    ask: Ask, served: ModelPin, server: ModelServer, target: Path, tmp_path: Path
+    ask: Ask, server: ModelServer, target: Path, tmp_path: Path
 ) -> None:
     """A process that was replacing the model by a newer one and was killed leaves nothing after the next plain call."""
-    ensure_model(served)
+    ensure_model(ask.pin)
     newer = server.publish(small_wheel(tmp_path, "2.0.0"))
-    killed(ask.holding(newer, FETCHING))
-    assert leftovers(target, served) != []
-    assert ensure_model(served).source == "present"
-    assert leftovers(target, served) == []
+    killed(ask.holding(FETCHING, pin=newer))
+    assert leftovers(target, ask.pin) != []
+    assert ensure_model(ask.pin).source == "present"
+    assert leftovers(target, ask.pin) == []
 
 
 @pytest.mark.parametrize("is_elsewhere", [True, False], ids=["of another host", "where locks do nothing"])
 def test_debris_whose_process_cannot_be_seen_goes_by_its_age(
-    ask: Ask, served: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch, *, is_elsewhere: bool
+    ask: Ask, target: Path, monkeypatch: pytest.MonkeyPatch, *, is_elsewhere: bool
 ) -> None:
     """Where no lock tells whether its process lives, only what nobody has changed for ten minutes is removed."""
     boot, prefix = target.with_name("boot_id"), list[str]()
@@ -451,28 +440,28 @@ def test_debris_whose_process_cannot_be_seen_goes_by_its_age(
         words = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'
         prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c", words, str(boot)]
         skip_unless_possible(prefix)
-    killed(ask.holding(served, PUBLISHING, prefix=prefix))
+    killed(ask.holding(PUBLISHING, prefix=prefix))
     if not is_elsewhere:
         monkeypatch.setattr(fcntl, "flock", lambda *_: None)
     aged(target / WORK, seconds=480)
-    assert ensure_model(served).source == "release"
-    left = leftovers(target, served)
+    assert ensure_model(ask.pin).source == "release"
+    left = leftovers(target, ask.pin)
     assert left != []
     aged(target / WORK)
     os.utime(next((target / WORK).rglob("meta.json")))  # something in it has just been changed
-    assert ensure_model(served).source == "present"
-    assert leftovers(target, served) == left
+    assert ensure_model(ask.pin).source == "present"
+    assert leftovers(target, ask.pin) == left
     aged(target / WORK)
-    assert ensure_model(served).source == "present"
-    assert leftovers(target, served) == []
+    assert ensure_model(ask.pin).source == "present"
+    assert leftovers(target, ask.pin) == []
 
 
 FOREIGN_NAMES = ("x.stage", ".stage", f"{NAME}.b.c.d.e.stage", f"{NAME}.00000000.one.1.ff.stage", NAME, "notes.txt")
 
 
-def test_strangers_in_the_work_folder_stay(ask: Ask, served: ModelPin, target: Path, tmp_path: Path) -> None:
+def test_strangers_in_the_work_folder_stay(ask: Ask, target: Path, tmp_path: Path) -> None:
     """Folders that modelboot did not make stay there, however old; a link in place of its own is not followed."""
-    killed(ask.holding(served, PUBLISHING))
+    killed(ask.holding(PUBLISHING))
     (left,) = [path for path in (target / WORK).iterdir() if path.is_dir()]
     outside = left.rename(tmp_path / "outside")
     left.symlink_to(outside)
@@ -481,7 +470,7 @@ def test_strangers_in_the_work_folder_stay(ask: Ask, served: ModelPin, target: P
         (target / WORK / name / "mine").touch()
     aged(target / WORK)
     before, beyond = everything(target), snapshot(outside)
-    assert ensure_model(served).source == "release"
+    assert ensure_model(ask.pin).source == "release"
     assert before <= everything(target)
     assert snapshot(outside) == beyond
 
@@ -491,7 +480,7 @@ def test_planted_part_is_not_written_to(ask: Ask, server: ModelServer, target: P
     """What a killed download left is not resumed where it is a link, or a second name of somebody's file."""
     wheel = large_wheel(tmp_path, size_bytes=3_000_000)
     pin = server.publish(wheel)
-    killed(ask.holding(pin, rf"os.rename .+/{WORK}/"))
+    killed(ask.holding(rf"os.rename .+/{WORK}/", pin=pin))
     part = max((target / WORK).rglob("*"), key=lambda path: path.is_file() and path.stat().st_size)
     victim = tmp_path / "victim"
     victim.write_bytes(wheel.content[:2_000_000])
