@@ -21,12 +21,13 @@ from support.children import environment
 from support.commands import facts, failure, output, reference, run
 from support.folders import snapshot
 from support.server import ModelServer
-from support.sources import publish
+from support.sources import point_pip_at, publish
 from support.wheels import NAME, BuiltWheel, altered, build_wheel, large_wheel
 
 DEFAULT = "en_core_web_sm"
 MODEL = {"name", "version", "sha256", "verified", "source", "path", "downloaded_bytes", "seconds"}
 HANG_S = 60
+NO_RETRIES = {"MODELBOOT_RETRIES": "0"}
 CANNOT = f"Can't find model '{NAME}': "
 
 
@@ -244,12 +245,7 @@ FAILURES: dict[str, tuple[Hurdle, str, str, str]] = {
     "no wheel": (_without_wheel, NAME, f"{CANNOT}could not get en_tiny_sm 1.0.0 (sha256 ", "put the wheel on the mirr"),
     "altered wheel": (_altered_wheel, NAME, f"{CANNOT}refused en_tiny_sm 1.0.0: not the pinned bytes", "do not use "),
     "offline": (OFFLINE, NAME, f"{CANNOT}en_tiny_sm 1.0.0 is not installed, and http", "where there is a net"),
-    "target": (
-        {"MODELBOOT_TARGET": __file__},
-        NAME,
-        "could not install en_tiny_sm 1.0.0: ",
-        "run as a user who may wr",
-    ),
+    "target": ({"MODELBOOT_TARGET": __file__}, NAME, f"could not install {NAME} 1.0.0: ", "run as a user who may wr"),
 }
 
 
@@ -274,6 +270,51 @@ def test_failure_of_each_command(command: str, option: str) -> None:
     )
     assert hint.startswith("hint: ")
     assert any("Traceback" in line for line in log) == (option == "--debug")
+
+
+def telling(reason: str, url: str, wheel: BuiltWheel, **env: str) -> list[str]:
+    """Install a wheel pinned at a URL; return how each line begins that gives a reason: with its level or source."""
+    told = run("install", reference(wheel.pin_at(url)), **NO_RETRIES, **env).err.splitlines()
+    return [line.replace(":", " (").split(" (")[0].strip() for line in told if reason in line]
+
+
+def test_failure_is_told_once(tiny: BuiltWheel, tmp_path: Path, server: ModelServer) -> None:
+    """Why each source failed stands below the error and nowhere else, or in the log where another source serves."""
+    altered(tiny, tmp_path / "wrong")
+    wrong, absent = ({"MODELBOOT_WHEELHOUSE": str(tmp_path / name)} for name in ("wrong", "absent"))
+    other, gone = (tmp_path / "wrong" / tiny.path.name).as_uri(), f"{server.url}/wheel.whl"
+    assert telling("got sha256", other, tiny) == ["error"]
+    assert telling("got sha256", other, tiny, **wrong) == ["wheelhouse", "release"]
+    assert telling("no such folder", gone, tiny, **absent) == ["wheelhouse"]
+    assert telling("HTTP 404", gone, tiny, **absent) == ["release"]
+    assert telling("no such folder", tiny.url, tiny, **absent) == ["info"]
+    assert telling("got sha256", tiny.url, tiny, MODELBOOT_TARGET=str(tmp_path / "new"), **wrong) == ["warning"]
+
+
+@pytest.mark.usefixtures("file_mirror")
+def test_failure_names_each_source(server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no source has the model it is told which were asked, each on a line, and what to do first."""
+    point_pip_at(server.url, monkeypatch)
+    env = {"MODELBOOT_INDEX": "1", "MODELBOOT_BASE_URL": server.url, "MODELBOOT_WHEELHOUSE": str(tmp_path)}
+    *_, error, house, mirror, index, hint = failure("install", NAME, **env)
+    assert error.startswith(f"error: {CANNOT}could not get {NAME} 1.0.0 (sha256 ")
+    assert house.startswith(f"  wheelhouse ({tmp_path}): ")
+    assert mirror == f"  mirror ({server.url}/{NAME}-1.0.0/{NAME}-1.0.0-py3-none-any.whl): HTTP 404 Not Found"
+    assert index.startswith("  index (")
+    assert hint.startswith("hint: put the wheel into the folder that MODELBOOT_WHEELHOUSE names, or put the wheel on ")
+    assert server.count("/simple/en-tiny-sm/") == 1
+
+
+@pytest.mark.parametrize(("offline", "remedy"), [("0", "check the network"), ("1", "modelboot fetch")])
+@pytest.mark.usefixtures("file_mirror")
+def test_failure_of_a_wheelhouse_that_is_not_there(offline: str, remedy: str, tmp_path: Path) -> None:
+    """A folder that does not exist is named, with what to do about it, before all else."""
+    typo = str(tmp_path / "typo")
+    env = {"MODELBOOT_WHEELHOUSE": typo, "MODELBOOT_BASE_URL": "http://127.0.0.1:9", "MODELBOOT_OFFLINE": offline}
+    *lines, hint = failure("install", NAME, **NO_RETRIES, **env)
+    assert any(f"wheelhouse ({typo}): no such folder" in line for line in lines)
+    assert hint.startswith(f"hint: create {typo} or fix MODELBOOT_WHEELHOUSE, or ")
+    assert [each for each in ("check the network", "modelboot fetch") if each in hint] == [remedy]
 
 
 @pytest.mark.usefixtures("file_mirror")

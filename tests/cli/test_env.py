@@ -1,10 +1,11 @@
-"""`modelboot env`: what it adds for other programs hides nothing that their environment has."""
+"""`modelboot env`: other programs find the models, and what it adds hides nothing that their environment has."""
 
 from __future__ import annotations
 
 import importlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 
 from modelboot import ModelPin, ensure_model
 from support.children import environment
-from support.commands import run
+from support.commands import output, run
 from support.wheels import NAME, OLDER, VERSION, build_wheel, small_members, small_wheel
 
 Printed = Callable[..., tuple[list[str], str]]
@@ -38,6 +39,17 @@ def stored(tmp_path: Path, version: str) -> Path:
     """Install a version, which goes to the store for what a user has in the target; return its folder."""
     (tmp_path / "taken" / NAME).mkdir(parents=True, exist_ok=True)
     return ensure_model(small_wheel(tmp_path / version, version).pin, target=tmp_path / "taken").path.parents[1]
+
+
+def test_env_for_other_programs(pin: ModelPin, target: Path) -> None:
+    """A shell that has run the line starts programs that find the model; fish has a line of its own."""
+    ensure_model(pin)
+    sys.path.remove(str(target))  # as in a new process
+    program = shlex.join([sys.executable, "-c", f"import {NAME}; print({NAME}.__version__)"])
+    script = f"PYTHONPATH=/absent; {output('env')}\n{program}; echo $PYTHONPATH"
+    done = subprocess.run(["sh", "-c", script], check=False, capture_output=True, text=True)
+    assert done.stdout == f"{VERSION}\n/absent:{target}\n", done.stderr
+    assert output("env", "--shell", "fish") == f"set -gx PYTHONPATH $PYTHONPATH '{target}'\n"
 
 
 def test_env_hides_no_other_version(pin: ModelPin, target: Path, tmp_path: Path, printed: Printed) -> None:

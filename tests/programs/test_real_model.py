@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 
 from modelboot import ensure_model
-from modelboot.cli import main
 from support.children import TIMEOUT_S, without_network
 from support.folders import is_complete
 from support.real import NAME, SHA256, SIZE_BYTES, VERSION
 from support.server import ModelServer, Reply
-from support.sources import point_pip_at
 from support.wheels import BuiltWheel
 
 SENTENCE = "Qui est le président de la France ?"
@@ -82,31 +80,6 @@ def test_install_falls_back_to_the_index_when_the_release_host_refuses(
     assert (report["source"], report["downloaded_bytes"], report["sha256"]) == ("index", SIZE_BYTES, SHA256)
     assert "Connection refused" in done.stderr
     assert is_complete(target, real_wheel.pin)
-
-
-def test_install_without_a_source_names_every_source_that_failed(
-    server: ModelServer,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    target: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Where no source has the default pipeline, stderr says what was asked for, of whom, and what to do."""
-    point_pip_at(server.url, monkeypatch)
-    for name, value in {"INDEX": "1", "BASE_URL": server.url, "WHEELHOUSE": str(tmp_path)}.items():
-        monkeypatch.setenv(f"MODELBOOT_{name}", value)
-    assert main(["install"]) == 1
-    out, err = capsys.readouterr()
-    lines = (
-        f"error: Can't find model 'en_core_web_sm': could not get en_core_web_sm 3.8.0 .sha256 {DEFAULT_SHA256}.",
-        f" +wheelhouse .*{tmp_path}",
-        f" +mirror .*{server.url}/en_core_web_sm-3.8.0/en_core_web_sm-3.8.0-py3-none-any.whl.* HTTP 404 Not Found",
-        " +index ",
-        "hint: put the wheel into the folder that MODELBOOT_WHEELHOUSE names, or .*MODELBOOT_BASE_URL",
-    )
-    assert re.search("^" + ".*\n".join(lines), err, re.MULTILINE), err
-    assert (out, "Traceback" in err, target.exists()) == ("", False, False)
-    assert server.count("/simple/en-core-web-sm/") == 1
 
 
 @pytest.mark.network

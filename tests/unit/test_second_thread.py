@@ -19,10 +19,6 @@ from support.wheels import NAME, BuiltWheel, Tampering, altered, small_wheel
 WAIT_S = 30
 
 
-class BoomError(Exception):
-    """What a job fails with."""
-
-
 @pytest.fixture(params=["threads", "no threads"])
 def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run a test also where the system allows no more threads: then the caller's own does everything."""
@@ -49,32 +45,11 @@ def is_told_to_end(stop: Stop) -> bool:
     return any(stop() or threading.Event().wait(0.001) for _ in range(WAIT_S * 1000))
 
 
-@pytest.mark.usefixtures("_either_way")
-def test_run_at_once_does_each_job_once() -> None:
-    """Every job is done, whichever thread does it."""
-    done: list[int] = []
-    run_at_once([lambda _, number=number: done.append(number) for number in range(100)])  # type: ignore[misc]
-    assert sorted(done) == [*range(100)]
-
-
 def test_run_at_once_two_at_a_time() -> None:
     """Two jobs run beside each other: either could wait for the other."""
     meeting = threading.Barrier(2)
     run_at_once([lambda _: meeting.wait(WAIT_S), lambda _: meeting.wait(WAIT_S)])
     assert not meeting.broken
-
-
-@pytest.mark.usefixtures("_either_way")
-def test_run_at_once_failure_is_raised_and_ends_the_others() -> None:
-    """The caller gets what failed, and a job under way is told to end."""
-
-    def fail(_: Stop) -> None:
-        raise BoomError
-
-    ended: list[bool] = []
-    with pytest.raises(BoomError):
-        run_at_once([fail, lambda stop: ended.append(is_told_to_end(stop))])
-    assert ended in ([], [True])
 
 
 @pytest.mark.parametrize("working", [True, False], ids=["working", "waiting"])
