@@ -165,11 +165,10 @@ class Bench:
     def promises(self) -> Rows:
         """Take what each promise costs an install of the small wheel and of the large one."""
         rows: Rows = []
-        with served(self.root) as (origin, _):
-            for wheel in (self.wheels[0], self.wheels[-1]):
-                command = [str(HERE / "promises.py"), _reference(wheel, origin), str(self.target), str(self.rounds)]
-                costs = json.loads(run(Task("promises", [PYTHON, *command])).printed)
-                rows += [{"wheel": wheel.name, "promise": each, "ms": round(ms, 2)} for each, ms in costs.items()]
+        for wheel in (self.wheels[0], self.wheels[-1]):
+            command = [PYTHON, str(HERE / "promises.py"), str(wheel.path), str(self.target), str(self.rounds)]
+            costs = json.loads(run(Task("promises", command)).printed)
+            rows += [{"wheel": wheel.name, "promise": each, "ms": round(ms, 2)} for each, ms in costs.items()]
         return rows
 
     def rollout(self) -> Rows:

@@ -21,56 +21,40 @@ from support.wheels import DIST_INFO, NAME, OLDER, VERSION, small_wheel
 pytest.importorskip("fcntl", reason="needs locks of files as POSIX has them")
 
 NO_LOCKS = [fault for fault in LOCK_FAULTS if fault]
-Racing = Callable[[str, str, int], None]
-
-
-@pytest.fixture
-def race_without_locks(scratch: Path, count: Callable[..., None]) -> Racing:
-    """Return what lets eight race in every round, each from a state of its own, and judges as the sweeps do."""
-
-    def race(name: str, fault: str, rounds: int) -> None:
-        skip_unless_possible(name, scratch)
-        state = Builder(scratch).state(name)
-        what = Race(pin=pin_arguments(state.pin), folder=str(scratch), locks=fault, rounds=rounds)
-        with ExitStack() as stack:
-            sandboxes = [stack.enter_context(state.sandbox(what.root_of(number))) for number in range(rounds)]
-            answers = run(what)
-            everyone = [answer for answers_of_round in answers for answer in answers_of_round]
-            torn = [torn for sandbox in sandboxes for torn in (*state.torn(sandbox), state.lacking(sandbox)) if torn]
-            left = [left for sandbox in sandboxes for left in state.left(sandbox)]
-            lost = [lost for sandbox in sandboxes for lost in state.lost(sandbox)]
-            stores = [sandbox for sandbox in sandboxes if name not in STAND_IN and (sandbox.root / "home").exists()]
-        figures = {"torn": len(torn), "wedged": hung(answers), "left": len(left), "lost": len(lost)}
-        count(f"racers, {name}, locks: {fault}", points=len(everyone), **figures)
-        assert len(everyone) == 8 * rounds
-        assert [answer for answer in everyone if answer.get("version") != state.pin.version] == []
-        assert (torn, left, lost, stores) == ([], [], [], [])
-
-    return race
 
 
 SAMPLE = [("no-op", "replace"), ("ENOLCK", "fresh"), ("EOPNOTSUPP", "store-foreign-package"), ("EROFS", "repair")]
-
-
-@pytest.mark.parametrize(("fault", "state"), SAMPLE)
-def test_race_without_locks_ends_with_one_whole_model(fault: str, state: str, race_without_locks: Racing) -> None:
-    """Eight racers at once, where locks do nothing or are refused: all succeed, one whole model, nothing left."""
-    race_without_locks(state, fault, 2)
-
-
 ROUNDS = [
     *((fault, state, 60) for fault in NO_LOCKS for state in ("fresh", "replace")),
     *((fault, state, 20) for fault in ("no-op", "ENOLCK") for state in STAND_IN),
 ]
+RACES = [*((*case, 2) for case in SAMPLE), *(pytest.param(*case, marks=pytest.mark.exhaustive) for case in ROUNDS)]
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize(("fault", "state", "rounds"), ROUNDS)
+@pytest.mark.parametrize(("fault", "state", "rounds"), RACES)
 def test_race_without_locks_repeated_ends_whole(
-    fault: str, state: str, rounds: int, race_without_locks: Racing
+    fault: str, state: str, rounds: int, scratch: Path, count: Callable[..., None]
 ) -> None:
-    """Round after round of eight racers without locks: never torn, wedged or left over, and others lose nothing."""
-    race_without_locks(state, fault, rounds)
+    """Eight racers in every round, where locks do nothing or are refused: all succeed, with one whole model.
+
+    Nothing is torn, wedged or left over, and others lose nothing.
+    """
+    skip_unless_possible(state, scratch)
+    start = Builder(scratch).state(state)
+    race = Race(pin=pin_arguments(start.pin), folder=str(scratch), locks=fault, rounds=rounds)
+    with ExitStack() as stack:
+        sandboxes = [stack.enter_context(start.sandbox(race.root_of(number))) for number in range(rounds)]
+        answers = run(race)
+        everyone = [answer for answers_of_round in answers for answer in answers_of_round]
+        torn = [torn for sandbox in sandboxes for torn in (*start.torn(sandbox), start.lacking(sandbox)) if torn]
+        left = [left for sandbox in sandboxes for left in start.left(sandbox)]
+        lost = [lost for sandbox in sandboxes for lost in start.lost(sandbox)]
+        stores = [sandbox for sandbox in sandboxes if state not in STAND_IN and (sandbox.root / "home").exists()]
+    figures = {"torn": len(torn), "wedged": hung(answers), "left": len(left), "lost": len(lost)}
+    count(f"racers, {state}, locks: {fault}", points=len(everyone), **figures)
+    assert len(everyone) == 8 * rounds
+    assert [answer for answer in everyone if answer.get("version") != start.pin.version] == []
+    assert (torn, left, lost, stores) == ([], [], [], [])
 
 
 @pytest.mark.parametrize("tops", [[NAME, DIST_INFO], [NAME]], ids=["whole", "its package only"])
@@ -95,15 +79,6 @@ def test_rival_that_publishes_first_is_no_failure(
     assert DIST_INFO not in tops or snapshot(target, without=[WORK]).items() >= won.items()
     assert is_complete(target, pin)
     assert leftovers(target, pin) == []
-
-
-def test_dangling_link_in_place_of_the_lock_file_is_not_followed(pin: ModelPin, target: Path, tmp_path: Path) -> None:
-    """A link planted where the lock file goes: the install succeeds, and what it leads to is not made."""
-    (target / WORK).mkdir(parents=True)
-    (target / WORK / f"{NAME}.lock").symlink_to(tmp_path / "victim")
-    assert ensure_model(pin).version == VERSION
-    assert not (tmp_path / "victim").exists()
-    assert is_complete(target, pin)
 
 
 # --- move by move: what one racer does while another is in the middle of it

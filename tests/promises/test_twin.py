@@ -18,6 +18,7 @@ from modelboot import ensure_model
 from support.children import (
     OTHER,
     libraries,
+    library_of,
     make_env,
     owned,
     pin_arguments,
@@ -63,8 +64,7 @@ print(json.dumps([differing, found, str(modelboot.ensure_model(pin, offline=True
 def environment(folder: Path) -> tuple[dict[str, Any], Path]:
     """Its own virtual environment."""
     executable = make_env(folder / "env")
-    (library,) = (folder / "env").glob("lib/python*/site-packages")
-    return {"executable": str(executable)}, library
+    return {"executable": str(executable)}, library_of(folder / "env")
 
 
 def user_site(folder: Path) -> tuple[dict[str, Any], Path]:

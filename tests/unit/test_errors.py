@@ -148,7 +148,10 @@ def test_error_classes() -> None:
 
 @cases
 def test_error_wording(error: ModelbootError, message: str, hint: str) -> None:
-    """An error has exactly this message and this hint, a line each; several sources have a line each, too."""
+    """An error has exactly this message and this hint, a line each; several sources have a line each, too.
+
+    One that leaves the caller without a pipeline is an OSError, with spaCy's words if none was found.
+    """
     assert (error.message, error.hint) == (message, hint)
     assert str(error) == f"{message}\nhint: {hint}"
     assert not WEAKER.search(hint)
@@ -156,10 +159,6 @@ def test_error_wording(error: ModelbootError, message: str, hint: str) -> None:
     assert error.lines == ((message,) if len(attempts) < 2 else (error.lines[0], *attempts))
     assert all(line in message for line in error.lines)
 
-
-@errors
-def test_error_family(error: ModelbootError) -> None:
-    """An error that leaves the caller without a pipeline is an OSError, with spaCy's words if none was found."""
     assert isinstance(error, OSError) is (type(error) in NO_PIPELINE | {InstallError, LoadError})
     assert error.message.startswith("Can't find model ") is (type(error) in NO_PIPELINE)
 

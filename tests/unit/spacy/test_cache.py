@@ -168,7 +168,7 @@ def test_model_misuse(function: Callable[..., Language], model: object, target: 
     """A model that is neither a name nor a pin is named before anything is fetched."""
     with pytest.raises(SettingsError, match="is not a name, name==version or a ModelPin") as caught:
         function(model)
-    assert caught.value.value == repr(model)
+    assert (caught.value.variable, caught.value.value) == ("model", repr(model))
     assert not target.exists()
 
 

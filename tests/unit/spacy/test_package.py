@@ -84,16 +84,6 @@ def test_load_already_imported(tiny_pin: ModelPin, target: Path) -> None:
     assert sys.modules[NAME] is imported
 
 
-def test_load_two_versions(tiny_pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two versions of a pipeline can be in use in one process."""
-    newer = build_wheel(tmp_path, name=NAME, version="2.0.0", lang="af")
-    one = get_nlp(tiny_pin)
-    monkeypatch.setenv("MODELBOOT_TARGET", str(tmp_path / "other"))
-    two = get_nlp(newer.pin)
-    assert (one.meta["version"], two.meta["version"]) == ("1.0.0", "2.0.0")
-    assert get_nlp(tiny_pin) is one
-
-
 def test_load_leaves_process(tiny_pin: ModelPin, target: Path) -> None:
     """Installing and loading leave the process alone, but for a folder that is appended once to the same sys.path."""
     path, folders, cwd = sys.path, sys.path[:], Path.cwd()

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPResponse, IncompleteRead
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-
-import pytest
 
 from support.server import ModelServer, Reply
 
@@ -42,31 +39,6 @@ def test_replies_and_requests(server: ModelServer) -> None:
     assert (server.count("/a"), server.count("http://b/a"), server.count("/nothing")) == (3, 1, 1)
     assert server.wait_for("/a", requests=3)
     assert not server.wait_for("/a", requests=4, timeout_s=0)
-
-
-@pytest.mark.parametrize(
-    ("reply", "sent_bytes"),
-    [
-        (Reply(body=BODY, declared_length=len(BODY) + 1), len(BODY)),
-        (Reply(body=BODY, cut_after_bytes=100_000), 100_000),
-        (Reply(body=BODY, cut_after_bytes=1, chunked=True), 1),
-        (Reply(body=BODY, stall="body"), len(BODY) // 2),
-        (Reply(body=BODY, drip_bytes_per_s=20), 2),
-    ],
-    ids=["declares-more", "cut", "cut-chunks", "stall", "drip"],
-)
-def test_body_that_does_not_come(reply: Reply, sent_bytes: int) -> None:
-    """A body stops at exactly the byte where it is cut or stalls, or drips, and ends short with the server."""
-    before = set(threading.enumerate())
-    with contextlib.ExitStack() as client:
-        with ModelServer() as server:
-            server.serve("/a", reply)
-            response = client.enter_context(asked(server))
-            assert response.read(sent_bytes) == BODY[:sent_bytes]
-        assert set(threading.enumerate()) == before
-        with pytest.raises(IncompleteRead) as caught:
-            response.read()
-        assert len(caught.value.partial) < (1000 if reply.drip_bytes_per_s else 1)
 
 
 def test_ranges(server: ModelServer, tmp_path: Path) -> None:
