@@ -8,13 +8,14 @@ import traceback
 from unittest.mock import Mock
 
 import pytest
+import urllib3
 
 from modelboot._network import connections
 from modelboot._network.client import HttpClient
 from modelboot._network.response import RequestError
 from modelboot._settings import Settings
 from modelboot._trust_env import TrustEnv
-from support.peers import Authority
+from support.peers import Authority, closed_port
 from support.server import ModelServer, Reply
 
 BODY = b"PK" * 1000
@@ -110,6 +111,36 @@ def test_proxy_of_no_use(monkeypatch: pytest.MonkeyPatch, settings: Settings, pr
     assert str(refused).endswith("is not an http or https URL")
     assert not refused.retryable
     assert "s3c" not in shown(refused)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "kind"),
+    [
+        (401, "401 Unauthorized: give user:password in HTTPS_PROXY", "login"),
+        (403, "403 Forbidden", "other"),
+        (407, "407 Proxy Authentication Required: give user:password in HTTPS_PROXY", "login"),
+    ],
+)
+def test_proxy_without_a_tunnel(  # noqa: PLR0913, PLR0917 - fixtures and a row
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch, settings: Settings, status: int, reason: str, kind: str
+) -> None:
+    """A proxy that refuses is not asked again, nor are its words lost; one that wants a login says what to give."""
+    monkeypatch.setenv("https_proxy", server.url)
+    server.serve("release.invalid:443", Reply(status))
+    refused = refusal("https://release.invalid/x.whl", settings)
+    assert (str(refused), refused.kind) == (f"proxy: Tunnel connection failed: {reason}", kind)
+    assert not refused.retryable
+    assert not refused.unreachable
+
+
+@pytest.mark.skipif(not hasattr(urllib3, "BaseHTTPResponse"), reason="urllib3 1 does not say that it is the proxy")
+def test_proxy_without_tls(server: ModelServer, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    """A proxy to which no connection comes about is told as what it is; it may be there the next time."""
+    monkeypatch.setenv("https_proxy", f"https://127.0.0.1:{server.port}")
+    refused = refusal("https://release.invalid/x.whl", settings)
+    assert str(refused).startswith("proxy: [SSL: ")
+    assert refused.retryable
+    assert refused.unreachable
 
 
 @pytest.mark.parametrize("through_proxy", [False, True], ids=["direct", "proxy"])

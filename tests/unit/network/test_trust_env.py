@@ -142,6 +142,14 @@ def test_authorization(tmp_path: Path, url: str, first_url: str, header: str | N
     assert authorization_for(url, first_url, TrustEnv(tokens=TOKENS, netrc=tmp_path / "netrc")) == header
 
 
+def test_token_that_no_header_can_hold() -> None:
+    """The hub's token is refused by the name of its variable, without a word of it."""
+    with pytest.raises(SettingsError) as refused:
+        authorization_for(TOKEN, TOKEN, TrustEnv(tokens=((origin_of(TOKEN), "s3cret <mine>"),)))
+    assert str(refused.value).startswith("HF_TOKEN='***' is not a token: ")
+    assert str(refused.value).endswith("fix or unset HF_TOKEN (default none)")
+
+
 @pytest.mark.parametrize(("first_url", "header"), [(ELSEWHERE, login("anybody:everywhere")), (ASKED, None)])
 def test_default_login_of_netrc(tmp_path: Path, first_url: str, header: str | None) -> None:
     """The login for any host goes to hosts that the user names, and to none that a server redirects to."""
