@@ -133,6 +133,13 @@ def test_proxy_without_a_tunnel(  # noqa: PLR0913, PLR0917 - fixtures and a row
     assert not refused.unreachable
 
 
+def test_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    """That nobody listens is told of the proxy, not of the host."""
+    with closed_port() as port:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        assert str(refusal(NOBODY, settings)) == "proxy: Connection refused"
+
+
 @pytest.mark.skipif(not hasattr(urllib3, "BaseHTTPResponse"), reason="urllib3 1 does not say that it is the proxy")
 def test_proxy_without_tls(server: ModelServer, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     """A proxy to which no connection comes about is told as what it is; it may be there the next time."""
