@@ -307,7 +307,7 @@ def assert_fails(pin: ModelPin, target: Path, reason: str) -> None:
     """See a call fail for a reason, and leave nothing."""
     with pytest.raises(DownloadError, match=NAME) as failed:
         ensure_model(pin, target=target)
-    assert [attempt.reason for attempt in failed.value.attempts] == [reason]
+    assert [(attempt.reason, attempt.where) for attempt in failed.value.attempts] == [(reason, pin.url)]
     assert leftovers(target) == []
 
 
@@ -333,12 +333,32 @@ def dead() -> Iterator[tuple[str, int]]:
         yield full.getsockname()
 
 
-@pytest.mark.parametrize("share", [0.05, pytest.param(1.0, marks=pytest.mark.exhaustive)])
-def test_dead_addresses(dead: tuple[str, int], target: Path, monkeypatch: pytest.MonkeyPatch, share: float) -> None:
-    """All addresses of a host that take no connection cost 8 s between them, though the time-out is 30 s."""
+@pytest.mark.parametrize(
+    ("env", "share", "reason", "least_s"),
+    [
+        ({}, 0.05, "no connection within 0.4 s", 0.4),
+        ({"MODELBOOT_TIMEOUT": "0.3"}, 1.0, "no connection within 0.3 s", 0.3),
+        (DEADLINE, 10.0, "deadline of 0.3 s passed", 0.0),
+        pytest.param({}, 1.0, "no connection within 8 s", 8.0, marks=pytest.mark.exhaustive),
+    ],
+)
+def test_dead_addresses(  # noqa: PLR0913, PLR0917 - four are the row
+    dead: tuple[str, int],
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    env: dict[str, str],
+    share: float,
+    reason: str,
+    least_s: float,
+) -> None:
+    """All addresses of a host that take no connection cost 8 s between them, less as time-out and deadline say."""
     monkeypatch.setattr(connections, "CONNECT_TIMEOUT_S", share * connections.CONNECT_TIMEOUT_S)
-    lead_to(monkeypatch, *[dead] * 4)
-    assert_fails(nowhere(), target, f"no connection within {share * 8:g} s")
+    lead_to(monkeypatch, *[dead] * 200)
+    for variable, value in env.items():
+        monkeypatch.setenv(variable, value)
+    began_s = time.monotonic()
+    assert_fails(nowhere(), target, reason)
+    assert time.monotonic() - began_s >= least_s
 
 
 NO_ANSWER = "no answer from the DNS server for 127.0.0.1 within {} s"
@@ -391,17 +411,26 @@ def test_refused_port(target: Path, monkeypatch: pytest.MonkeyPatch, within_s: f
         assert_fails(nowhere(), target, reason)
 
 
-@pytest.mark.parametrize("place", ["host", "proxy"])
-def test_silence_after_the_connection(target: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    """Neither a TLS handshake nor a proxy's tunnel that does not come about holds a call beyond the deadline."""
+@pytest.mark.parametrize(
+    ("place", "env", "reason"),
+    [
+        ("host", DEADLINE, "deadline of 0.3 s passed"),
+        ("proxy", DEADLINE, "deadline of 0.3 s passed"),
+        ("host", STALL | ONCE, "no byte for 0.5 s"),
+    ],
+)
+def test_silence_after_the_connection(
+    target: Path, monkeypatch: pytest.MonkeyPatch, place: str, env: dict[str, str], reason: str
+) -> None:
+    """Neither a TLS handshake nor a proxy's tunnel that does not come about holds a call beyond its limits."""
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         if place == "proxy":
             monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{silent.getsockname()[1]}")
         else:
             lead_to(monkeypatch, silent.getsockname())
-        for variable, value in DEADLINE.items():
+        for variable, value in env.items():
             monkeypatch.setenv(variable, value)
-        assert_fails(nowhere("https"), target, "deadline of 0.3 s passed")
+        assert_fails(nowhere("https"), target, reason)
 
 
 def test_no_thread_can_start(servers: Servers, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
