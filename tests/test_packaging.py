@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 import subprocess
 import sys
@@ -117,12 +118,16 @@ def test_import_of_a_name_is_not_free() -> None:
 
 
 def test_get_nlp_explains_itself_before_the_first_call() -> None:
-    """Signature, help and cache controls are there although nothing behind them was imported."""
+    """Signature, help and cache controls are there although nothing behind them was imported; it is pickled by name."""
     signature = inspect.signature(modelboot.get_nlp)
     assert [*signature.parameters] == ["model", "disable", "enable", "exclude", "offline"]
     assert signature.parameters["model"].default == DEFAULT_MODEL
-    assert "same object" in str(modelboot.get_nlp.__doc__)
-    assert modelboot.get_nlp.cache_info().maxsize is None
+    help_text, get_nlp = str(inspect.getdoc(modelboot.get_nlp)), modelboot.get_nlp
+    told = ("same object", "for reading", "`load`", "exclude: Component", "Raises:")
+    assert [text for text in told if text not in help_text] == []
+    assert all(map(inspect.getdoc, (get_nlp.cache_info, get_nlp.cache_clear)))
+    assert get_nlp.cache_info().maxsize is None
+    assert pickle.loads(pickle.dumps(get_nlp)) is get_nlp  # noqa: S301 - our own bytes
     assert inspect.signature(modelboot.ensure_model).parameters["model"].default == DEFAULT_MODEL
 
 

@@ -151,14 +151,10 @@ def test_usage_wrong(words: str, told: str) -> None:
     assert told in err
 
 
-def test_bare_call_shows_the_help() -> None:
-    """Without a command the help is shown, as `--help` shows it, and that is no failure."""
+def test_call_without_a_command() -> None:
+    """It shows the help, as `--help` does, and is no failure; `--version` prints name and version."""
     assert run() == run("--help")
     assert output().startswith("usage: modelboot")
-
-
-def test_version() -> None:
-    """`--version` prints name and version and ends with status 0."""
     assert run("--version") == (0, f"modelboot {__version__}\n", "")
 
 

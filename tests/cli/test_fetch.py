@@ -82,11 +82,8 @@ def test_fetch_serves(use: str, filled: Path, monkeypatch: pytest.MonkeyPatch, s
 @pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="needs pip in this environment")
 def test_fetch_serves_pip(filled: Path, tmp_path: Path) -> None:
     """`pip install --no-index --find-links DIR` takes the wheel from it."""
-    line = [
-        sys.executable,
-        *["-m", "pip", "--isolated", "--disable-pip-version-check", "install", "--no-deps", "--no-compile"],
-    ]
-    line += ["--no-index", f"--find-links={filled}", f"--target={tmp_path / 'lib'}", NAME]
+    line = [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "install", "--no-deps", NAME]
+    line += ["--no-index", f"--find-links={filled}", f"--target={tmp_path / 'lib'}", "--no-compile"]
     done = subprocess.run(line, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "lib" / NAME / "meta.json").is_file()

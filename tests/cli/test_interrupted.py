@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 
 from support.children import command, environment
-from support.commands import MAIN, output, reference, run
+from support.commands import MAIN, reference, run
+from support.folders import parts_below
 from support.server import ModelServer, Reply
 from support.wheels import NAME, VERSION, BuiltWheel, large_wheel
 
 HANG_S = 60
 SENT_BYTES, WORTH_KEEPING_BYTES = 2_200_000, 2_100_000  # the last chunk is not whole
 # A shell that runs the tests in the background has them, and so their children, ignore SIGINT.
-# A shell that runs the tests in the background has them, and so their children, ignore SIGINT.
 INTERRUPTIBLE = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {MAIN}"
 
 
 @pytest.fixture
-def large(server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltWheel:
-    """Return a wheel of 3 MB; the first to ask for it gets two thirds and then nothing, the next all they ask for."""
+def _large(server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serve a wheel of 3 MB; the first to ask for it gets two thirds and then nothing, the next all they ask for."""
     wheel = large_wheel(tmp_path / "large", size_bytes=3_000_000)
     whole = Reply(headers={"ETag": '"a"'}, body=wheel.content, ranged=True)
     stalled = Reply(headers={"ETag": '"a"'}, body=wheel.content, cut_after_bytes=SENT_BYTES, stall="body")
@@ -33,7 +33,6 @@ def large(server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "pins.txt").write_text(reference(pin), "utf-8")
     monkeypatch.setenv("MODELBOOT_PINS", str(tmp_path / "pins.txt"))
     monkeypatch.chdir(tmp_path)
-    return wheel
 
 
 def ended(by: int, words: Sequence[str], is_ready: Callable[[], bool]) -> tuple[int, list[str]]:
@@ -71,13 +70,14 @@ def has_saved(folder: Path) -> bool:
     ],
     ids=["install", "install of two into one target", "install of a typo, too", "fetch", "pins file"],
 )
-@pytest.mark.usefixtures("large")
+@pytest.mark.usefixtures("_large")
 def test_interrupt_says_what_is_kept(words: list[str], server: ModelServer, target: Path) -> None:
-    """Ctrl-C in a download is status 130 and the truth: so much is kept, and the next run goes on there."""
+    """Ctrl-C in a download is status 130 and the truth: so much is kept; the next run goes on there and tidies up."""
     status, (*_, error, hint) = ended(signal.SIGINT, words, lambda: has_saved(target))
     assert (status, error) == (130, "error: interrupted")
     assert re.fullmatch(r"hint: 2\.[12] MB of the download are kept; run it again to continue there", hint)
     assert run(*words).status == int("en_typo" in words)
+    assert parts_below(target) == []
     assert WORTH_KEEPING_BYTES <= int(server.requests[-1].headers["Range"].strip("bytes=-")) <= SENT_BYTES
 
 
@@ -89,16 +89,3 @@ def test_interrupt_of_a_small_download(wheel: BuiltWheel, server: ModelServer, t
     assert status == 130
     assert told[-2:] == ["error: interrupted", "hint: nothing unfinished was left; run it again"]
     assert not target.exists()
-
-
-def test_fetch_goes_on_after_a_kill(large: BuiltWheel, server: ModelServer, target: Path) -> None:
-    """What a killed fetch left in DIR is completed, not fetched again, and nothing else of it stays there."""
-    words = ["fetch", NAME, "--dest", str(target)]
-    ended(signal.SIGKILL, words, lambda: has_saved(target))
-    output(*words)
-    first, second = server.requests
-    assert "Range" not in first.headers
-    assert int(second.headers["Range"].strip("bytes=-")) >= WORTH_KEEPING_BYTES
-    in_tree = target / large.release_path
-    assert in_tree.read_bytes() == large.content
-    assert sorted(target.rglob("*")) == [in_tree.parent, in_tree, target / in_tree.name]

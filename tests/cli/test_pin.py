@@ -12,7 +12,7 @@ from modelboot import ModelPin, ensure_model
 from modelboot._catalog import resolve
 from support.commands import facts, failure, output, reference, run
 from support.server import ModelServer, Reply
-from support.wheels import BREACHES_TO_NAME, DIST_INFO, NAME, VERSION, BuiltWheel, Tampering, small_wheel
+from support.wheels import BREACHES, DIST_INFO, NAME, VERSION, BuiltWheel, Tampering, small_wheel
 
 FILE = f"{NAME}-{VERSION}-py3-none-any.whl"
 
@@ -92,9 +92,9 @@ def test_pin_python_of_requirements_with_quotes(requires: list[str], tmp_path: P
 @pytest.mark.parametrize("breach", ["pth", "link", "console-script"])
 def test_pin_of_a_wheel_that_would_be_refused(breach: str, tmp_path: Path) -> None:
     """No line is printed for a wheel that modelboot would not install."""
-    error, _ = failure("pin", small_wheel(tmp_path, tampering=BREACHES_TO_NAME[breach].tampering).path)
+    error, _ = failure("pin", small_wheel(tmp_path, tampering=BREACHES[breach].tampering).path)
     assert error.startswith("error: could not pin the wheel: ")
-    assert BREACHES_TO_NAME[breach].issue in error
+    assert BREACHES[breach].issue in error
 
 
 NO_FILE = "name the file of a wheel that is there and that you may read"

@@ -36,25 +36,21 @@ def run(*arguments: str, cwd: Path, prefix: Sequence[str] = ()) -> subprocess.Co
     )
 
 
-@pytest.fixture
-def release_tree(real_wheel: BuiltWheel, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
-    """Return a mirror of the release host, which is the only source."""
+@pytest.mark.index
+@pytest.mark.parametrize("first", ["install", pytest.param("check", marks=pytest.mark.exhaustive)])
+def test_check_needs_no_network_after_the_first_command(
+    real_wheel: BuiltWheel, server: ModelServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, first: str
+) -> None:
+    """The first command fetches the pipeline once; `check` then parses with no network at all."""
     server.serve(RELEASE_PATH, Reply(body=real_wheel.content))
     monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
     monkeypatch.setenv("MODELBOOT_INDEX", "0")
-    return server
-
-
-@pytest.mark.index
-@pytest.mark.parametrize("first", ["install", pytest.param("check", marks=pytest.mark.exhaustive)])
-def test_check_needs_no_network_after_the_first_command(release_tree: ModelServer, tmp_path: Path, first: str) -> None:
-    """The first command fetches the pipeline once; `check` then parses with no network at all."""
     prefix = without_network()
     fetched = run(first, NAME, cwd=tmp_path)
     assert "release, 16.3 MB" in fetched.stdout, fetched.stderr
     checked = run("check", NAME, cwd=tmp_path, prefix=prefix)
     assert checked.returncode == 0, checked.stderr
-    assert [request.method + request.path for request in release_tree.requests] == [f"GET{RELEASE_PATH}"]
+    assert [request.method + request.path for request in server.requests] == [f"GET{RELEASE_PATH}"]
     facts, sentence, table = checked.stdout.strip().split("\n\n")
     assert facts.startswith(f"{NAME} {VERSION}\n")
     assert re.search(rf"^  source    present$.*^  sha256    {SHA256}$", facts, re.MULTILINE | re.DOTALL), facts

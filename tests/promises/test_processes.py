@@ -153,12 +153,6 @@ def test_model_loaded_before_a_fork_is_the_children_s_too(tiny_pin: ModelPin) ->
     assert json.loads(done.stdout) == [[[True, 2, 1]] * 2, ["1.0.0"] * 2]
 
 
-ENSURE = """
-import sys, modelboot
-modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4]))
-"""
-
-
 @pytest.mark.parametrize("users", [(None, None), (OTHER, OTHER - 1)], ids=["of one user", "of two users"])
 def test_installs_into_two_targets_do_not_wait_for_each_other(
     users: tuple[int | None, int | None], wheel: BuiltWheel, server: ModelServer
@@ -173,7 +167,7 @@ def test_installs_into_two_targets_do_not_wait_for_each_other(
         def start(name: str, user: int | None) -> subprocess.Popen[bytes]:
             home = str(children.owned(folder / name, user or os.getuid()))
             settings = {"MODELBOOT_TARGET": home, "MODELBOOT_HOME": None, "HOME": home, "TMPDIR": str(folder / "tmp")}
-            words = children.command(ENSURE, *pin_arguments(pin), user=user)
+            words = children.command(children.ENSURE, *pin_arguments(pin), user=user)
             return subprocess.Popen(words, env=environment(settings))
 
         with start("stuck", users[0]) as stuck:

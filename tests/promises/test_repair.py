@@ -18,7 +18,8 @@ import pytest
 import spacy
 
 from modelboot import DownloadError, InstallError, LoadError, ModelPin, ensure_model, get_nlp, load
-from support.children import OTHER, STUB_SPACY, owned, pin_arguments, public_folder, python, skip_unless_other_user
+from support import children
+from support.children import ENSURE, OTHER, STUB_SPACY, owned, pin_arguments, public_folder, python
 from support.folders import dist_infos, is_complete, leftovers, snapshot
 from support.wheels import BuiltWheel, Tampering, build_wheel
 
@@ -373,15 +374,9 @@ def test_too_many_open_files_is_not_taken_for_damage(far_pin: ModelPin, target: 
     assert server.requests == []
 
 
-UNREADABLE = """
-import sys, modelboot
-print(modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])).path)
-"""
-
-
 def test_model_another_user_may_not_read_is_left_alone(tiny: BuiltWheel) -> None:
     """Root's model, closed to others, in a folder the other user owns: it stays, the store stands in."""
-    skip_unless_other_user()
+    children.skip_unless_other_user()
     with public_folder() as folder:
         pin = build_wheel(folder / "wheel", name=tiny.name, lang="af").pin
         target, home = owned(folder / "target", OTHER), owned(folder / "home", OTHER)
@@ -390,6 +385,6 @@ def test_model_another_user_may_not_read_is_left_alone(tiny: BuiltWheel) -> None
             (target / part).chmod(0o700)
         before = snapshot(target)
         env = {"MODELBOOT_TARGET": str(target), "MODELBOOT_HOME": str(home)}
-        done = python(UNREADABLE, *pin_arguments(pin), user=OTHER, env=env)
+        done = python(ENSURE, *pin_arguments(pin), user=OTHER, env=env)
         assert done.stdout.startswith(str(home)), done.stdout + done.stderr
         assert snapshot(target) == before

@@ -15,17 +15,8 @@ from typing import Any
 import pytest
 
 from modelboot import ensure_model
-from support.children import (
-    OTHER,
-    libraries,
-    library_of,
-    make_env,
-    owned,
-    pin_arguments,
-    public_folder,
-    python,
-    skip_unless_other_user,
-)
+from support import children
+from support.children import OTHER, library_of, make_env, pin_arguments, public_folder, python, skip_unless_other_user
 from support.wheels import build_wheel
 
 TABLE = """
@@ -73,7 +64,7 @@ def user_site(folder: Path) -> tuple[dict[str, Any], Path]:
     base = getattr(sys, "_base_executable", "")
     if not base or Path(base) == Path(sys.executable):
         pytest.skip("the tests do not run in a virtual environment, so there is no other interpreter to try")
-    path = ":".join([str(Path(__file__).parents[1]), *libraries()])
+    path = ":".join([str(Path(__file__).parents[1]), *children.libraries()])
     library = folder / f"home/.local/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
     env = {"PYTHONPATH": path, "PIP_BREAK_SYSTEM_PACKAGES": "1"}
     return {"executable": base, "user": OTHER, "env": env}, library
@@ -111,7 +102,7 @@ def test_load_as_spacy_load_in_each_place(place: Any, spacy_imported: str, first
         (folder / "pins.txt").write_text(f"{wheel.name} @ {wheel.url}#sha256={wheel.sha256}\n", "utf-8")
         (folder / "home").mkdir()
         if "user" in start:
-            owned(folder / "home", OTHER)
+            children.owned(folder / "home", OTHER)
         start["env"] = {
             **dict.fromkeys(("MODELBOOT_TARGET", "MODELBOOT_HOME", "XDG_CACHE_HOME")),
             "HOME": str(folder / "home"),

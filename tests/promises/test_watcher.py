@@ -28,34 +28,21 @@ def pins(tmp_path_factory: pytest.TempPathFactory) -> list[ModelPin]:
     return [small_wheel(folder, version, weight_bytes=1000 + 7 * at).pin for at, version in enumerate(versions)]
 
 
-rounds = pytest.mark.parametrize("rounds", [10, pytest.param(ROUNDS, marks=pytest.mark.exhaustive)])
-
-
-@rounds
-def test_watcher_during_installs_and_removals(
+@pytest.mark.parametrize("rounds", [10, pytest.param(ROUNDS, marks=pytest.mark.exhaustive)])
+def test_watcher_during_installs_removals_and_replacements(
     rounds: int, target: Path, pins: list[ModelPin], count: Callable[..., None]
 ) -> None:
-    """Installs with an uninstall after each: no look sees a model with a file missing or short."""
+    """No look sees a model with a file missing or short: the model is absent or complete, if only for a moment."""
     with watched(target) as (looks, torn):
         for _ in range(rounds):
             ensure_model(pins[0])
             assert main(["uninstall", NAME]) == 0
-    count(f"looks during {rounds} installs and as many removals", points=looks.total(), torn=len(torn), **looks)
+        for pin in pins[: rounds + 1]:
+            ensure_model(pin)
+    what = f"looks during {rounds} installs, as many removals and as many replacements"
+    count(what, points=looks.total(), torn=len(torn), **looks)
     assert torn == []
     assert looks["absent"] > 0
-
-
-@rounds
-def test_watcher_during_replacements(
-    rounds: int, target: Path, pins: list[ModelPin], count: Callable[..., None]
-) -> None:
-    """Replacements by the next version: a look may find it absent for a moment, never torn."""
-    ensure_model(pins[0])
-    with watched(target) as (looks, torn):
-        for pin in pins[1 : rounds + 1]:
-            ensure_model(pin)
-    count(f"looks during {rounds} replacements", points=looks.total(), torn=len(torn), **looks)
-    assert torn == []
     assert looks["complete"] > 0
 
 

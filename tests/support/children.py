@@ -27,6 +27,11 @@ TESTS = Path(__file__).parents[1]
 _WITH_STUB = [str(TESTS / "support" / "stub"), str(TESTS), os.environ.get("PYTHONPATH", "")]
 STUB_SPACY: dict[str, str | None] = {"PYTHONPATH": os.pathsep.join(filter(None, _WITH_STUB))}
 """Changes to the environment of a child that is not about spaCy: it imports `support/stub/spacy` in its place."""
+ENSURE = """
+import sys, modelboot
+print(modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])).path)
+"""
+"""The script that installs the pin of `pin_arguments` and prints where it is."""
 PYTEST = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
 """The script that runs pytest with its arguments."""
 _UNPREPARED = ("HOME", "XDG_CACHE_HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")

@@ -31,7 +31,7 @@ class Need:
 NEEDS = (
     Need("tests/programs/network", ("nginx", "squid", "tinyproxy", "openssl", "unshare", "ip")),
     Need("tests/unit/network/test_trust_env.py", ("openssl",)),
-    Need("tests/promises: warm starts", ("strace", "unshare")),
+    Need("tests/promises/test_warm_start.py", ("strace", "unshare")),
     Need("tests/programs: test_installers.py, test_dependencies.py", packages=("uv",)),
     Need("tests/programs/test_notebook.py", packages=("ipykernel",)),
     Need("tests/programs/test_dask.py", ("unshare", "ip"), ("distributed",)),

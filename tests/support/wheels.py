@@ -326,7 +326,7 @@ def _script(group: str, name: str) -> Breach:
 _DEEP = f"{NAME}/{'d/' * 1000}x"
 _OUTSIDE = f"member {{}} outside {NAME}/ and {DIST_INFO}/"
 _OF_INSTALLERS = "member {}, which only an installer may write"
-BREACHES_TO_NAME = {
+BREACHES = {
     "parent": _extra("../x", "path '{}' leaves its folder"),
     "absolute": _extra("/x", "absolute or foreign path '{}'"),
     "link": _breach(f"link or special file {NAME}/x", links={f"{NAME}/x": "/etc/passwd"}),
@@ -337,10 +337,6 @@ BREACHES_TO_NAME = {
     "only-in-record": _breach(f"RECORD lists {NAME}/x, which is not there", listed_only=[f"{NAME}/x"]),
     "metadata-name": _breach(f"METADATA names en_other_sm, not {NAME}", metadata_name="en_other_sm"),
     "metadata-version": _breach("METADATA has version 1.0.1, not 1.0.0", metadata_version="1.0.1"),
-}
-"""Breaches that are each refused with a message of its own before anything is written."""
-
-BREACHES = BREACHES_TO_NAME | {
     "parent-inside": _extra(f"{NAME}/../../x", "path '{}' leaves its folder"),
     "dot": _extra("./x", "path '{}' leaves its folder"),
     "thousand-folders": _extra(_DEEP, f"path of 1002 folders, more than 100: {_DEEP[:40]}…"),

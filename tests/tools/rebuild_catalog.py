@@ -1,6 +1,6 @@
 """Rebuild the catalog that ships with modelboot from a folder of the publisher's release metadata.
 
-Usage: python tests/tools/rebuild_catalog.py META_FOLDER [--output FILE] [--series 3.7 3.8]
+Usage: python tests/tools/rebuild_catalog.py META_FOLDER [--output FILE]
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from pathlib import Path
 from modelboot import ModelPin, SettingsError
 from modelboot._versions import version_key
 
+SERIES = ("3.7.", "3.8.")
+"""How the versions begin that are taken."""
 COLUMNS = ("name", "version", "sha256", "spacy_version", "license", "size", "requirements")
 CATALOG = Path(__file__).resolve().parents[2] / "src" / "modelboot" / "catalog.csv"
 
@@ -37,9 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Rebuild modelboot's catalog from release metadata.")
     parser.add_argument("folder", type=Path, metavar="META_FOLDER", help="JSON files, one a release")
     parser.add_argument("--output", type=Path, default=CATALOG, metavar="FILE", help="default: %(default)s")
-    parser.add_argument("--series", nargs="+", default=["3.7", "3.8"], metavar="X.Y", help="default: 3.7 3.8")
     options = parser.parse_args(argv)
-    rows, problems = read_releases(options.folder, options.series)
+    rows, problems = read_releases(options.folder)
     if problems:
         sys.stderr.write("".join(f"{problem}\n" for problem in problems))
         return 1
@@ -52,12 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def read_releases(folder: Path, series: Sequence[str]) -> tuple[list[Row], list[str]]:
-    """Read every release of some series, and every problem rather than the first.
+def read_releases(folder: Path) -> tuple[list[Row], list[str]]:
+    """Read every release of `SERIES`, and every problem rather than the first.
 
     Args:
         folder: Where the metadata is, a JSON file a release.
-        series: The versions to take, each a start such as "3.8".
 
     Returns:
         The rows in the order of the files, and a line for each problem.
@@ -67,7 +67,7 @@ def read_releases(folder: Path, series: Sequence[str]) -> tuple[list[Row], list[
         try:
             release = json.loads(path.read_text("utf-8"))
             # Before all else: releases of old series lack keys that the covered ones have.
-            if release["version"].startswith(tuple(f"{start}." for start in series)):
+            if release["version"].startswith(SERIES):
                 rows.append(_row(release))
         except KeyError as error:
             problems.append(f"{path.name}: no {error.args[0]}")
@@ -75,7 +75,7 @@ def read_releases(folder: Path, series: Sequence[str]) -> tuple[list[Row], list[
             problems.append(f"{path.name}: {error.message if isinstance(error, SettingsError) else error}")
     times = Counter(row[:2] for row in rows)
     problems += [f"{name} {version}: in {count} files" for (name, version), count in times.items() if count > 1]
-    return rows, problems or ([] if rows else [f"{folder}: no release of {' or '.join(series)}"])
+    return rows, problems or ([] if rows else [f"{folder}: no release of 3.7 or 3.8"])
 
 
 def _row(release: dict[str, str]) -> Row:

@@ -23,7 +23,8 @@ MISSING = "modelboot-no-such-thing"
 CHILD = """
 import sys
 from modelboot._catalog import resolve
-print(resolve("en_core_web_sm"), *sorted({"spacy", "urllib3", "filelock", "installer", "tqdm"} & set(sys.modules)))
+heavy = {"spacy", "urllib3", "filelock", "installer", "tqdm", "packaging"}
+print(resolve("en_core_web_sm"), *sorted(heavy & set(sys.modules)))
 """
 
 

@@ -152,16 +152,6 @@ def in_force(env: dict[str, str]) -> dict[str, tuple[str, str]]:
     return origins(read_settings(env), env)
 
 
-def test_origins_of_defaults() -> None:
-    """Without a variable each setting's default is told, and nothing of the network's variables."""
-    defaults = dict.fromkeys(("OFFLINE", "REQUIRE_HASH"), "0") | dict.fromkeys(("INDEX", "CACHE"), "1")
-    defaults |= dict.fromkeys(("PINS", "WHEELHOUSE", "TOKEN", "TARGET"), "none")
-    defaults |= {"BASE_URL": "the official release", "HOME": "/cache/modelboot", "PROGRESS": "auto"}
-    defaults |= {"TIMEOUT": "30", "DEADLINE": "1800", "RETRIES": "4"}
-    expected = {f"MODELBOOT_{name}": (value, "default") for name, value in defaults.items()}
-    assert in_force({"XDG_CACHE_HOME": "/cache"}) == expected
-
-
 @pytest.mark.parametrize(
     ("variable", "text", "shown"),
     [

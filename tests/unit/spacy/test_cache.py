@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import inspect
-import pickle
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -185,11 +183,3 @@ def test_names_misuse(
         function(tiny_pin, **{option: names})
     assert (caught.value.variable, caught.value.value) == (option, repr(names))
     assert not target.exists()
-
-
-def test_get_nlp_looks_like_a_function() -> None:
-    """It travels between processes by its name, its controls have help, and its own says whose the pipeline is."""
-    assert pickle.loads(pickle.dumps(get_nlp)) is get_nlp  # noqa: S301 - our own bytes
-    assert all(map(inspect.getdoc, (get_nlp.cache_info, get_nlp.cache_clear)))
-    help_text = str(inspect.getdoc(get_nlp))
-    assert [text for text in ("for reading", "`load`", "exclude: Component", "Raises:") if text not in help_text] == []

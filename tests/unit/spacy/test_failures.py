@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from modelboot import DownloadError, ModelPin, errors, get_nlp, load
-from support.children import pin_arguments, python
+from support.children import ENSURE, pin_arguments, python
 from support.server import ModelServer, Reply
 from support.sources import publish
 from support.wheels import BuiltWheel, Tampering, build_wheel
@@ -117,14 +117,10 @@ def test_failure_ends_with_cache_clear(tiny: BuiltWheel, web_pin: ModelPin, serv
     assert get_nlp(web_pin).meta["version"] == "1.0.0"
 
 
-def test_failure_ends_with_an_install(
-    tiny_pin: ModelPin, web_pin: ModelPin, server: ModelServer, tmp_path: Path, target: Path
-) -> None:
+def test_failure_ends_with_an_install(tiny_pin: ModelPin, web_pin: ModelPin, server: ModelServer) -> None:
     """What another process has installed by now is loaded: a failure is not repeated without a look at the disk."""
     failure(web_pin)
-    install = "import sys, modelboot as m; m.ensure_model(m.ModelPin(*sys.argv[1:4], url=sys.argv[4]))"
-    env = {"MODELBOOT_TARGET": str(target), "MODELBOOT_HOME": str(tmp_path / "home")}
-    done = python(install, *pin_arguments(tiny_pin), env=env)
+    done = python(ENSURE, *pin_arguments(tiny_pin))
     assert done.returncode == 0, done.stderr
     assert get_nlp(web_pin).meta["version"] == "1.0.0"
     assert len(server.requests) == 1

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection
 from pathlib import Path
 
 from support.server import ModelServer, Reply
@@ -12,19 +11,11 @@ from support.server import ModelServer, Reply
 BODY = bytes(range(256)) * 1000
 
 
-@contextlib.contextmanager
-def asked(server: ModelServer, path: str = "/a", method: str = "GET", **headers: str) -> Iterator[HTTPResponse]:
-    """Ask for a path; underscores in the names of headers stand for hyphens."""
-    # The time-out is longer than any machine takes; only a failing test waits for it.
+def read(server: ModelServer, path: str = "/a", method: str = "GET", **headers: str) -> tuple[int, bytes]:
+    """Ask for a path and read all of the answer; underscores in the names of headers stand for hyphens."""
     with contextlib.closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as client:
         client.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
-        with client.getresponse() as response:
-            yield response
-
-
-def read(server: ModelServer, path: str = "/a", method: str = "GET", **headers: str) -> tuple[int, bytes]:
-    """Ask for a path and read all of the answer."""
-    with asked(server, path, method, **headers) as response:
+        response = client.getresponse()
         return response.status, response.read()
 
 
