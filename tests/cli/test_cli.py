@@ -16,7 +16,9 @@ from unittest.mock import Mock
 import pytest
 
 from modelboot import DownloadError, HashMismatchError, ModelPin, __version__, ensure_model, get_nlp
+from modelboot._catalog import catalog
 from modelboot.cli import main
+from modelboot.cli.check import example_sentence
 from support.children import environment
 from support.commands import facts, failure, output, reference, run
 from support.folders import snapshot
@@ -118,6 +120,34 @@ def test_debug_logs() -> None:
     status, out, err = run("install", "--debug")
     assert (status, out.count("\n")) == (0, 1)
     assert f"debug: installed {DEFAULT} 3.8.0 from release" in err
+
+
+# --- the sentence of `check`, in the language of the model
+
+LANGUAGES = sorted({entry.pin.name.partition("_")[0] for entry in catalog()})
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_example_sentence_of_an_official_language(language: str) -> None:
+    """Every language with an official pipeline has a sentence of its own on one line; Macedonian alone borrows one."""
+    sentence = example_sentence(language)
+    assert len(sentence) >= 10
+    assert sentence == " ".join(sentence.split())
+    assert (sentence == example_sentence("xx")) == (language in {"mk", "xx"})
+
+
+@pytest.mark.parametrize(
+    ("language", "start"),
+    [
+        ("en", "Who is the president of France?"),
+        ("fr", "Qui est le président de la France ?"),
+        ("ja", "アップル"),  # words that no blank parts cannot be counted: the first sentence
+        ("tlh", "El pingüino"),  # a language that spaCy does not know
+    ],
+)
+def test_example_sentence_is_one(language: str, start: str) -> None:
+    """Neither the headline that most lists begin with nor a fragment: the shortest of six words or more."""
+    assert example_sentence(language).startswith(start)
 
 
 # --- usage

@@ -1,18 +1,25 @@
-"""`load` stands where `spacy.load` stood: the same arguments, results and warnings, and errors that callers catch."""
+"""`load` stands where `spacy.load` stood: the same arguments, results and warnings, and errors that callers catch.
+
+What is loaded is what was pinned, from where it was found, and nothing is changed on the way.
+"""
 
 from __future__ import annotations
 
+import importlib
 import inspect
-from collections.abc import Callable
+import itertools
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import spacy
 
-from modelboot import HashMismatchError, ModelPin, OfflineError, ensure_model, get_nlp, load
+from modelboot import HashMismatchError, LoadError, ModelPin, OfflineError, ensure_model, get_nlp, load
+from support.folders import snapshot
 from support.server import ModelServer, Reply
-from support.wheels import BuiltWheel
+from support.wheels import BuiltWheel, build_wheel, pipeline_members
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -134,3 +141,159 @@ def test_direct_reference_without_a_version(tiny: BuiltWheel, server: ModelServe
     other = ModelPin("af_tiny_sm", None, "0" * 64, url=f"{server.url}/{name}")
     with pytest.raises(HashMismatchError):
         ensure_model(other)  # another wheel of that name is not taken for it
+
+
+# --- the package of a pipeline
+
+NAME = "af_tiny_sm"
+DATA = f"{NAME}/{NAME}-1.0.0"
+FACTORY = """
+from spacy.language import Language
+
+
+@Language.factory("{name}")
+def make(nlp, name, overwrite=False, punct_chars=None, scorer=None):
+    def component(doc):
+        doc.user_data["by"] = "{name}"
+        return doc
+    return component
+"""
+
+
+@pytest.fixture
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder that Python imports from first, as `python` and `python -c` do."""
+    folder = tmp_path / "working"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    sys.path.insert(0, "")
+    return folder
+
+
+def members_elsewhere() -> Mapping[str, bytes]:
+    """Return a package of the pipeline, of another version."""
+    return pipeline_members(NAME, "9.9.9", lang="af")
+
+
+DECOYS: dict[str, Callable[[], Mapping[str, bytes]]] = {
+    "package": members_elsewhere,
+    "module": lambda: {f"{NAME}.py": b"def load(**_): raise AssertionError('the wrong module')\n"},
+    "folder": lambda: {f"{NAME}/notes.txt": b""},
+    "broken module": lambda: {f"{NAME}.py": b"raise AssertionError('the wrong module')\n"},
+    "pipeline": lambda: {path.replace(f"{NAME}-9.9.9/", ""): data for path, data in members_elsewhere().items()},
+}
+"""What lies in the working folder under the pipeline's name; the last is where `spacy.load(name)` would find it."""
+
+
+@pytest.mark.parametrize(
+    ("decoy", "is_imported"),
+    [*itertools.product(DECOYS, [False]), *itertools.product(["package", "module", "folder"], [True])],
+)
+def test_load_beside_a_decoy(
+    tiny_pin: ModelPin, target: Path, working_folder: Path, decoy: str, *, is_imported: bool
+) -> None:
+    """What lies in the working folder under the pipeline's name is neither loaded nor imported, and keeps its name.
+
+    Also when the program has imported it.
+    """
+    write(working_folder, DECOYS[decoy]())
+    imported = importlib.import_module(NAME) if is_imported else None
+    before = imported_from(working_folder)
+    nlp = get_nlp(tiny_pin)
+    assert (nlp.path, nlp.meta["version"]) == (target / DATA, "1.0.0")
+    assert imported_from(target) == [str(target / NAME / "__init__.py")]
+    assert imported_from(working_folder) == before
+    assert imported in {None, sys.modules.get(NAME)}
+
+
+def test_load_already_imported(tiny_pin: ModelPin, target: Path) -> None:
+    """The package itself, if the program has imported it, is not imported a second time."""
+    ensure_model(tiny_pin)
+    sys.path.insert(0, str(target))
+    imported = importlib.import_module(NAME)
+    get_nlp(tiny_pin)
+    assert sys.modules[NAME] is imported
+
+
+def test_load_leaves_process(tiny_pin: ModelPin, target: Path) -> None:
+    """Installing and loading leave the process alone, but for a folder that is appended once to the same sys.path."""
+    path, folders, cwd = sys.path, sys.path[:], Path.cwd()
+    for _ in range(2):
+        assert get_nlp(tiny_pin).path == target / DATA
+        get_nlp.cache_clear()
+    assert sys.path is path
+    assert (sys.path, Path.cwd()) == ([*folders, str(target)], cwd)
+
+
+def test_load_writes_nothing(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading what is there changes nothing in the target, which has modules of its own: no bytecode, no lock."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    more = {
+        "__init__.py": b"from . import deep\n",
+        "deep/__init__.py": b"from . import deeper\n",
+        "deep/deeper.py": b"from .. import space\nfrom ..space import part\n",
+        "space/part.py": b"",  # a namespace package: a folder without __init__.py
+    }
+    modules = {f"parts/{path}": data for path, data in more.items()}
+    pin = pipeline(tmp_path, code="from . import parts\n", more=modules).pin
+    ensure_model(pin)
+    before = snapshot(target, without=(), strict=True)
+    assert get_nlp(pin).meta["version"] == "1.0.0"
+    assert snapshot(target, without=(), strict=True) == before
+    assert f"{NAME}.parts.space.part" in sys.modules
+
+
+@pytest.mark.parametrize("module", ["__init__", "parts"])
+def test_load_component_of_package(tmp_path: Path, module: str) -> None:
+    """A component that the package's code or a module of it registers is known when its pipeline is loaded."""
+    name = f"tiny_{module}"
+    files = {"__init__.py": b"from . import parts\n", "parts.py": b""}
+    files[f"{module}.py"] += FACTORY.format(name=name).encode()
+    nlp = get_nlp(pipeline(tmp_path, more=files, component=name).pin)
+    assert nlp("Hello.").user_data["by"] == name
+
+
+def test_load_other_meta_version(tmp_path: Path) -> None:
+    """A pipeline that says it is of another version than the pin's is refused."""
+    wheel = build_wheel(tmp_path, name=NAME, members=pipeline_members(NAME, "2.0.0", lang="af"))
+    with pytest.raises(LoadError, match=r"its meta\.json says version 2\.0\.0") as caught:
+        get_nlp(wheel.pin)
+    assert caught.value.model == f"{NAME} 1.0.0"
+
+
+@pytest.mark.parametrize("code", ["raise ValueError('not today')\n", "import modelboot_absent\n"])
+@pytest.mark.parametrize("is_imported", [False, True])
+def test_load_package_fails(tmp_path: Path, working_folder: Path, code: str, *, is_imported: bool) -> None:
+    """Code that fails is a LoadError; no half-imported package is left, but what the program imported as that name."""
+    write(working_folder, DECOYS["module"]() if is_imported else {})
+    imported = importlib.import_module(NAME) if is_imported else None
+    with pytest.raises(LoadError, match=r"ValueError: not today|No module named 'modelboot_absent'") as caught:
+        get_nlp(pipeline(tmp_path, code=code).pin)
+    assert isinstance(caught.value.__cause__, (ValueError, ModuleNotFoundError))
+    assert sys.modules.get(NAME) is imported
+
+
+def pipeline(
+    folder: Path, *, code: str = "", more: Mapping[str, bytes] | None = None, component: str = "sentencizer"
+) -> BuiltWheel:
+    """Build a pipeline whose package runs some code, and whose config names a component."""
+    members = pipeline_members(NAME, "1.0.0", lang="af")
+    members[f"{NAME}/__init__.py"] += code.encode()
+    members |= {f"{NAME}/{path}": data for path, data in (more or {}).items()}
+    config = members[f"{DATA}/config.cfg"].decode()
+    members[f"{DATA}/config.cfg"] = config.replace('factory = "sentencizer"', f'factory = "{component}"').encode()
+    return build_wheel(folder / "wheels", name=NAME, members=members)
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files below a folder, and let the import system see them."""
+    for path, data in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    importlib.invalidate_caches()
+
+
+def imported_from(folder: Path) -> list[str]:
+    """List the files of the modules that were imported from below a folder."""
+    files = [str(getattr(module, "__file__", None)) for module in [*sys.modules.values()]]
+    return [file for file in files if file.startswith(str(folder))]
