@@ -130,7 +130,6 @@ def test_proxy_without_a_tunnel(  # noqa: PLR0913, PLR0917 - fixtures and a row
     refused = refusal("https://release.invalid/x.whl", settings)
     assert (str(refused), refused.kind) == (f"proxy: Tunnel connection failed: {reason}", kind)
     assert not refused.retryable
-    assert not refused.unreachable
 
 
 def test_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
@@ -146,8 +145,7 @@ def test_proxy_without_tls(server: ModelServer, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("https_proxy", f"https://127.0.0.1:{server.port}")
     refused = refusal("https://release.invalid/x.whl", settings)
     assert str(refused).startswith("proxy: [SSL: ")
-    assert refused.retryable
-    assert refused.unreachable
+    assert (refused.retryable, refused.unreachable) == (True, True)
 
 
 @pytest.mark.parametrize("through_proxy", [False, True], ids=["direct", "proxy"])
@@ -170,23 +168,25 @@ def test_redirect_to_no_host(
 
 
 @pytest.mark.parametrize(
-    ("number", "within_s", "again"),
+    ("failure", "within_s", "again"),
     [
-        (socket.EAI_AGAIN, 60.0, True),
-        (socket.EAI_AGAIN, 0.0, False),
-        (socket.EAI_NONAME, 60.0, False),
-        (socket.EAI_FAIL, 60.0, False),
+        (socket.gaierror(socket.EAI_AGAIN, "its own words"), 60.0, True),
+        (socket.gaierror(socket.EAI_AGAIN, "its own words"), 0.0, False),
+        (socket.gaierror(socket.EAI_NONAME, "its own words"), 60.0, False),
+        (socket.gaierror(socket.EAI_FAIL, "its own words"), 60.0, False),
+        (UnicodeError("label too long"), 60.0, False),
     ],
-    ids=["passing", "passing-but-slow", "unknown", "failed"],
+    ids=["passing", "passing-but-slow", "unknown", "failed", "invalid"],
 )
 def test_unknown_host(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings, number: int, within_s: float, *, again: bool
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, failure: Exception, within_s: float, *, again: bool
 ) -> None:
     """A name server is asked again only after a passing failure that came soon; its own words are told."""
     monkeypatch.setattr(connections, "RETRY_WITHIN_S", within_s)
-    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=socket.gaierror(number, "no such name")))
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=failure))
     refused = refusal(NOBODY, settings)
-    assert (str(refused), refused.retryable) == ("release.invalid: no such name", again)
+    words = "its own words" if isinstance(failure, OSError) else "invalid host name"
+    assert (str(refused), refused.retryable) == (f"release.invalid: {words}", again)
     assert refused.unreachable
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import time
 from http.client import responses
@@ -9,7 +10,7 @@ from http.client import responses
 import pytest
 import urllib3
 
-from modelboot._network.response import RequestError, error_for_status, parse_response, redirect_target
+from modelboot._network.response import RequestError, error_for_status, named_sha256, parse_response, redirect_target
 
 URL, TLS_URL = "http://a/x/y.whl", "https://a/x/y.whl"
 DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
@@ -152,3 +153,27 @@ def test_part_of_no_use(status: int, headers: dict[str, str], reason: str) -> No
 def test_validator(headers: dict[str, str], validator: str | None) -> None:
     """Only what If-Range takes is kept to resume by."""
     assert parse_response(answer(200, headers), URL, 0).validator == validator
+
+
+SHA = "8f" * 32
+SHA_IN_BASE64 = base64.b64encode(bytes.fromhex(SHA)).decode()
+
+
+@pytest.mark.parametrize(
+    ("headers", "statuses"),
+    [
+        ({"X-Linked-Etag": f'"{SHA}"'}, {200, 206, 302}),
+        ({"X-Linked-Etag": f'W/"{SHA}"'}, {200, 206, 302}),
+        ({"X-Checksum-Sha256": SHA.upper()}, {200, 206, 302}),
+        ({"Repr-Digest": f"sha-512=:eA==:, sha-256=:{SHA_IN_BASE64}:"}, {200, 206}),
+        ({"Digest": f"SHA-256={SHA_IN_BASE64}"}, {200, 206}),
+        ({"Content-Digest": f"sha-256=:{SHA_IN_BASE64}:"}, {200}),
+        ({"X-Linked-Etag": f'"{SHA}8f"', "ETag": f'"{SHA}"'}, set()),
+        ({"Digest": f"id-sha-256={SHA_IN_BASE64}"}, set()),
+        ({}, set()),
+    ],
+)
+def test_digest_that_is_named(headers: dict[str, str], statuses: set[int]) -> None:
+    """The file's own digest is read where a server names it, and no digest of a part or of a redirect's body."""
+    assert {status for status in (200, 206, 302) if named_sha256(headers, status) == SHA} == statuses
+    assert {named_sha256(headers, status) for status in (200, 206, 302)} <= {SHA, None}
