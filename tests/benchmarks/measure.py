@@ -99,7 +99,6 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
     request_queue_size = 128
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from modelboot import ModelPin, ensure_model
-from support.children import environment
+from support.children import python
 from support.commands import output, run
 from support.wheels import NAME, OLDER, VERSION, build_wheel, small_members, small_wheel
 
@@ -86,9 +86,8 @@ def test_env_gives_the_newest_version_before_a_target_of_several_models(
     folders, told = printed()
     assert folders == [str(newer), str(target)]
     assert told == f"warning: left out: {NAME} {OLDER} in {target}, as {VERSION} is in {newer}\n"
-    command = [sys.executable, "-c", f"import af_tiny_sm, {NAME}; print({NAME}.__version__)"]
-    env = environment({"PYTHONPATH": os.pathsep.join(folders)})
-    assert subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout == f"{VERSION}\n"
+    program = f"import af_tiny_sm, {NAME}; print({NAME}.__version__)"
+    assert python(program, env={"PYTHONPATH": os.pathsep.join(folders)}).stdout == f"{VERSION}\n"
 
 
 def test_env_with_nothing_to_add() -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import re
 import socket
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from modelboot import ensure_model
-from support.children import TIMEOUT_S, without_network
+from support.children import python, without_network
+from support.commands import MAIN
 from support.folders import is_complete
 from support.real import NAME, SHA256, SIZE_BYTES, VERSION
 from support.server import ModelServer, Reply
@@ -28,14 +26,6 @@ DEFAULT_BYTES = 12_806_118
 RELEASE_HOST = ("github.com", 443)
 
 
-def run(*arguments: str, cwd: Path, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    """Run the program as a user does, in a process of its own."""
-    command = [*prefix, sys.executable, "-m", "modelboot", *arguments]
-    return subprocess.run(
-        command, check=False, capture_output=True, text=True, encoding="utf-8", cwd=cwd, timeout=TIMEOUT_S
-    )
-
-
 @pytest.mark.index
 @pytest.mark.parametrize("first", ["install", pytest.param("check", marks=pytest.mark.exhaustive)])
 def test_check_needs_no_network_after_the_first_command(
@@ -46,9 +36,9 @@ def test_check_needs_no_network_after_the_first_command(
     monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
     monkeypatch.setenv("MODELBOOT_INDEX", "0")
     prefix = without_network()
-    fetched = run(first, NAME, cwd=tmp_path)
+    fetched = python(MAIN, first, NAME, cwd=str(tmp_path))
     assert "release, 16.3 MB" in fetched.stdout, fetched.stderr
-    checked = run("check", NAME, cwd=tmp_path, prefix=prefix)
+    checked = python(MAIN, "check", NAME, cwd=str(tmp_path), prefix=prefix)
     assert checked.returncode == 0, checked.stderr
     assert [request.method + request.path for request in server.requests] == [f"GET{RELEASE_PATH}"]
     facts, sentence, table = checked.stdout.strip().split("\n\n")
@@ -70,7 +60,7 @@ def test_install_falls_back_to_the_index_when_the_release_host_refuses(
     with socket.socket() as refusing:
         refusing.bind(("127.0.0.1", 0))  # and does not listen
         monkeypatch.setenv("MODELBOOT_BASE_URL", f"http://127.0.0.1:{refusing.getsockname()[1]}")
-        done = run("install", NAME, "--json", cwd=tmp_path)
+        done = python(MAIN, "install", NAME, "--json", cwd=str(tmp_path))
     assert done.returncode == 0, done.stderr
     (report,) = json.loads(done.stdout)
     assert (report["source"], report["downloaded_bytes"], report["sha256"]) == ("index", SIZE_BYTES, SHA256)

@@ -156,7 +156,6 @@ def in_force(env: dict[str, str]) -> dict[str, tuple[str, str]]:
     ("variable", "text", "shown"),
     [
         ("MODELBOOT_OFFLINE", "yes", "1"),
-        ("MODELBOOT_INDEX", "off", "0"),
         ("MODELBOOT_WHEELHOUSE", f"/a{os.pathsep}/b/", f"/a{os.pathsep}/b"),
         ("MODELBOOT_WHEELHOUSE", f"/c#/wh{os.pathsep}/d?e/a@b", f"/c#/wh{os.pathsep}/d?e/a@b"),
         ("MODELBOOT_BASE_URL", "https://user:s3cret@mirror/tree/", "https://mirror/tree"),
@@ -165,7 +164,6 @@ def in_force(env: dict[str, str]) -> dict[str, tuple[str, str]]:
         ("MODELBOOT_TOKEN", "s3cret", "set"),
         ("MODELBOOT_TIMEOUT", "0.5", "0.5"),
         ("MODELBOOT_DEADLINE", "60.0", "60"),
-        ("MODELBOOT_RETRIES", "0", "0"),
         ("MODELBOOT_PROGRESS", "1", "1"),
         ("HTTP_PROXY", "http://me:s3cret@proxy:3128", "http://proxy:3128"),
         ("HTTPS_PROXY", "me:s3cret@proxy:3128", "proxy:3128"),
