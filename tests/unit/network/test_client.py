@@ -15,11 +15,11 @@ from modelboot._network.client import HttpClient
 from modelboot._network.response import RequestError
 from modelboot._settings import Settings
 from modelboot._trust_env import TrustEnv
-from support.peers import Authority, closed_port
+from support.peers import Authority
 from support.server import ModelServer, Reply
 
 BODY = b"PK" * 1000
-NOBODY = "http://release.invalid/x.whl"
+NOBODY, TLS_NOBODY = "http://release.invalid/x.whl", "https://release.invalid/x.whl"
 
 
 def read(url: str, settings: Settings) -> tuple[bytes, str]:
@@ -91,14 +91,15 @@ def test_login_stays_with_its_host(server: ModelServer, other_server: ModelServe
     assert logins(server, other_server) == [login("us@er:p:€/"), login("us@er:p:€/"), None, None]
 
 
+@pytest.mark.parametrize(("user", "sent"), [("me:pr%40xy", "me:pr@xy"), ("me", "me:")])
 def test_proxy_gets_its_own_login_only(
-    server: ModelServer, monkeypatch: pytest.MonkeyPatch, settings: Settings
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch, settings: Settings, user: str, sent: str
 ) -> None:
     """A proxy for plain http is asked for the whole URL, with its own login beside the server's."""
-    monkeypatch.setenv("http_proxy", f"http://me:pr%40xy@127.0.0.1:{server.port}")
+    monkeypatch.setenv("http_proxy", f"http://{user}@127.0.0.1:{server.port}")
     server.serve(NOBODY, Reply(body=BODY))
     assert read("http://user:s3cret@release.invalid/x.whl", settings)[0] == BODY
-    assert server.requests[0].headers["Proxy-Authorization"] == login("me:pr@xy")
+    assert server.requests[0].headers["Proxy-Authorization"] == login(sent)
     assert logins(server) == [login("user:s3cret")]
 
 
@@ -127,23 +128,25 @@ def test_proxy_without_a_tunnel(  # noqa: PLR0913, PLR0917 - fixtures and a row
     """A proxy that refuses is not asked again, nor are its words lost; one that wants a login says what to give."""
     monkeypatch.setenv("https_proxy", server.url)
     server.serve("release.invalid:443", Reply(status))
-    refused = refusal("https://release.invalid/x.whl", settings)
+    refused = refusal(TLS_NOBODY, settings)
     assert (str(refused), refused.kind) == (f"proxy: Tunnel connection failed: {reason}", kind)
     assert not refused.retryable
 
 
-def test_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    """That nobody listens is told of the proxy, not of the host."""
-    with closed_port() as port:
-        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
-        assert str(refusal(NOBODY, settings)) == "proxy: Connection refused"
+def test_proxy_with_tls(
+    tls_server: ModelServer, authority: Authority, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    """A proxy's certificate is judged by the CA that is trusted."""
+    monkeypatch.setenv("https_proxy", tls_server.url)
+    trusting = settings._replace(trust_env=TrustEnv(ca_bundle=("CURL_CA_BUNDLE", authority.ca)))
+    assert str(refusal(TLS_NOBODY, trusting)) == "proxy: Tunnel connection failed: 404 Not Found"
 
 
 @pytest.mark.skipif(not hasattr(urllib3, "BaseHTTPResponse"), reason="urllib3 1 does not say that it is the proxy")
 def test_proxy_without_tls(server: ModelServer, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     """A proxy to which no connection comes about is told as what it is; it may be there the next time."""
     monkeypatch.setenv("https_proxy", f"https://127.0.0.1:{server.port}")
-    refused = refusal("https://release.invalid/x.whl", settings)
+    refused = refusal(TLS_NOBODY, settings)
     assert str(refused).startswith("proxy: [SSL: ")
     assert (refused.retryable, refused.unreachable) == (True, True)
 

@@ -51,7 +51,7 @@ def test_proxy(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: 
 @pytest.mark.parametrize(
     ("exceptions", "url", "is_covered"),
     [
-        ("example.com", "http://example.com/", True),
+        ("a,example.com", "http://example.com/", True),
         ("EXAMPLE.com", "http://release.Example.COM/", True),
         (".example.com", "http://release.example.com/", True),
         ("*.example.com", "http://release.example.com/", True),
