@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from modelboot import OfflineError, ensure_model
-from support.children import OTHER, owned, pin_arguments, public_folder, run_as_other_user, skip_unless_other_user
-from support.commands import facts, output
+from support.children import OTHER, owned, public_folder, python, skip_unless_other_user
+from support.commands import MAIN, facts, output, reference, run
 from support.folders import is_complete, snapshot
 from support.server import ModelServer
 from support.sources import publish
@@ -95,14 +95,6 @@ def test_damaged_wheel_is_told(wheel: BuiltWheel, kept: Path) -> None:
     assert not kept.exists()
 
 
-READ_ONLY = """\
-import os, sys
-os.environ.update(MODELBOOT_CACHE="1", MODELBOOT_INDEX="0", MODELBOOT_HOME=sys.argv[5], MODELBOOT_TARGET=sys.argv[6])
-from modelboot import ModelPin, ensure_model
-print(ensure_model(ModelPin(*sys.argv[1:4], url=sys.argv[4])).source)
-"""
-
-
 def test_damaged_wheel_in_a_read_only_cache(wheel: BuiltWheel) -> None:
     """A kept wheel that is damaged and cannot be removed is passed over: the next source is asked."""
     skip_unless_other_user()
@@ -111,7 +103,8 @@ def test_damaged_wheel_in_a_read_only_cache(wheel: BuiltWheel) -> None:
         keep(damaged, b"PK other")
         pin = wheel.pin_at(Path(shutil.copy(wheel.path, folder)).as_uri())
         target = owned(folder / "target", OTHER)
-        assert run_as_other_user(READ_ONLY, *pin_arguments(pin), folder / "home", target) == "release"
+        env = {"MODELBOOT_CACHE": "1", "MODELBOOT_HOME": str(folder / "home"), "MODELBOOT_TARGET": str(target)}
+        assert "  release, " in python(MAIN, "install", reference(pin), user=OTHER, env={**env}).stdout
         assert is_complete(target, pin)
         assert damaged.read_bytes() == b"PK other"
 
@@ -203,6 +196,10 @@ def test_cache_command(
 def test_wheel_that_is_fetched_into_a_folder(wheel: BuiltWheel, kept: Path, tmp_path: Path) -> None:
     """`fetch --dest` takes a kept wheel, too, and what is done to that copy afterwards harms nobody."""
     keep(kept, wheel.content)
-    assert f"{NAME} 1.0.0  cache  " in output("fetch", NAME, "--dest", tmp_path / "dest")
-    (tmp_path / "dest" / f"{NAME}-1.0.0" / wheel.path.name).write_bytes(b"PK edited")
+    dest = tmp_path / "dest"
+    dest.mkdir()
+    shutil.copy(wheel.path, dest)
+    told = run("fetch", NAME, "--dest", dest)
+    assert (f"{NAME} 1.0.0  cache  " in told.out, "other bytes" in told.err) == (True, False)
+    (dest / f"{NAME}-1.0.0" / wheel.path.name).write_bytes(b"PK edited")
     assert kept.read_bytes() == wheel.content

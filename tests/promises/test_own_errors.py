@@ -54,10 +54,7 @@ def raising(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture, mo
 @pytest.mark.parametrize("call", [ensure_model, load])
 @pytest.mark.parametrize("is_local", [True, False], ids=["file", "server"])
 def test_our_error_out_of_an_install(
-    call: Callable[[ModelPin], object],
-    is_local: bool,  # noqa: FBT001 - a case
-    wheel: BuiltWheel,
-    server: ModelServer,
+    call: Callable[[ModelPin], object], wheel: BuiltWheel, server: ModelServer, *, is_local: bool
 ) -> None:
     """What a program's own code raises while it is called in the middle comes out as it is."""
     with pytest.raises(LoadError) as caught:

@@ -139,8 +139,9 @@ def test_uninstall_from_a_folder_of_the_store_with_other_files(
     ensure_model(pin, target=store)
     shutil.rmtree(store / WORK)
     (store / "data.txt").write_text("mine")
+    (store / NAME / "linked").symlink_to(tmp_path)
     assert main(["uninstall", NAME]) == 1
-    assert "RECORD does not list data.txt" in capsys.readouterr().err
+    assert f"RECORD does not list data.txt, {NAME}/linked" in capsys.readouterr().err
     assert (store / "data.txt").read_text() == "mine"
     assert is_complete(store, pin)
 
@@ -154,45 +155,43 @@ def test_two_builds_of_one_version(wheel: BuiltWheel, tmp_path: Path, target: Pa
     assert is_complete(models[-1].path.parents[1], other)
 
 
-def test_copy_whose_hash_was_not_recorded(
-    wheel: BuiltWheel, target: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("installer", "logged", "listed"), [("pip", "pip", "pip"), ("", "another program", "its installer")]
+)
+def test_copy_whose_hash_was_not_recorded(  # noqa: PLR0913, PLR0917 - fixtures
+    wheel: BuiltWheel,
+    target: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    installer: str,
+    logged: str,
+    listed: str,
 ) -> None:
     """What pip put there from an index is used as it is; report, log, list and verify say what is not known.
 
     With MODELBOOT_REQUIRE_HASH=1 it does not count, stays, and the store stands in.
     """
-    unzipped(wheel, target, "pip")
+    unzipped(wheel, target, installer)
     before = snapshot(target, without=[WORK])
     models = [ensure_model(wheel.pin) for _ in range(3)]
     assert [(model.source, model.verified) for model in models] == [("present", False)] * 3
-    told = [record.levelname for record in caplog.records if "hash not recorded by pip" in record.getMessage()]
+    told = [record.levelname for record in caplog.records if f"recorded by {logged};" in record.getMessage()]
     assert told == ["WARNING"]
     for command in ("list", "verify"):
-        assert "hash not recorded by pip" in output(command)
+        assert f"hash not recorded by {listed}" in output(command)
     monkeypatch.setenv("MODELBOOT_REQUIRE_HASH", "1")
     model = ensure_model(wheel.pin)
     assert (model.verified, model.path.is_relative_to(tmp_path / "home")) == (True, True)
     assert snapshot(target, without=[WORK]) == before
 
 
-def installed_by_old_pip(wheel: BuiltWheel, target: Path, sha256: str) -> None:
-    """Install as a pip did that knew only the first form of direct_url.json (PEP 610): one hash, no `hashes`."""
-    unzipped(wheel, target, "pip")
-    origin = {"url": wheel.url, "archive_info": {"hash": f"sha256={sha256}"}}
-    (target / DIST_INFO / "direct_url.json").write_text(json.dumps(origin), "utf-8")
-    with (target / DIST_INFO / "RECORD").open("a", encoding="utf-8") as record:
-        record.write(f"{DIST_INFO}/direct_url.json,,\n")
-
-
 @pytest.mark.parametrize("is_pinned", [True, False], ids=["the pinned bytes", "other bytes"])
-def test_old_form_of_the_origin(
-    is_pinned: bool,  # noqa: FBT001 - a case
-    wheel: BuiltWheel,
-    target: Path,
-    tmp_path: Path,
-) -> None:
-    """An older pip's record of the pinned hash proves the model; one of another hash leaves that copy to its owner."""
-    installed_by_old_pip(wheel, target, wheel.sha256 if is_pinned else "0" * 64)
+def test_old_form_of_the_origin(wheel: BuiltWheel, target: Path, tmp_path: Path, *, is_pinned: bool) -> None:
+    """An older pip's record, which has one hash and no `hashes`, proves a model, or leaves that copy to its owner."""
+    unzipped(wheel, target, "pip")
+    origin = {"url": wheel.url, "archive_info": {"hash": f"sha256={wheel.sha256 if is_pinned else '0' * 64}"}}
+    (target / DIST_INFO / "direct_url.json").write_text(json.dumps(origin), "utf-8")
     before = snapshot(target)
     model = ensure_model(wheel.pin)
     assert (model.source, model.verified) == ("present" if is_pinned else "release", True)

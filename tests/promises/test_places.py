@@ -33,12 +33,7 @@ def test_damage_of_the_same_size_that_may_not_be_repaired(tiny: BuiltWheel) -> N
 
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077], ids=oct)
 @pytest.mark.parametrize("is_foreign", [False, True], ids=["target", "store"])
-def test_modes_follow_the_umask(
-    umask: int,
-    is_foreign: bool,  # noqa: FBT001 - a case
-    pin: ModelPin,
-    target: Path,
-) -> None:
+def test_modes_follow_the_umask(umask: int, pin: ModelPin, target: Path, *, is_foreign: bool) -> None:
     """Files and folders have the modes that pip gives them, not those of private temporary ones; the store's, too."""
     if is_foreign:
         (target / f"{NAME}-0.1.dist-info").mkdir(parents=True)  # nobody's, so that the store stands in

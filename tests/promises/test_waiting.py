@@ -297,12 +297,7 @@ def test_failure_of_other_sources_is_not_believed(
 
 
 def test_failure_before_the_wait_is_not_believed(  # noqa: PLR0913, PLR0917 - fixtures
-    ask: Ask,
-    wheel: BuiltWheel,
-    server: ModelServer,
-    target: Path,
-    tmp_path: Path,
-    when_waiting: WhenWaiting,
+    ask: Ask, wheel: BuiltWheel, server: ModelServer, target: Path, tmp_path: Path, when_waiting: WhenWaiting
 ) -> None:
     """A process that waits believes no failure from before; the install of another model goes on beside all that."""
     neighbour = build_wheel(tmp_path, name="en_other_sm", members={"en_other_sm/__init__.py": b""})

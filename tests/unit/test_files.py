@@ -30,11 +30,7 @@ def in_use(winerror: int) -> PermissionError:
 )
 @pytest.mark.parametrize("replacing", [False, True])
 def test_rename(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    refusals: list[OSError],
-    is_done: bool,  # noqa: FBT001 - a case
-    replacing: bool,  # noqa: FBT001 - a case
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: list[OSError], *, is_done: bool, replacing: bool
 ) -> None:
     """A file that a program has open is tried again for five seconds; no other refusal is."""
     change, pauses, left = ("replace" if replacing else "rename"), list[float](), refusals[:]

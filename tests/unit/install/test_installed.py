@@ -10,10 +10,11 @@ import pytest
 
 from modelboot import ModelPin, ensure_model
 from support.children import OTHER, public_folder, python, skip_unless_other_user
-from support.commands import facts
+from support.commands import facts, run
 from support.wheels import DIST_INFO, NAME, BuiltWheel, build_wheel, small_members, small_wheel
 
 CONFIG = f"{NAME}/{NAME}-1.0.0/config.cfg"
+INIT, RECORD = f"{NAME}/__init__.py", f"{DIST_INFO}/RECORD"
 SIZE = len(small_members()[CONFIG])
 
 
@@ -69,6 +70,17 @@ def test_no_store(home: str, pin: ModelPin, target: Path, tmp_path: Path, monkey
     assert listed("folder") == [(str(target),)]
 
 
+def test_rows_of_record_in_another_order(pin: ModelPin, target: Path) -> None:
+    """What comes after a row without a hash, or after one of a file that is missing, is hashed all the same."""
+    ensure_model(pin)
+    record = target / RECORD
+    record.write_text("\n".join([*reversed(record.read_text().splitlines()), ""]))
+    (target / DIST_INFO / "METADATA").unlink()
+    (target / CONFIG).write_bytes(b"#" * SIZE)
+    told = [f"  {DIST_INFO}/METADATA is missing", f"  {CONFIG} was altered"]
+    assert run("verify").out.splitlines()[1:] == told
+
+
 def test_closed_store(wheel: BuiltWheel) -> None:
     """A store that this user may not look into, or not even reach, is passed over."""
     skip_unless_other_user()
@@ -84,40 +96,30 @@ def test_closed_store(wheel: BuiltWheel) -> None:
             assert f"{NAME}  1.0.0    intact" in done.stdout
 
 
-def _remove(path: Path) -> None:
-    path.unlink()
-
-
-def _shorten(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:1])
-
-
-def _forget_init(path: Path) -> None:
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(line for line in lines if f"{NAME}/__init__.py" not in line))
-
-
-def _cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
-
-
 @pytest.mark.parametrize(
-    ("damage", "file", "told"),
+    ("change", "file", "told"),
     [
-        pytest.param(_remove, CONFIG, f"{CONFIG} is missing", id="no config"),
-        pytest.param(_remove, f"{NAME}/__init__.py", f"{NAME}/__init__.py is missing", id="no init"),
-        pytest.param(_shorten, CONFIG, f"{CONFIG} has 1 bytes, recorded {SIZE}", id="short config"),
-        pytest.param(_remove, f"{DIST_INFO}/METADATA", f"{DIST_INFO}/METADATA is missing", id="no METADATA"),
-        pytest.param(_remove, f"{DIST_INFO}/RECORD", f"RECORD does not list {DIST_INFO}/RECORD", id="no RECORD"),
-        pytest.param(_cut, f"{DIST_INFO}/RECORD", f"RECORD does not list {DIST_INFO}/RECORD", id="RECORD cut short"),
+        pytest.param(None, CONFIG, f"{CONFIG} is missing", id="no config"),
+        pytest.param(None, INIT, f"{INIT} is missing", id="no init"),
+        pytest.param(lambda data: data[:1], CONFIG, f"{CONFIG} has 1 bytes, recorded {SIZE}", id="short config"),
+        pytest.param(None, f"{DIST_INFO}/METADATA", f"{DIST_INFO}/METADATA is missing", id="no METADATA"),
+        pytest.param(None, RECORD, f"RECORD does not list {RECORD}", id="no RECORD"),
+        pytest.param(lambda data: data[:-1], RECORD, f"RECORD does not list {RECORD}", id="RECORD cut short"),
         pytest.param(
-            _forget_init, f"{DIST_INFO}/RECORD", f"RECORD does not list {NAME}/__init__.py", id="init not recorded"
+            lambda data: data.replace(INIT.encode(), b"x"),
+            RECORD,
+            f"RECORD does not list {INIT}",
+            id="init not recorded",
         ),
     ],
 )
-def test_damage(pin: ModelPin, target: Path, damage: Callable[[Path], None], file: str, told: str) -> None:
+def test_damage(pin: ModelPin, target: Path, change: Callable[[bytes], bytes] | None, file: str, told: str) -> None:
     """A damaged model is listed with what is wrong first, and the next call installs it again."""
     ensure_model(pin)
-    damage(target / file)
+    path = target / file
+    if change:
+        path.write_bytes(change(path.read_bytes()))
+    else:
+        path.unlink()
     assert listed("issues") == [([told],)]
     assert [ensure_model(pin).source for _ in range(2)] == ["release", "present"]

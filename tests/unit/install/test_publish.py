@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelboot import InstallError, ModelPin, ensure_model
+from support.commands import output
 from support.folders import WORK, is_complete, leftovers, snapshot
 from support.wheels import DIST_INFO, NAME, OLDER, small_wheel
 
@@ -77,7 +80,8 @@ def test_moves_are_undone(  # noqa: PLR0913, PLR0917 - three fixtures
     monkeypatch: pytest.MonkeyPatch,
     failing: Move,
     error: BaseException,
-    is_made: bool,  # noqa: FBT001 - a case
+    *,
+    is_made: bool,
 ) -> None:
     """Whichever move fails, everything is where it was, and the failure is the one that is told."""
 
@@ -97,18 +101,39 @@ def test_moves_are_undone(  # noqa: PLR0913, PLR0917 - three fixtures
 
 
 @pytest.mark.usefixtures("old")
-def test_moves_are_not_undone_over_a_rival(pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where another program has taken the place meanwhile its files stay, and no old dist-info comes back beside."""
+@pytest.mark.parametrize(("place", "left"), [(NAME, [NAME]), (DIST_INFO, sorted([NAME, OLD_INFO, DIST_INFO]))])
+def test_moves_are_not_undone_over_a_rival(
+    pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch, place: str, left: list[str]
+) -> None:
+    """Where another program has taken a place its files stay, and no old dist-info comes back beside its package."""
 
     def race(move: Move, rename: Rename) -> None:
-        if move == ("in", NAME):
-            (target / NAME).mkdir()
-            (target / NAME / "theirs").touch()
+        if move == ("in", place):
+            (target / place).mkdir()
+            (target / place / "theirs").touch()
             raise REFUSED
         rename()
 
     at_each_move(monkeypatch, target, race)
     with pytest.raises(InstallError, match="refused"):
         ensure_model(pin)
-    assert [path.name for path in (target / NAME).iterdir()] == ["theirs"]
-    assert leftovers(target) == [NAME]
+    assert [path.name for path in (target / place).iterdir()] == ["theirs"]
+    assert leftovers(target) == left
+
+
+def test_folders_that_cannot_be_moved_out(pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`uninstall` removes those of a lower layer of an image where they are, RECORD first: then the model is absent."""
+    ensure_model(pin)
+    rmtree, record = shutil.rmtree, target / DIST_INFO / "RECORD"
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    def remove(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as rmtree
+        assert not record.exists()
+        rmtree(*arguments, **options)
+
+    at_each_move(monkeypatch, target, refuse)
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    assert "removed" in output("uninstall", NAME)
+    assert leftovers(target) == []

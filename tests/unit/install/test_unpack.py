@@ -129,8 +129,7 @@ def test_arbitrary_file_name(tmp_path: Path, wheel: BuiltWheel, target: Path, na
 
 
 @pytest.mark.parametrize(
-    ("pinned", "inside"),
-    [("1.0.0", "1.0"), ("1.0.0-beta", "1.0.0b0"), ("1.0.0-1", "1.0.0.post1")],
+    ("pinned", "inside"), [("1.0.0", "1.0"), ("1.0.0-beta", "1.0.0b0"), ("1.0.0-1", "1.0.0.post1")]
 )
 def test_version_spelled_otherwise(tmp_path: Path, target: Path, pinned: str, inside: str) -> None:
     """A pin may spell the version otherwise than the wheel does; it is found again."""
