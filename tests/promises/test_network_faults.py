@@ -133,6 +133,9 @@ CASES = {
         "declares 4,294,967,297 bytes, more than the 4,294,967,296 expected",
         size_mb=None,
     ),
+    "declares-the-cap": Case(
+        answers(Reply(declared_length=CAP)), "cut short: 0 of 3,932,160 bytes received", env=ONCE, kind="short"
+    ),
     "chunks-to-the-cap": Case(answers(Reply(body=b"PK" * (CAP // 2), chunked=True)), OTHER_BYTES, kind="bytes"),
     "chunks-beyond-the-cap": Case(answers(Reply(body=b"PK" * (CAP // 2) + b"x", chunked=True)), TOO_MUCH),
     "endless": Case(answers(Reply(body=b"PK", endless=True)), TOO_MUCH),
