@@ -61,6 +61,7 @@ def test_failure_of_many_threads(
     with ThreadPoolExecutor(8) as threads:
         failures = [*threads.map(lambda _: failure(web_pin), range(200))]
     assert len({(error.message, error.hint) for error in failures}) == 1
+    assert server.wait_for(f"/{tiny.path.name}")  # a busy server hears of it late
     assert len(server.requests) == 1
 
 
