@@ -5,7 +5,6 @@ It is run with the model present and absent, in an environment that may be writt
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import zipfile
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from spacy.about import __version__ as spacy_version
 
 from support import children
 from support.server import ModelServer, Reply
@@ -91,15 +89,6 @@ def test_library_gives_each_its_own():
     pipeline().max_length = 3
     assert [str(sentence) for sentence in pipeline()("One. Two.").sents] == ["One.", "Two."]
 """
-"""The library's come last: it may bring the model along."""
-CONFTEST = """\
-import os
-import spacy.about
-
-spacy.about.__download_url__ = os.environ["RELEASES"]
-spacy.about.__compatibility__ = os.environ["RELEASES"] + "/compatibility.json"
-"""
-"""How `spacy download` is led to a server of the test's own."""
 
 
 def switched(text: str) -> str:
@@ -120,7 +109,7 @@ class Place:
         """Run the project's tests in these states; return those that failed."""
         home = self.folder / "home"
         settings: dict[str, str | None] = dict.fromkeys(("MODELBOOT_TARGET", "PYTEST_ADDOPTS"))
-        settings |= {"HOME": str(home), "MODELBOOT_HOME": str(home / "modelboot"), "RELEASES": self.server.url}
+        settings |= {"HOME": str(home), "MODELBOOT_HOME": str(home / "modelboot")}
         settings |= {"MODELBOOT_PINS": str(self.folder / "pins.txt"), "PIP_CONFIG_FILE": os.devnull}
         settings |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         options = ["-rA", "-p", "no:cacheprovider", f"--basetemp={home / 'tests'}"]
@@ -139,9 +128,6 @@ def place(request: pytest.FixtureRequest, server: ModelServer, tiny: BuiltWheel)
     """Return an environment with the project, which the user who runs it owns or not, and the model on a server."""
     if request.param is not None:
         children.skip_unless_other_user()
-    minor = ".".join(spacy_version.split(".")[:2])
-    table = {"spacy": {minor: {tiny.name: [tiny.version]}}}
-    server.serve("/compatibility.json", Reply(body=json.dumps(table).encode()))
     server.serve(f"/{tiny.release_path}", Reply(body=tiny.content))
     with children.public_folder() as folder:
         children.make_env(folder / "env")
@@ -150,7 +136,7 @@ def place(request: pytest.FixtureRequest, server: ModelServer, tiny: BuiltWheel)
         after = {file: switched(text) for file, text in PROJECT.items()}
         for state, project in {"before": PROJECT, "after": after}.items():
             (folder / "client" / state).mkdir(parents=True)
-            for file, text in {**project, "conftest.py": CONFTEST, "test_client.py": TESTS, "__init__.py": ""}.items():
+            for file, text in {**project, "test_client.py": TESTS, "__init__.py": ""}.items():
                 (folder / "client" / state / file).write_text(text, "utf-8")
         yield Place(folder, request.param, server)
 
@@ -162,15 +148,6 @@ def test_client_after_the_switch(place: Place, tiny: BuiltWheel) -> None:
     there = children.library_of(place.folder / "env") / tiny.name
     stored = [*(place.folder / "home" / "modelboot").glob(f"{tiny.name}-{tiny.version}-*")]
     assert (there.exists(), bool(stored)) == ((True, False) if place.user is None else (False, True))
-
-
-def test_client_before_the_switch(place: Place) -> None:
-    """The model absent, its tests passed only where it calls spaCy's own command, and that may write."""
-    failed = {"test_rules_of_each_module", "test_engine_by_name"}
-    if place.user is not None:
-        failed |= {"test_library_excludes", "test_library_gives_each_its_own"}
-    assert place.failed("before") == failed
-    assert place.server.count("/compatibility.json") > 0
 
 
 def test_client_where_the_model_is_there(place: Place, tiny: BuiltWheel) -> None:

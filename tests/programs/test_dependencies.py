@@ -73,13 +73,6 @@ def ask(pin: ModelPin, folder: Path, libraries: Path, *, programs: int = 1) -> t
     return race.target_of(0), answers
 
 
-def test_metadata_names_no_direct_url() -> None:
-    """A package index refuses what does; neither a dependency nor an extra has one."""
-    declared = [Requirement(line) for line in metadata.requires("modelboot") or []]
-    assert {"spacy", "installer", "filelock"} <= {requirement.name for requirement in declared}
-    assert [str(requirement) for requirement in declared if requirement.url] == []
-
-
 @pytest.mark.parametrize("beside", LIBRARIES)
 @pytest.mark.index
 def test_dependencies_resolve_beside_pins(beside: Sequence[str]) -> None:
