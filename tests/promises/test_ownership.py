@@ -111,7 +111,7 @@ def test_foreign_files_stay_and_the_store_stands_in(
     assert model.path.is_relative_to(tmp_path / "home")
     assert snapshot(tmp_path, without=[WORK, "home"]) == before
     (line,) = [record.getMessage() for record in caplog.records if "it goes to" in record.getMessage()]
-    assert str(target) in line
+    assert f"{target} (MODELBOOT_TARGET)" in line
     assert str(model.path.parents[1]) in line
     assert ensure_model(wheel.pin).source == "present"
 

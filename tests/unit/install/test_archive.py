@@ -179,6 +179,7 @@ def special(kind: int) -> Callable[[bytes], bytes]:
         pytest.param(lambda _: b"", "not a readable wheel: File is not a zip file", id="empty"),
         pytest.param(lambda _: b"sign in", "not a readable wheel: File is not a zip file", id="page"),
         pytest.param(lambda _: b"PK\x03\x04", "not a readable wheel: File is not a zip file", id="beginning"),
+        pytest.param(lambda _: b"PK\5\6" + bytes(18), f"no {RECORD}", id="no member"),
         pytest.param(cut, "not a readable wheel: File is not a zip file", id="cut"),
         pytest.param(damaged, "not a readable wheel: Error -3 while decompressing", id="damaged"),
         pytest.param(marked(8, b"\1"), f"encrypted member {NAME}/__init__.py", id="encrypted"),
@@ -212,6 +213,8 @@ def test_bomb(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with zipfile.ZipFile(wheel) as opened:
         total = sum(member.file_size for member in opened.infolist())
     assert issues(wheel, target) == [f"unpacks to {total} bytes, more than 50 times its size"]
+    large = small_wheel(tmp_path / "large", tampering=Tampering(extra={f"{NAME}/table": incompressible(1 << 20)}))
+    assert ensure_model(large.pin).path.is_relative_to(target)
 
 
 @pytest.mark.parametrize("path", [RECORD, f"{DIST_INFO}/METADATA", f"{DIST_INFO}/entry_points.txt"])
@@ -237,6 +240,13 @@ def test_huge_description(tmp_path: Path, target: Path, monkeypatch: pytest.Monk
 def test_unusual_but_honest_wheel(tmp_path: Path, target: Path, tampering: Tampering) -> None:
     """What a build tool may well do is no breach, and is installed."""
     assert ensure_model(small_wheel(tmp_path, tampering=tampering).pin).path.is_relative_to(target)
+
+
+def test_member_without_a_mode(wheel: BuiltWheel, target: Path) -> None:
+    """A member whose mode was not noted, as some build tools leave it, is a plain file."""
+    wheel.path.write_bytes(marked(38, bytes(4))(wheel.content))
+    sha256 = hashlib.sha256(wheel.path.read_bytes()).hexdigest()
+    assert ensure_model(ModelPin(NAME, VERSION, sha256, url=wheel.url)).path.is_relative_to(target)
 
 
 def test_signed_wheel(tmp_path: Path) -> None:
