@@ -59,8 +59,13 @@ def row(rows: Rows, path: str) -> list[str]:
 
 
 def with_meta(column: int, text: str) -> Callable[[Rows], object]:
-    """Return what changes one column of a row of RECORD."""
-    return lambda rows: row(rows, META).__setitem__(column, text)
+    """Return what changes one column of a row of RECORD, which comes after RECORD's own."""
+
+    def change(rows: Rows) -> None:
+        rows.sort(key=lambda row: row[0] != RECORD)
+        row(rows, META)[column] = text
+
+    return change
 
 
 @pytest.mark.parametrize("case", BREACHES.values(), ids=BREACHES.keys())
@@ -81,7 +86,7 @@ SIZE = len(small_members()[META])
         pytest.param(with_meta(2, ""), NO_HASH, id="no-size"),
         pytest.param(with_meta(1, ""), NO_HASH, id="no-hash"),
         pytest.param(with_meta(1, "md5=x"), NO_HASH, id="md5"),
-        pytest.param(lambda rows: row(rows, META).append("x"), "does not have three columns", id="four-columns"),
+        pytest.param(lambda rows: row(rows, META).append("x"), ",x' does not have three columns", id="four-columns"),
         pytest.param(lambda rows: rows.append(row(rows, META)), f"duplicate member {META}", id="row-twice"),
         pytest.param(lambda rows: rows.clear(), "no RECORD", id="empty"),
         pytest.param(lambda rows: rows.remove(row(rows, RECORD)), f"member {RECORD} is not in RECORD", id="not-itself"),
@@ -90,10 +95,10 @@ SIZE = len(small_members()[META])
             f"RECORD lists {NAME}/../../x, which is not there",
             id="row-leaves-folder",
         ),
-        pytest.param(lambda rows: rows.append(["\xff"]), "not a readable wheel: 'utf-8' codec", id="not-UTF-8"),
+        pytest.param(lambda rows: rows.append(["\xff"]), "invalid start byte", id="not-UTF-8"),
         pytest.param(
             lambda rows: rows.append(["x" * (csv.field_size_limit() + 1)]),
-            "not a readable wheel: field larger than field limit",
+            f"field larger than field limit ({csv.field_size_limit()})",
             id="endless",
         ),
     ],
@@ -101,21 +106,15 @@ SIZE = len(small_members()[META])
 def test_bad_record(tmp_path: Path, target: Path, change: Callable[[Rows], object], issue: str) -> None:
     """A RECORD that cannot be read, or does not describe every member with hash and size, is refused."""
     (only,) = issues(rewritten(tmp_path, change), target)
-    assert issue in only
+    assert only.endswith(issue)
 
 
 def test_several_breaches_of_shape(tmp_path: Path, target: Path) -> None:
     """All that is wrong with names and kinds is told at once, and a link outside the package as both."""
-    extra = {"../x": b"", "x.pth": b"", f"{DIST_INFO}/INSTALLER": b""}
-    wheel = tampered(tmp_path, extra=extra, links={f"{NAME}/x": "y", "../y": "z"}, duplicates=[META])
+    wheel = tampered(tmp_path, extra={"x.pth": b""}, links={"../y": "z"}, duplicates=[META])
     assert sorted(issues(wheel, target)) == [
-        f"duplicate member {META}",
-        "link or special file ../y",
-        f"link or special file {NAME}/x",
-        f"member {DIST_INFO}/INSTALLER, which only an installer may write",
-        "path '../x' leaves its folder",
-        "path '../y' leaves its folder",
-        "path configuration file x.pth",
+        *(f"duplicate member {META}", "link or special file ../y"),
+        *("path '../y' leaves its folder", "path configuration file x.pth"),
     ]
 
 
