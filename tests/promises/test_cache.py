@@ -56,7 +56,8 @@ def test_second_environment_asks_no_server(mirror: ModelServer, wheel: BuiltWhee
     places, pin = [tmp_path / name for name in ("first", "second")], wheel.pin_at(None)
     umask = os.umask(0o022)
     try:
-        assert ensure_model(pin, target=places[0]).source == "release"
+        model = ensure_model(pin, target=places[0])
+        assert (model.source, model.downloaded_bytes) == ("release", wheel.size_bytes)
     finally:
         os.umask(umask)
     assert stat.S_IMODE(kept.stat().st_mode) == 0o644  # umask decides: other users of a shared store may read it

@@ -81,7 +81,7 @@ def test_member_of_other_bytes(tmp_path: Path, target: Path, path: str) -> None:
     with pytest.raises(InstallError, match="does not match its hash") as refused:
         ensure_model(pin)
     error = refused.value
-    assert (error.fault, error.path) == ("archive", pin.filename)
+    assert (error.fault, error.path, error.model) == ("archive", pin.filename, str(pin))
     assert error.reason == f"{path} does not match its hash in RECORD"
     assert leftovers(target) == []
 
@@ -103,7 +103,7 @@ def test_too_little_disk_space(wheel: BuiltWheel, target: Path, monkeypatch: pyt
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=1000, used=999, free=1))
     with pytest.raises(InstallError, match=r"needs 1,\d\d\d bytes, 1 are free") as refused:
         ensure_model(wheel.pin)
-    assert refused.value.fault == "space"
+    assert (refused.value.fault, refused.value.model) == ("space", str(wheel.pin))
     assert Path(refused.value.path).is_relative_to(target)
     assert leftovers(target) == []
 
