@@ -93,8 +93,11 @@ def _isolated(
     monkeypatch.setenv("MODELBOOT_CACHE", "0")  # a wheel that was kept would be asked for no more
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     if not {"index", "network"} & {mark.name for mark in request.node.iter_markers()}:
-        # The package index is reached through pip, a process of its own, which no patch here would stop.
         monkeypatch.setenv("MODELBOOT_INDEX", "0")
+        for variable in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
+            monkeypatch.delenv(variable)
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("UV_NO_CONFIG", "1")
         for variable in NETWORK_VARIABLES:
             monkeypatch.delenv(variable, raising=False)
             monkeypatch.delenv(variable.lower(), raising=False)

@@ -47,10 +47,28 @@ class TrustEnv(NamedTuple):
     """The user's .netrc; None where there is none."""
     ca_bundle: tuple[str, Path] | None = None
     """File or folder of certificates to trust instead of the system's, and the variable that names it."""
+    is_index: bool = False
+    """Whether a package index is asked: its logins follow no redirect to another host, and all bundles are united."""
+    netrc_default: bool = True
+    """Whether .netrc's `default` login may be sent: not to a host that only a page of links names."""
+    cert: Path | None = None
+    """pip's `cert`: certificates to trust as well."""
+    client_cert: Path | None = None
+    """pip's `client-cert`: this user's certificate and its key."""
+    proxy: str | None = None
+    """pip's `proxy`, which stands in for the variables'."""
+    trusted_hosts: frozenset[str] = frozenset()
+    """pip's `trusted-host`: hosts, or host:port, whose certificate is not checked."""
 
     def __repr__(self) -> str:
         """Leave out what may carry a password."""
         return f"TrustEnv(netrc={self.netrc!r}, ca_bundle={self.ca_bundle!r})"
+
+    def trusts(self, url: str) -> bool:
+        """Return True if `trusted_hosts` names the host of a URL, on every port or on its own."""
+        parts = urlsplit(url)
+        hosts = {parts.hostname, f"[{parts.hostname}]"}
+        return bool((hosts | {f"{host}:{parts.port}" for host in hosts if parts.port}) & self.trusted_hosts)
 
     def check_hub(self) -> None:
         """Refuse an address of the hub that cannot be used, once the hub is to be asked.

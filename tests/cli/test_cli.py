@@ -23,7 +23,7 @@ from support.children import environment
 from support.commands import facts, failure, output, reference, run
 from support.folders import snapshot
 from support.server import ModelServer
-from support.sources import point_pip_at, publish
+from support.sources import publish, use_index_at
 from support.wheels import NAME, BuiltWheel, altered, build_wheel, large_wheel
 
 DEFAULT = "en_core_web_sm"
@@ -320,7 +320,7 @@ def test_failure_is_told_once(tiny: BuiltWheel, tmp_path: Path, server: ModelSer
 @pytest.mark.usefixtures("file_mirror")
 def test_failure_names_each_source(server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no source has the model it is told which were asked, each on a line, and what to do first."""
-    point_pip_at(server.url, monkeypatch)
+    use_index_at(server.url, monkeypatch)
     env = {"MODELBOOT_INDEX": "1", "MODELBOOT_BASE_URL": server.url, "MODELBOOT_WHEELHOUSE": str(tmp_path)}
     *_, error, house, mirror, index, hint = failure("install", NAME, **env)
     assert error.startswith(f"error: {CANNOT}could not get {NAME} 1.0.0 (sha256 ")

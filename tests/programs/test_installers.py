@@ -20,12 +20,10 @@ from packaging.version import Version
 
 from modelboot import ModelPin, ensure_model
 from modelboot.cli import main
-from support.children import STUB_SPACY, libraries, library_of, python
+from support.children import library_of
 from support.folders import Entry, snapshot
-from support.peers import closed_port
 from support.real import NAME
 from support.server import ModelServer, Reply
-from support.sources import point_pip_at, publish_to_index
 from support.wheels import BuiltWheel, Tampering, small_wheel
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("uv") is None, reason="uv is not installed")
@@ -189,38 +187,6 @@ def test_ensure_model_replaces_its_own_older_version(environment: Environment, p
     assert [path.name for path in environment.purelib.glob("en_tiny_sm-*")] == ["en_tiny_sm-1.1.0.dist-info"]
     assert [path.name for path in (environment.purelib / "en_tiny_sm").glob("en_tiny_sm-*")] == ["en_tiny_sm-1.1.0"]
     assert [*(tmp_path / "home").glob("*")] == []
-
-
-INSTALL = """
-import importlib.util, sys
-from modelboot import ModelPin, ensure_model
-assert importlib.util.find_spec("pip") is None
-model = ensure_model(ModelPin(*sys.argv[1:]))
-print(model.source, model.path)
-"""
-
-
-def test_environment_of_uv_installs_from_the_index(
-    environment: Environment, wheel: BuiltWheel, server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where `uv venv` made the environment, which has no pip, the index gives the pipeline, and pip stays away."""
-    library = tmp_path / "library"
-    library.mkdir()
-    for package in [entry for folder in libraries() for entry in Path(folder).iterdir()]:
-        if not package.name.startswith("pip") and not (library / package.name).exists():
-            (library / package.name).symlink_to(package)
-    (environment.purelib / "library.pth").write_text(f"{library}\n", "utf-8")
-    publish_to_index(server, wheel.path)
-    point_pip_at(server.url, monkeypatch)
-    index = {"UV_DEFAULT_INDEX": f"{server.url}/simple", "PIP_INDEX_URL": None, "MODELBOOT_INDEX": "1"}
-    with closed_port() as port:
-        release = {"MODELBOOT_BASE_URL": f"http://127.0.0.1:{port}", "MODELBOOT_RETRIES": "0", "MODELBOOT_TARGET": None}
-        facts = (wheel.name, wheel.version, wheel.sha256)
-        done = python(INSTALL, *facts, env=STUB_SPACY | index | release, executable=str(environment.python))
-    assert done.returncode == 0, done.stderr
-    source, _, path = done.stdout.strip().partition(" ")
-    assert (source, Path(path).is_relative_to(environment.folder)) == ("index", True)
-    assert not (environment.purelib / "pip").exists()
 
 
 SOURCE = Path(__file__).parents[2].as_uri()

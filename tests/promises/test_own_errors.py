@@ -22,6 +22,9 @@ REVIEWED = {
     "modelboot._network.partial._translating_errors": "its with blocks are PartialFile's, on its own file alone",
     "modelboot._sources.wheelhouse_hashes._translating_errors": "its with blocks read one file",
     "modelboot.cli.parser.__call__": "its with block writes one line to a standard stream",
+    "modelboot._install.failure_for_waiters.raise_failure": "it reads a file of ours, and which sources there are",
+    "modelboot._sources.keyring._ask_module": "it calls another program's module",
+    "modelboot._sources.keyring._ask_program": "it runs another program",
     "modelboot._install.preload._import": "what it imports is imported again by whoever needs it, who then fails",
 }
 """What runs nothing of modelboot's although it might, and what fails again where it is heard."""

@@ -186,6 +186,15 @@ def test_copy_whose_hash_was_not_recorded(  # noqa: PLR0913, PLR0917 - fixtures
     assert snapshot(target, without=[WORK]) == before
 
 
+def test_copy_of_pip_with_a_file_like_modelboots_own(wheel: BuiltWheel, target: Path) -> None:
+    """Where pip was the installer, a file like that in which modelboot records a hash proves nothing."""
+    unzipped(wheel, target, "pip")
+    facts = {"archive_info": {"hashes": {"sha256": wheel.sha256}}}
+    (target / DIST_INFO / "modelboot.json").write_text(json.dumps(facts), "utf-8")
+    model = ensure_model(wheel.pin)
+    assert (model.source, model.verified) == ("present", False)
+
+
 @pytest.mark.parametrize("is_pinned", [True, False], ids=["the pinned bytes", "other bytes"])
 def test_old_form_of_the_origin(wheel: BuiltWheel, target: Path, tmp_path: Path, *, is_pinned: bool) -> None:
     """An older pip's record, which has one hash and no `hashes`, proves a model, or leaves that copy to its owner."""

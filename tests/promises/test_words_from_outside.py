@@ -14,7 +14,7 @@ from modelboot._network.response import RequestError
 from modelboot._settings import Settings
 from modelboot.cli import main
 from support.server import ModelServer, Reply
-from support.sources import point_pip_at, publish
+from support.sources import publish, use_index_at
 from support.wheels import NAME, VERSION, BuiltWheel
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\x9b31m"
@@ -97,7 +97,7 @@ def test_words_of_an_index(
     server: ModelServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """An index that refuses in such words is told of in harmless ones."""
-    point_pip_at(server.url, monkeypatch)
+    use_index_at(server.url, monkeypatch)
     monkeypatch.setenv("MODELBOOT_INDEX", "1")
     server.serve(INDEX, Reply(403, reason=f"No{ESCAPE}", body=f"<title>{ESCAPE}</title>".encode()))
     assert main(["install", NAME, "--debug"]) == 1

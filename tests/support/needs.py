@@ -30,6 +30,7 @@ class Need:
 
 NEEDS = (
     Need("tests/programs/network", ("nginx", "squid", "tinyproxy", "openssl", "unshare", "ip")),
+    Need("tests/programs/network/test_indexes.py", packages=("pypiserver", "devpi_server")),
     Need("tests/unit/network/test_trust_env.py", ("openssl",)),
     Need("tests/promises/test_warm_start.py", ("strace", "unshare")),
     Need("tests/programs: test_installers.py, test_dependencies.py", packages=("uv",)),
@@ -51,12 +52,20 @@ def missing_programs(*names: str) -> list[str]:
     return [name for name in names if shutil.which(name, path=PATH) is None]
 
 
+def missing_packages(*names: str) -> list[str]:
+    """Return the modules that cannot be imported.
+
+    Args:
+        names: Names as in an import.
+    """
+    return [name for name in names if importlib.util.find_spec(name) is None]
+
+
 def missing() -> list[str]:
     """Return one line for each thing that some tests need and this machine or user lacks."""
     lines: list[str] = []
     for need in NEEDS:
-        packages = [name for name in need.packages if importlib.util.find_spec(name) is None]
-        absent = [*missing_programs(*need.programs), *packages]
+        absent = [*missing_programs(*need.programs), *missing_packages(*need.packages)]
         lines += [f"{need.tests}: {name} is not installed" for name in absent]
         if need.root and (not hasattr(os, "geteuid") or os.geteuid() != 0):
             lines.append(f"{need.tests}: only root may do this")

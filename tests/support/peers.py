@@ -1,4 +1,4 @@
-"""Real programs of the distribution, started on loopback: nginx, tinyproxy and squid, and a CA made with openssl."""
+"""Real programs, started on loopback: nginx, proxies, package indexes; and a CA made with openssl."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import random
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from support.needs import PATH, missing_programs
+from support.needs import PATH, missing_packages, missing_programs
 from support.wheels import BuiltWheel
 
 MIRROR_LOGIN = "ann:pa55word-of-the-mirror"
@@ -39,13 +40,14 @@ CONFIGS = Path(__file__).parent / "configs"
 """The programs' configurations, with @names@ for what differs."""
 
 
-def need(*programs: str) -> None:
+def need(*programs: str, packages: Sequence[str] = ()) -> None:
     """Skip the test, saying why, where a program is not installed.
 
     Args:
         programs: Names as on PATH.
+        packages: Names of modules.
     """
-    if missing := missing_programs(*programs):
+    if missing := [*missing_programs(*programs), *missing_packages(*packages)]:
         pytest.skip(f"not installed: {', '.join(missing)}")
 
 
@@ -114,12 +116,15 @@ class Peer:
 
 
 @contextmanager
-def nginx(root: Path, *, authority: Authority | None = None, login: str = "") -> Iterator[Peer]:
+def nginx(
+    root: Path, *, authority: Authority | None = None, login: str = "", wants_certificate: bool = False
+) -> Iterator[Peer]:
     """Run nginx; the test is skipped where it is not installed.
 
     Args:
         root: The folder that it serves.
         authority: Certificates; plain http without.
+        wants_certificate: Whether clients need a certificate of that authority.
         login: "user:password" that it asks for; it asks for none when empty.
 
     Yields:
@@ -128,8 +133,11 @@ def nginx(root: Path, *, authority: Authority | None = None, login: str = "") ->
     tls = ""
     if authority:
         tls = f' ssl; ssl_certificate "{authority.certificate}"; ssl_certificate_key "{authority.key}"'
+    if authority and wants_certificate:
+        tls += f'; ssl_client_certificate "{authority.ca}"; ssl_verify_client on'
     asked = "auth_basic $realm; auth_basic_user_file passwords;" if login else ""
-    with _running("nginx", "-e", "@folder@/error.log", "-c", password=login, root=root, tls=tls, login=asked) as peer:
+    words = ("nginx", "-e", "@folder@/error.log", "-c", "@folder@/nginx.conf")
+    with _running(*words, password=login, root=root, tls=tls, login=asked) as peer:
         yield peer
 
 
@@ -143,7 +151,7 @@ def tinyproxy(login: str) -> Iterator[Peer]:
     Yields:
         The running proxy.
     """
-    with _running("tinyproxy", "-d", "-c", login=login.replace(":", " ", 1)) as peer:
+    with _running("tinyproxy", "-d", "-c", "@folder@/tinyproxy.conf", login=login.replace(":", " ", 1)) as peer:
         yield peer
 
 
@@ -161,7 +169,44 @@ def squid(login: str, leads_to: Peer) -> Iterator[Peer]:
     if not SQUID_LOGIN.exists():
         pytest.skip(f"not installed: {SQUID_LOGIN}")
     # Shared memory has names of the service: without one of its own it would meet that of another squid.
-    with _running("squid", "-N", "-n", "at@port@", "-f", password=login, helper=SQUID_LOGIN, to=leads_to.port) as peer:
+    words = ("squid", "-N", "-n", "at@port@", "-f", "@folder@/squid.conf")
+    with _running(*words, password=login, helper=SQUID_LOGIN, to=leads_to.port) as peer:
+        yield peer
+
+
+@contextmanager
+def pypiserver(packages: Path, login: str) -> Iterator[Peer]:
+    """Run pypiserver; the test is skipped where it is not installed.
+
+    Args:
+        packages: The folder of packages.
+        login: "user:password" that it asks for.
+
+    Yields:
+        The running server, an index at /simple/.
+    """
+    need(packages=["pypiserver"])
+    options = ("-i", "127.0.0.1", "-p", "@port@", "-a", "list,download", "-P", "@folder@/passwords", str(packages))
+    with _running(sys.executable, "-m", "pypiserver", "run", *options, password=login) as peer:
+        yield peer
+
+
+@contextmanager
+def devpi(data: Path) -> Iterator[Peer]:
+    """Run devpi-server; the test is skipped where it is not installed.
+
+    Args:
+        data: The folder for its data, which is made.
+
+    Yields:
+        The running server, which has no user but root and no index.
+    """
+    need(packages=["devpi_server"])
+    begin = [sys.executable, "-c", "from devpi_server.init import init; init()", "--no-root-pypi", "--serverdir"]
+    subprocess.run([*begin, str(data)], check=True, capture_output=True)
+    options = ("--serverdir", str(data), "--host", "127.0.0.1", "--port", "@port@")
+    cheap = ("--argon2-memory-cost", "8", "--argon2-time-cost", "1", "--argon2-parallelism", "1")  # else 8 s of work
+    with _running(sys.executable, "-m", "devpi_server", *options, *cheap) as peer:
         yield peer
 
 
@@ -178,8 +223,8 @@ def _running(program: str, *options: str, password: str = "", **values: object) 
     """Run a program until the block ends; it listens when the block starts.
 
     Args:
-        program: Its name, and that of its configuration.
-        options: What stands before the configuration on the command line.
+        program: Its name.
+        options: The rest of the command line; its configuration is `@folder@/{program}.conf`.
         password: "user:password" for its file of passwords.
         values: What its configuration is filled with, beside the folder and the port.
 
@@ -193,7 +238,7 @@ def _running(program: str, *options: str, password: str = "", **values: object) 
         if password:
             user, _, secret = password.partition(":")
             (folder / "passwords").write_text(f"{user}:{_openssl(folder, 'passwd', '-apr1', secret)}\n", "utf-8")
-        process, port = _start([program, *options, f"@folder@/{program}.conf"], folder, values)
+        process, port = _start([program, *options], folder, values)
         try:
             yield Peer(port, folder)
         finally:
@@ -209,8 +254,8 @@ def _start(words: list[str], folder: Path, values: Mapping[str, object]) -> tupl
     output, env = folder / "output", {**os.environ, "PATH": PATH}
     for _ in range(3):
         port = _free_port()
-        for name in (f"{words[0]}.conf", "names.sh"):
-            _write(name, folder, folder=folder, port=port, **values)
+        for path in CONFIGS.iterdir():
+            _write(path.name, folder, folder=folder, port=port, **values)
         command = [word.replace("@folder@", str(folder)).replace("@port@", str(port)) for word in words]
         with output.open("wb") as file:
             process = subprocess.Popen(command, cwd=folder, env=env, stdout=file, stderr=subprocess.STDOUT)

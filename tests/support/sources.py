@@ -1,4 +1,4 @@
-"""Wheels put where modelboot looks for them: in the catalog and its mirror, and on a package index for pip."""
+"""Wheels put where modelboot looks for them: in the catalog and its mirror, and on a package index."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def publish_to_index(server: ModelServer, wheel: Path) -> None:
     server.serve(f"/files/{wheel.name}", Reply(body=wheel.read_bytes()))
 
 
-def point_pip_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set pip up with one index and nothing else: no file of its own or of uv's, no cache, no other place to look.
+def use_index_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have settings of pip's name one index and nothing else: no file of pip's or uv's, no other place to look.
 
     Args:
         url: Base URL of the server that plays the index.
@@ -73,7 +73,6 @@ def point_pip_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("UV_NO_CONFIG", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
     monkeypatch.setenv("PIP_INDEX_URL", f"{url}/simple/")
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)

@@ -355,6 +355,7 @@ BREACHES = {
     "installer": _extra(f"{DIST_INFO}/INSTALLER", _OF_INSTALLERS),
     "requested": _extra(f"{DIST_INFO}/REQUESTED", _OF_INSTALLERS),
     "direct-url": _extra(f"{DIST_INFO}/direct_url.json", _OF_INSTALLERS),
+    "own-facts": _extra(f"{DIST_INFO}/modelboot.json", _OF_INSTALLERS),
     "no-init": _breach(f"no {NAME}/__init__.py", omitted=[f"{NAME}/__init__.py"]),
     "no-record": _breach(f"no {DIST_INFO}/RECORD", omitted=[f"{DIST_INFO}/RECORD"]),
     "no-metadata": _breach(f"no {DIST_INFO}/METADATA", omitted=[f"{DIST_INFO}/METADATA"]),

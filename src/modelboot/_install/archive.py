@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from modelboot._install.installed import DIRECT_URL, OWN_FACTS
 from modelboot._pin import ModelPin
 from modelboot._versions import same_name, same_version
 
@@ -24,7 +25,7 @@ EXPANSION_LIMIT = 50
 """Beyond that, how many times larger than the wheel its members may be together. Trained pipelines: about 2 times."""
 SMALL_BYTES = 1 << 24
 """Members read into memory (RECORD, METADATA, WHEEL, entry points) may be so large; real ones have kilobytes."""
-WRITTEN_BY_INSTALLERS = frozenset({"INSTALLER", "REQUESTED", "direct_url.json"})
+WRITTEN_BY_INSTALLERS = frozenset({"INSTALLER", "REQUESTED", DIRECT_URL, OWN_FACTS})
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError)
 """What zipfile raises on an archive that is broken, when it is opened or when a member is read."""
 DEPTH_LIMIT = 100

@@ -147,7 +147,7 @@ def _install_into(
         timings.mark("fetch")
         from modelboot._install.unpack import unpack
 
-        unpack(fetched.path, pin, staging / "unpacked")
+        unpack(fetched.path, pin, staging / "unpacked", is_from_index=fetched.source == "index")
         timings.mark("unpack")
         installed = _publish(staging, target, pin, store)
         timings.mark("publish")

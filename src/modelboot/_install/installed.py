@@ -1,7 +1,7 @@
 """What is installed: dist-info, RECORD, damage, and who put it there. Nothing here writes.
 
 Whether a model is intact is decided by evidence, not by trying to import it: a dist-info of the pinned version, a
-RECORD, every recorded file there with its recorded size, and no direct_url.json that names another hash.
+RECORD, every recorded file there with its recorded size, and no other hash than the pin's on record.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from typing import NamedTuple
 from modelboot._files import NOTHING_THERE, read_regular_file, sha256_of
 from modelboot._install.target import INSTALLER, Target
 from modelboot._versions import same_name, version_key
+
+DIRECT_URL = "direct_url.json"
+OWN_FACTS = "modelboot.json"
+"""Has the hash in place of direct_url.json, where an index gave the wheel: only what has a direct URL has that."""
 
 
 class Installed(NamedTuple):
@@ -66,12 +70,12 @@ class Installed(NamedTuple):
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of the wheel it came from, where the installer recorded it in direct_url.json (PEP 610)."""
-        try:
-            archive = json.loads(self._text("direct_url.json"))["archive_info"]
-            return str(archive.get("hashes", {}).get("sha256") or archive["hash"].removeprefix("sha256="))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return None
+        """SHA-256 of the wheel it came from, where its installer recorded that (PEP 610), or modelboot did."""
+        for name in (DIRECT_URL, OWN_FACTS) if self.installer == INSTALLER else (DIRECT_URL,):
+            with suppress(ValueError, KeyError, TypeError, AttributeError):
+                archive = json.loads(self._text(name))["archive_info"]
+                return str(archive.get("hashes", {}).get("sha256") or archive["hash"].removeprefix("sha256="))
+        return None
 
     @property
     def state(self) -> str:

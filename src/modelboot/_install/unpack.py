@@ -1,6 +1,6 @@
 """A verified wheel -> complete package in the staging directory: checked, unpacked, compared with RECORD, flushed.
 
-Free disk space is checked here, and INSTALLER, REQUESTED and direct_url.json are written.
+Free disk space is checked here, and INSTALLER, REQUESTED and what tells of the wheel's hash are written.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import installer
 
 from modelboot._fsync import Flusher, fsync_folders
 from modelboot._install.archive import UNREADABLE, InvalidWheel, WheelContents, validate
+from modelboot._install.installed import DIRECT_URL, OWN_FACTS
 from modelboot._install.parallel import ArchiveOfEachThread, ParallelDestination, ParallelSource
 from modelboot._install.target import INSTALLER
 from modelboot._pin import ModelPin
@@ -20,13 +21,14 @@ from modelboot._redact import without_secrets
 from modelboot.errors import InstallError
 
 
-def unpack(wheel: Path, pin: ModelPin, directory: Path) -> None:
+def unpack(wheel: Path, pin: ModelPin, directory: Path, *, is_from_index: bool = False) -> None:
     """Unpack a verified wheel into a folder, complete and flushed to disk.
 
     Args:
         wheel: The wheel file; its SHA-256 has matched the pin's.
         pin: The pin.
         directory: Folder to make; afterwards it holds the package and its dist-info, and nothing else.
+        is_from_index: Whether a package index gave it: then its URL is nothing to record.
 
     Raises:
         InstallError: The wheel is not accepted, a member does not match its hash in RECORD, or the disk is too small.
@@ -35,7 +37,7 @@ def unpack(wheel: Path, pin: ModelPin, directory: Path) -> None:
     try:
         contents = validate(wheel, pin)
         _check_disk_space(contents.total_bytes, pin, wheel.parent)
-        _run_installer(wheel, pin, directory, contents)
+        _run_installer(wheel, installer_metadata(pin, is_from_index=is_from_index), directory, contents)
     except (InvalidWheel, *UNREADABLE) as error:
         raise InstallError(model=str(pin), path=pin.filename, fault="archive", reason=str(error)) from error
     fsync_folders(directory)
@@ -48,23 +50,25 @@ def _check_disk_space(needed_bytes: int, pin: ModelPin, folder: Path) -> None:
         raise InstallError(model=str(pin), path=str(folder), fault="space", reason=reason)
 
 
-def _run_installer(wheel: Path, pin: ModelPin, directory: Path, contents: WheelContents) -> None:
+def _run_installer(wheel: Path, metadata: dict[str, bytes], directory: Path, contents: WheelContents) -> None:
     name = f"{contents.dist_info.removesuffix('.dist-info')}-py3-none-any.whl"
     with ArchiveOfEachThread(wheel) as archives, Flusher() as flusher:
         destination = ParallelDestination(directory, contents.hashes, flusher)
-        installer.install(ParallelSource(archives, name), destination, installer_metadata(pin))
+        installer.install(ParallelSource(archives, name), destination, metadata)
 
 
-def installer_metadata(pin: ModelPin) -> dict[str, bytes]:
+def installer_metadata(pin: ModelPin, *, is_from_index: bool) -> dict[str, bytes]:
     """Return the files an installer adds to the dist-info, so that pip and uv know where it came from (PEP 610, 376).
 
     The URL is the pin's, not the source's: the hash proves that the bytes are the same, and what `pip freeze` prints
-    then works on other machines and names no mirror.
+    then works on other machines and names no mirror. What came from an index has no URL, as with pip, so that
+    `pip freeze` prints its version; its hash stands in a file of modelboot's own.
     """
-    archive = {"hash": f"sha256={pin.sha256}", "hashes": {"sha256": pin.sha256}}
-    direct_url = {"archive_info": archive, "url": without_secrets(pin.release_url)}
+    facts: dict[str, object] = {"archive_info": {"hash": f"sha256={pin.sha256}", "hashes": {"sha256": pin.sha256}}}
+    if not is_from_index:
+        facts["url"] = without_secrets(pin.release_url)
     return {
         "INSTALLER": f"{INSTALLER}\n".encode(),
         "REQUESTED": b"",
-        "direct_url.json": json.dumps(direct_url, sort_keys=True).encode(),
+        OWN_FACTS if is_from_index else DIRECT_URL: json.dumps(facts, sort_keys=True).encode(),
     }

@@ -8,8 +8,9 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -28,7 +29,14 @@ from modelboot._network.response import (
     parse_response,
     redirect_target,
 )
-from modelboot._network.trust_env import CA_VARIABLES, authorization_for, basic, proxy_for, ssl_context
+from modelboot._network.trust_env import (
+    CA_VARIABLES,
+    authorization_for,
+    basic,
+    proxy_for,
+    ssl_context,
+    unverified_context,
+)
 from modelboot._redact import printable, without_secrets
 from modelboot._trust_env import TrustEnv
 from modelboot.errors import ModelbootError, SettingsError
@@ -38,8 +46,8 @@ if TYPE_CHECKING:
 
 MAX_REDIRECTS = 10
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_HEADERS = {"Accept": "application/octet-stream", "Accept-Encoding": "identity", "User-Agent": "modelboot"}
-CUT_SHORT = (http.client.IncompleteRead, urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength)
+WHEEL = "application/octet-stream"
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "modelboot"}
 INVALID_HOST = (urllib3.exceptions.LocationValueError, http.client.InvalidURL)
 """What urllib3 2 and 1 raise on a host that cannot exist."""
 
@@ -47,15 +55,19 @@ INVALID_HOST = (urllib3.exceptions.LocationValueError, http.client.InvalidURL)
 class HttpClient:
     """Requests under one deadline, which ends whatever they are waiting for."""
 
-    def __init__(self, limits: Limits, trust_env: TrustEnv) -> None:
+    def __init__(
+        self, limits: Limits, trust_env: TrustEnv, context: Callable[[], ssl.SSLContext] | None = None
+    ) -> None:
         """Open nothing yet.
 
         Args:
             limits: The timeout of each attempt and the deadline for all of them.
             trust_env: The user's .netrc and CA bundle.
+            context: Returns the TLS context, for a caller that has it made meanwhile; made when needed without.
         """
         self._limits, self._trust_env = limits, trust_env
-        self._pools: dict[tuple[str | None, bool], urllib3.PoolManager] = {}
+        self._context = context or partial(ssl_context, trust_env)
+        self._pools: dict[tuple[str | None, bool, bool], urllib3.PoolManager] = {}
         self.connections = Connections(limits)
 
     def __enter__(self) -> Self:
@@ -69,12 +81,13 @@ class HttpClient:
 
     @contextmanager
     def stream(
-        self, url: str, *, sha256: str | None = None, start: int = 0, validator: str | None = None
+        self, url: str, *, accept: str = WHEEL, sha256: str | None = None, start: int = 0, validator: str | None = None
     ) -> Iterator[Response]:
         """Request a file and yield the response, whose body is read inside the with block.
 
         Args:
             url: http or https URL; may carry user:password, which goes to that host only.
+            accept: The types of content that can be used.
             sha256: The digest of the file that is wanted: a server that names another one is asked for no body.
             start: Offset to resume at.
             validator: `Response.validator` of the file whose beginning is here.
@@ -87,7 +100,7 @@ class HttpClient:
             RequestError: No connection, no file, or the body broke off: also while it is read inside the block.
         """
         resume = {"Range": f"bytes={start}-", **({"If-Range": validator} if validator else {})} if start else {}
-        response, final_url = self._follow_redirects(url, resume, sha256)
+        response, final_url = self._follow_redirects(url, {"Accept": accept, **resume}, sha256)
         with self._translating_errors(final_url):
             try:
                 yield parse_response(response, final_url, start)
@@ -116,7 +129,7 @@ class HttpClient:
             raise RequestError(f"redirects more than {MAX_REDIRECTS} times", url)
         if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             response.close()
-            raise error_for_status(response, url, is_resuming=bool(headers))
+            raise error_for_status(response, url, is_resuming="Range" in headers)
         return response, url
 
     def _send(self, url: str, first_url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
@@ -130,7 +143,7 @@ class HttpClient:
         if authorization is not None:
             headers["Authorization"] = authorization
         parts = urlsplit(url)
-        return self._pool(proxy_for(url), url).request(
+        return self._pool(proxy_for(url, self._trust_env), url).request(
             "GET",
             urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, "")),
             headers=headers,
@@ -141,22 +154,25 @@ class HttpClient:
 
     def _pool(self, proxy: str | None, url: str) -> urllib3.PoolManager:
         is_tls = any(address.lower().startswith("https:") for address in (url, proxy or ""))
-        if (proxy, is_tls) not in self._pools:
+        key = proxy, is_tls, urlsplit(url).scheme == "https" and self._trust_env.trusts(url)
+        if key not in self._pools:
             try:
-                self._pools[proxy, is_tls] = self._new_pool(proxy, is_tls=is_tls)
+                self._pools[key] = self._new_pool(proxy, is_tls=is_tls, is_trusted=key[-1])
             except ValueError as error:  # socks, a port that is no number
                 if proxy is None or isinstance(error, SettingsError):
                     raise
                 reason = f"the proxy {without_secrets(proxy)} is not an http or https URL"
                 raise RequestError(reason, url) from None  # the cause may show its password
-        return self._pools[proxy, is_tls]
+        return self._pools[key]
 
-    def _new_pool(self, proxy: str | None, *, is_tls: bool) -> urllib3.PoolManager:
+    def _new_pool(self, proxy: str | None, *, is_tls: bool, is_trusted: bool) -> urllib3.PoolManager:
         # To read all certificates of a system takes 20 ms, which a mirror within an organisation often needs none of.
-        context = ssl_context(self._trust_env.ca_bundle) if is_tls else None
+        context = self._context() if is_tls else None
         if context and not hasattr(urllib3, "BaseHTTPResponse"):  # urllib3 1 compares names itself, as for addresses
             context.check_hostname = False
         options: dict[str, Any] = {"timeout": self._limits.timeout_s, "retries": False, "ssl_context": context}
+        if is_trusted:  # the certificate of an https proxy is checked all the same
+            options |= {"ssl_context": unverified_context(self._trust_env), "cert_reqs": "CERT_NONE"}
         if proxy is None:
             pool = urllib3.PoolManager(**options)
         else:
@@ -189,6 +205,11 @@ class HttpClient:
         class TlsPool(urllib3.HTTPSConnectionPool):
             ConnectionCls = Tls
 
+            def _validate_conn(self, conn: Any) -> None:  # noqa: ANN401 - it has other names in urllib3 1 and 2
+                """Connect, and warn of no certificate that is not checked: pip's trusted-host asks for that."""
+                if not getattr(conn, "sock", None):
+                    conn.connect()
+
         return {"http": PlainPool, "https": TlsPool}
 
     @contextmanager
@@ -212,14 +233,12 @@ def _describe(error: BaseException, url: str, timeout_s: float) -> RequestError:
     causes = [*_causes(error)]
     untrusted = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if untrusted is not None:
-        why = (
-            getattr(untrusted, "verify_message", "") or getattr(untrusted, "reason", "") or "Hostname mismatch"
-        )  # urllib3 1
+        why = getattr(untrusted, "verify_message", "Hostname mismatch")  # urllib3 1 compares the name itself
         reason = f"certificate of {urlsplit(url).hostname} not accepted ({why}); to trust its CA set {CA_VARIABLES}"
         return RequestError(reason, url, kind="certificate")
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return RequestError(f"no byte for {timeout_s:g} s", url, retryable=True)
-    if "prematurely" in str(error) or any(isinstance(cause, CUT_SHORT) for cause in causes):  # as urllib3 2 and 1 say
+    if any(isinstance(cause, http.client.IncompleteRead) for cause in causes):  # urllib3 has subclasses of it
         return RequestError("cut short", url, kind="short", retryable=True)
     reason = _root_cause(error, causes)
     if isinstance(error, urllib3.exceptions.ProxyError):
@@ -238,14 +257,16 @@ def _make_printable(error: BaseException) -> None:
 
 def _root_cause(error: BaseException, causes: list[BaseException]) -> str:
     roots = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
-    plain = [str(cause) for cause in causes if isinstance(cause, OSError) and cause.args and not cause.strerror]
     inner = [str(arg) for arg in error.args if isinstance(arg, BaseException)]
-    return [str(error), *inner, *plain, *roots][-1]
+    return [str(error), *inner, *roots][-1]
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and everything it came from; urllib3 keeps some causes only as an argument."""
+    """Yield an error and everything it came from; urllib3 keeps some causes only as an argument.
+
+    Not what the caller was handling when it called: that is none of the request's.
+    """
     while error is not None:
         yield error
         inner = [arg for arg in error.args if isinstance(arg, BaseException)]
-        error = inner[-1] if inner else error.__cause__ or error.__context__
+        error = inner[-1] if inner else error.__cause__

@@ -10,7 +10,7 @@ import logging
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from modelboot._files import CHUNK_BYTES
 from modelboot._limits import Deadline, Limits
@@ -20,6 +20,12 @@ from modelboot._network.response import RequestError, Response
 from modelboot._network.retry import RetryBudget
 from modelboot._progress import Progress
 from modelboot._trust_env import TrustEnv
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from modelboot._network.client import HttpClient
 
 MAX_UNKNOWN_BYTES = 4 << 30
 """Most bytes taken when neither the caller nor the server says how large the file is."""
@@ -48,13 +54,16 @@ class Download(NamedTuple):
         return MAX_UNKNOWN_BYTES if self.size_mb is None else (self.size_mb + 2) * (1 << 20) * 5 // 4
 
 
-def download(url: str, wanted: Download, trust_env: TrustEnv) -> int:
+def download(
+    url: str, wanted: Download, trust_env: TrustEnv, context: Callable[[], ssl.SSLContext] | None = None
+) -> int:
     """Download a file and verify it.
 
     Args:
         url: http, https or file URL; may carry user:password.
         wanted: What to download, where to put it, and by when.
         trust_env: The user's .netrc and CA bundle.
+        context: As for `HttpClient`.
 
     Returns:
         Bytes received. The file at `wanted.path` has the wanted hash.
@@ -69,7 +78,11 @@ def download(url: str, wanted: Download, trust_env: TrustEnv) -> int:
         if is_file_url(url):
             transfer.copy(url)
         else:
-            transfer.run(url, trust_env)
+            # urllib3 opens a socket when it is imported, to see whether there is IPv6: not where only files are copied.
+            from modelboot._network.client import HttpClient
+
+            with HttpClient(wanted.limits, trust_env, context) as client:
+                transfer.run(url, client)
     finally:
         wanted.progress.close()
     return transfer.downloaded_bytes
@@ -95,14 +108,11 @@ class _Transfer:
             self._write_body(response, partial)
             self._verify(response, partial)
 
-    def run(self, url: str, trust_env: TrustEnv) -> None:
+    def run(self, url: str, client: HttpClient) -> None:
         """Attempt, and retry: from where it broke off, and from zero when what was put together does not match."""
-        # urllib3 opens a socket when it is imported, to see whether there is IPv6: not where only files are copied.
-        from modelboot._network.client import HttpClient
-
         retries = RetryBudget(self.wanted.limits.retries)
         path = self.wanted.path.with_name(f"{self.wanted.path.name}.part")
-        with HttpClient(self.wanted.limits, trust_env) as client, PartialFile(path, self.wanted.label) as partial:
+        with PartialFile(path, self.wanted.label) as partial:
             if partial.sha256 == self.wanted.sha256:  # an earlier call received all of it and was killed
                 partial.rename(self.wanted.path)
                 return

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import email.utils
 import re
+import select
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from modelboot.errors import Kind
 if TYPE_CHECKING:
     import urllib3
 
+RECORD_BYTES = 1 << 14
+"""Most bytes that TLS hands out at once."""
 WAITING_BYTES = 1 << 16
 """Most bytes that are waited for, so that they are not lost when no more come."""
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/json", "application/problem+json")
@@ -50,6 +53,8 @@ class RequestError(Exception):
     """Whether there was no connection at all, so that other sources should soon get their turn."""
     discard_partial: bool = False
     """Whether what has been received so far is of no use to the next attempt."""
+    status: int | None = None
+    """What the server answered, where it did and that is why."""
     retry_after_s: float | None = None
     """Seconds the server asks to wait before the next attempt."""
     got_sha256: str | None = None
@@ -135,6 +140,7 @@ def error_for_status(response: urllib3.BaseHTTPResponse, url: str, *, is_resumin
         kind=_KINDS.get(status, "other"),
         retryable=status in RETRYABLE_STATUSES or cannot_resume,
         discard_partial=cannot_resume,
+        status=status,
         retry_after_s=_retry_after_s(response.headers.get("Retry-After", "").strip()),
     )
 
@@ -184,9 +190,42 @@ def parse_response(response: urllib3.BaseHTTPResponse, url: str, requested_start
 def _reader(response: urllib3.BaseHTTPResponse) -> Callable[[int], bytes]:
     """Return what reads the body."""
     if hasattr(response, "read1"):
-        return partial(response.read1, decode_content=False)
+        return _gathering(response)
     # urllib3 before 2.2 waits for as many bytes as are asked for.
     return lambda most_bytes: response.read(min(most_bytes, WAITING_BYTES), decode_content=False)
+
+
+def _gathering(response: urllib3.BaseHTTPResponse) -> Callable[[int], bytes]:
+    """Return what reads the records of TLS that have come before they are hashed and written: one by one takes longer.
+
+    Nothing is waited for but the first, and what came before a failure is not lost: the next read fails in its place.
+    """
+    failures: list[Exception] = []
+
+    def read(most_bytes: int) -> bytes:
+        if failures:
+            raise failures.pop()
+        gathered = bytearray(response.read1(min(RECORD_BYTES, most_bytes), decode_content=False))
+        while gathered and len(gathered) < most_bytes and _is_more_here(response):
+            try:
+                part = response.read1(min(RECORD_BYTES, most_bytes - len(gathered)), decode_content=False)
+            except Exception as error:  # noqa: BLE001 - raised by the next read
+                failures.append(error)
+                break
+            if not part:
+                break
+            gathered += part
+        return bytes(gathered)
+
+    return read
+
+
+def _is_more_here(response: urllib3.BaseHTTPResponse) -> bool:
+    """Return True if bytes of a response have come that nobody has read yet."""
+    try:
+        return bool(select.select([response.fileno()], [], [], 0)[0])
+    except (AttributeError, OSError, ValueError):  # the end of the body, or more descriptors than select can name
+        return False
 
 
 def named_sha256(headers: Mapping[str, str], status: int) -> str | None:

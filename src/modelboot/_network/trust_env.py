@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import importlib
 import logging
+import os
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -14,17 +16,22 @@ from modelboot._parse import CERTIFICATES, HEADER_TEXT, parse_token
 from modelboot._trust_env import DEFAULT_PORTS, TrustEnv, origin_of
 from modelboot.errors import SettingsError
 
+NO_TRUST_ENV = TrustEnv()
 
-def proxy_for(url: str) -> str | None:
+
+def proxy_for(url: str, trust_env: TrustEnv = NO_TRUST_ENV) -> str | None:
     """Return the proxy a request for a URL goes through.
 
     Args:
         url: http or https URL.
+        trust_env: Its proxy, if it has one, is used for every host.
 
     Returns:
         URL of the proxy, with user:password if it has one; None to connect directly. NO_PROXY may hold host names
         (which cover their subdomains), addresses, networks such as 10.0.0.0/8, each with a port or without, and "*".
     """
+    if trust_env.proxy:
+        return trust_env.proxy if "://" in trust_env.proxy else f"http://{trust_env.proxy}"
     parts = urlsplit(url)
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
@@ -73,7 +80,9 @@ def authorization_for(url: str, first_url: str, trust_env: TrustEnv) -> str | No
     token = dict(trust_env.tokens).get(origin_of(url))
     if token and origin_of(url) == origin_of(first_url) and urlsplit(first_url).username is None:
         return f"Bearer {_usable(token)}"
-    credentials = credentials_for(url, first_url, trust_env.netrc)
+    if trust_env.is_index and origin_of(url) != origin_of(first_url):
+        return None
+    credentials = credentials_for(url, first_url, trust_env)
     return None if credentials is None else basic(credentials)
 
 
@@ -87,25 +96,29 @@ def _usable(token: str) -> str:
 
 def basic(credentials: str) -> str:
     """Encode user:password as RFC 7617 does. UTF-8, as curl and browsers send it: urllib3 raises beyond Latin-1."""
-    return f"Basic {base64.b64encode(credentials.encode()).decode()}"
+    return f"Basic {base64.b64encode(credentials.encode(errors='surrogateescape')).decode()}"
 
 
-def credentials_for(url: str, first_url: str, netrc_file: Path | None) -> str | None:
+def credentials_for(url: str, first_url: str, trust_env: TrustEnv) -> str | None:
     """Return "user:password" for one request.
 
     Args:
         url: Where the request goes, perhaps after redirects.
         first_url: Where the first request went; its user:password goes nowhere else.
-        netrc_file: The user's .netrc; None where there is none.
+        trust_env: The user's .netrc.
 
     Returns:
         The credentials, or None to go without. The `default` login of .netrc is for hosts that the user names, not for
         those a server redirects to.
     """
     asked, host = urlsplit(first_url), urlsplit(url).hostname or ""
-    if asked.username is not None and origin_of(url) == origin_of(first_url):
-        return f"{unquote(asked.username)}:{unquote(asked.password or '')}"
-    return _from_netrc(host, netrc_file, allow_default=host == asked.hostname)
+    is_first = asked.username is not None and origin_of(url) == origin_of(first_url)
+    named = f"{unquote(asked.username or '')}:{unquote(asked.password or '')}" if is_first else None
+    if is_first and not (trust_env.is_index and asked.password is None):
+        return named
+    found = _from_netrc(host, trust_env.netrc, allow_default=trust_env.netrc_default and host == asked.hostname)
+    # As for pip, a password in .netrc goes before none in the URL.
+    return found if found and (named is None or found.startswith(named)) else named
 
 
 def _from_netrc(host: str, netrc_file: Path | None, *, allow_default: bool) -> str | None:
@@ -129,27 +142,62 @@ def _from_netrc(host: str, netrc_file: Path | None, *, allow_default: bool) -> s
 CA_VARIABLES = "SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
 
 
-def ssl_context(ca_bundle: tuple[str, Path] | None) -> ssl.SSLContext:
-    """Return the TLS context for downloads. Nothing switches verification off.
+def ssl_context(trust_env: TrustEnv) -> ssl.SSLContext:
+    """Return the TLS context for downloads. Nothing switches verification off but pip's trusted-host, for an index.
 
     Args:
-        ca_bundle: A file or folder of PEM certificates, and the variable that names it; None for the system's.
+        trust_env: Which certificates to trust.
 
     Returns:
-        A context that trusts the bundle when one is set; else what OpenSSL is told by SSL_CERT_FILE and SSL_CERT_DIR
-        or finds on this system; else certifi's, where it is installed.
+        A context that trusts the bundle that a variable names; else what OpenSSL is told by SSL_CERT_FILE and
+        SSL_CERT_DIR or finds on this system; else certifi's, where it is installed. For an index all of them are
+        united with pip's own, as pip does.
 
     Raises:
-        SettingsError: The bundle cannot be read.
+        SettingsError: A bundle cannot be read.
     """
-    if ca_bundle is None:
+    bundles = [] if trust_env.ca_bundle is None else [trust_env.ca_bundle]
+    if bundles and not trust_env.is_index:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    else:
         context = ssl.create_default_context()
-        return context if _system_has_any(context) else _with_certifi(context)
-    variable, bundle = ca_bundle
+        if trust_env.is_index or not _system_has_any(context):
+            _add_certifi(context)
+    if trust_env.cert:
+        bundles.append(("PIP_CERT", trust_env.cert))
+    read = {os.environ.get("SSL_CERT_FILE", "")}  # each takes 20 to 50 ms
+    for variable, bundle in bundles:
+        if str(bundle) not in read:
+            _add(context, variable, bundle)
+        read.add(str(bundle))
+    _add_client_cert(context, trust_env)
+    return context
+
+
+def unverified_context(trust_env: TrustEnv) -> ssl.SSLContext:
+    """Return a context that checks no certificate, for a host of pip's trusted-host: the hash proves the bytes."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    _add_client_cert(context, trust_env)
+    return context
+
+
+def _add_client_cert(context: ssl.SSLContext, trust_env: TrustEnv) -> None:
+    if trust_env.client_cert is None:
+        return
+    try:
+        context.load_cert_chain(trust_env.client_cert, password="")  # never asked for at the terminal
+    except OSError as error:  # ssl.SSLError is one
+        value, accepted = str(trust_env.client_cert), "a PEM file of a certificate and its key, without a password"
+        raise SettingsError(variable="PIP_CLIENT_CERT", value=value, accepted=accepted) from error
+
+
+def _add(context: ssl.SSLContext, variable: str, bundle: Path) -> None:
     try:
         if bundle.is_dir():
-            return ssl.create_default_context(capath=str(bundle))
-        return ssl.create_default_context(cafile=str(bundle))
+            context.load_verify_locations(capath=str(bundle))
+        else:
+            context.load_verify_locations(cafile=str(bundle))
     except OSError as error:  # ssl.SSLError is one
         raise SettingsError(variable=variable, value=str(bundle), accepted=CERTIFICATES) from error
 
@@ -160,10 +208,7 @@ def _system_has_any(context: ssl.SSLContext) -> bool:
     return bool(context.get_ca_certs() or (folder and [*Path(folder).iterdir()]))
 
 
-def _with_certifi(context: ssl.SSLContext) -> ssl.SSLContext:
-    try:
+def _add_certifi(context: ssl.SSLContext) -> None:
+    with suppress(ImportError):  # requests brings it, and spaCy requests
         certifi = importlib.import_module("certifi")
-    except ImportError:  # requests brings it, and spaCy requests
-        return context
-    context.load_verify_locations(cafile=certifi.where())
-    return context
+        context.load_verify_locations(cafile=certifi.where())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,15 +14,13 @@ from modelboot._redact import printable
 from modelboot._reference import reference_to
 from modelboot._settings import Settings
 from modelboot._sources.cache import WheelCache
-from modelboot._sources.pip import PackageIndex
+from modelboot._sources.index import PackageIndexes
 from modelboot._sources.release import Release
-from modelboot._sources.source import Source, failure, warn_of_other_bytes
+from modelboot._sources.source import Source, failure, log_failures
 from modelboot._sources.wheelhouse import Wheelhouse
 from modelboot.errors import Attempt, DownloadError, OfflineError, ReportedSource
 
 OFFLINE = "MODELBOOT_OFFLINE=1"
-
-_log = logging.getLogger(__name__)
 
 
 class FetchedWheel(NamedTuple):
@@ -46,7 +43,7 @@ def make_sources(settings: Settings) -> tuple[Source, ...]:
             Release(mirror=mirror, trust_env=settings.trust_env, network_off=network_off)
             for mirror in settings.mirrors or [None]
         ),
-        PackageIndex(network_off or ("" if settings.use_index else "MODELBOOT_INDEX=0")),
+        PackageIndexes(settings.trust_env, "" if settings.use_index else "MODELBOOT_INDEX=0", network_off),
     )
 
 
@@ -110,7 +107,7 @@ def fetch_wheel(
             continue
         finally:
             progress.close()
-        _log_failures(pin, attempts)
+        log_failures(pin, attempts)
         served: ReportedSource = "release" if source.name == "mirror" else source.name
         if downloaded_bytes:
             _keep(wanted, sources)
@@ -123,14 +120,6 @@ def _keep(wanted: Download, sources: Sequence[Source]) -> None:
     for source in sources:
         if isinstance(source, WheelCache):
             source.keep(wanted.path, wanted.sha256)
-
-
-def _log_failures(pin: ModelPin, attempts: Sequence[Attempt]) -> None:
-    """Say what failed before a source served. Where none does, the error tells, and nothing is said twice."""
-    for attempt in attempts:
-        if not attempt.got_sha256:
-            _log.info("%s: %s", pin, attempt)
-    warn_of_other_bytes(pin, attempts)
 
 
 def _not_found(pin: ModelPin, sources: Sequence[Source], attempts: tuple[Attempt, ...]) -> DownloadError | OfflineError:

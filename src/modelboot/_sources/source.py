@@ -7,7 +7,7 @@ A new source is one file beside this one, a line in `fetch.make_sources`, its na
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -95,6 +95,14 @@ def request_of(source: Source, pin: ModelPin) -> Iterator[None]:
             got_bytes=error.got_bytes,
         )
         raise failure(pin, attempt) from error
+
+
+def log_failures(pin: ModelPin, attempts: Sequence[Attempt]) -> None:
+    """Say what failed before a source served. Where none does, the error tells, and nothing is said twice."""
+    for attempt in attempts:
+        if not attempt.got_sha256:
+            _log.info("%s: %s", pin, attempt)
+    warn_of_other_bytes(pin, attempts)
 
 
 def warn_of_other_bytes(pin: ModelPin, attempts: Iterable[Attempt]) -> None:

@@ -21,7 +21,6 @@ from modelboot._limits import Deadline, Limits
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, origins
 from modelboot._sources.fetch import each_once, make_sources
-from modelboot._sources.pip_program import PipError, find_pip
 from modelboot._sources.source import Probe
 from modelboot.cli.doctor_report import DoctorReport
 from modelboot.errors import IncompatibleError
@@ -71,13 +70,8 @@ def find_versions() -> Iterator[Probe]:
     yield Probe(subject="Python", value=platform.python_version(), ok=True, found=sys.executable or "")
     spacy = installed_version("spacy")
     yield Probe(subject="spaCy", value=spacy or "not installed", ok=spacy is not None)
-    try:
-        pip = find_pip()
-    except PipError as error:
-        found = f"{error.reason}: {error.hint}" if error.hint else error.reason
-        yield Probe(subject="pip", value="none", ok=False, found=found)
-    else:
-        yield Probe(subject="pip", value=pip.version or "unknown", ok=True, found=pip.where)
+    pip = installed_version("pip")
+    yield Probe(subject="pip", value=pip or "none", ok=True)
     uv = shutil.which("uv")
     yield Probe(subject="uv", value=installed_version("uv") or ("unknown" if uv else "none"), ok=True, found=uv or "")
 

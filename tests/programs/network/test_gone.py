@@ -16,7 +16,7 @@ from modelboot.cli import main
 from support.children import STUB_SPACY, pin_arguments, python, without_network
 from support.peers import closed_port
 from support.server import ModelServer
-from support.sources import point_pip_at, publish
+from support.sources import publish, use_index_at
 from support.wheels import BuiltWheel, altered
 
 ASK = """
@@ -47,7 +47,7 @@ def ask(pin: ModelPin, *questions: Mapping[str, str], prefix: Sequence[str] = ()
 
 def test_gone(wheel: BuiltWheel, pin: ModelPin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A cold call fails, names each source with its reason and its hint; a warm one needs no network."""
-    point_pip_at("https://index.example.org", monkeypatch)
+    use_index_at("https://index.example.org", monkeypatch)
     asks_index = importlib.util.find_spec("pip") is not None
     monkeypatch.setenv("MODELBOOT_INDEX", str(int(asks_index)))
     monkeypatch.setenv("MODELBOOT_RETRIES", "1")

@@ -15,7 +15,10 @@ import pytest
 
 from modelboot import ModelPin, ensure_model
 from modelboot.errors import InstallError
-from support.folders import leftovers
+from support.commands import output
+from support.folders import is_complete, leftovers
+from support.server import ModelServer, Reply
+from support.sources import publish_to_index, use_index_at
 from support.wheels import DIST_INFO, NAME, VERSION, BuiltWheel, Tampering, small_wheel
 
 resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
@@ -72,6 +75,24 @@ def test_origin_is_the_pin_s(wheel: BuiltWheel, target: Path, url: str | None, r
     origin = json.loads((target / DIST_INFO / "direct_url.json").read_bytes())
     assert origin["url"] == recorded.format(file=wheel.path.name)
     assert not [path for path, data in files(target).items() if b"secret" in data]
+
+
+def test_origin_when_an_index_gave_the_wheel(
+    wheel: BuiltWheel, mirror: ModelServer, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No direct URL is on record, as for pip: the hash stands in a file of modelboot's own, and proves as much."""
+    mirror.serve(f"/{wheel.release_path}", Reply(404))
+    publish_to_index(mirror, wheel.path)
+    use_index_at(mirror.url, monkeypatch)
+    monkeypatch.setenv("MODELBOOT_INDEX", "1")
+    monkeypatch.setenv("MODELBOOT_REQUIRE_HASH", "1")
+    models = [ensure_model(wheel.pin_at(None)) for _ in range(2)]
+    assert [(model.source, model.verified) for model in models] == [("index", True), ("present", True)]
+    found = {path.removeprefix(f"{DIST_INFO}/"): content for path, content in files(target).items()}
+    assert "direct_url.json" not in found
+    assert json.loads(found["modelboot.json"])["archive_info"]["hashes"] == {"sha256": wheel.sha256}
+    assert is_complete(target, wheel.pin)
+    assert "intact" in output("verify")
 
 
 @pytest.mark.parametrize("path", [f"{NAME}/__init__.py", CONFIG, f"{DIST_INFO}/METADATA", f"{DIST_INFO}/top_level.txt"])

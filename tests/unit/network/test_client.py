@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import ssl
 import traceback
 from http.client import responses
 from unittest.mock import Mock
@@ -185,3 +186,16 @@ def test_connection_after_the_deadline(server: ModelServer, settings: Settings) 
         with pytest.raises(RequestError, match=r"."), client.stream(f"{server.url}/x.whl"):
             pytest.fail("a connection that was ended has answered")
     assert not server.requests
+
+
+@pytest.mark.parametrize("own", [FileNotFoundError(2, "own\x1b"), ssl.SSLCertVerificationError("own")], ids=repr)
+def test_failure_of_the_callers_own(server: ModelServer, settings: Settings, own: OSError) -> None:
+    """Who asks while handling an error of its own is told what the server did; that error stays as it is."""
+    server.serve("/x.whl", Reply(0))
+    args = own.args
+    try:
+        raise own
+    except OSError:
+        refused = refusal(f"{server.url}/x.whl", settings)
+    assert (str(refused), refused.kind) == ("Remote end closed connection without response", "other")
+    assert own.args == args
