@@ -28,7 +28,7 @@ TESTS = Path(__file__).parent
 ORDER = ("unit", "cli", "promises", "programs")
 """Folders of tests, the quickest first; a file beside them comes after the first."""
 HEADER = (
-    "modelboot: all tests take about 4 minutes on two cores, tests/unit less than one; the quickest come first",
+    "modelboot: all tests take about 2 minutes on two cores, tests/unit half a minute; the quickest come first",
     'left out unless asked for: -m exhaustive (whole sweeps) and -m "image or cluster", about 5 minutes each',
 )
 MOST_WORKERS = 8
