@@ -86,6 +86,15 @@ class Bench:
                 rows += [{**facts, "tool": tool, **summary(runs, results["uv"])} for tool, runs in results.items()]
         return rows
 
+    def index(self) -> Rows:
+        """Install the small wheel from the package index that pip and uv are set up with, from nothing."""
+        wheel, target = self.wheels[0], ["--target", str(self.target)]
+        asked = {**QUIET, "MODELBOOT_INDEX": "1", "MODELBOOT_BASE_URL": "file:///nowhere"}
+        uv = [str(SCRIPTS / "uv"), "pip", "install", "--quiet", "--no-cache", "--no-deps", *target]
+        ours = Task("modelboot", [str(SCRIPTS / "modelboot"), "install", wheel.name, *target], asked, self._clean)
+        results = compare([ours, Task("uv", [*uv, f"{wheel.name}=={wheel.version}"], QUIET, self._clean)], self.rounds)
+        return [{"tool": tool, **summary(runs, results["uv"])} for tool, runs in results.items()]
+
     def _installers(self, wheel: BuiltWheel, origin: str) -> list[Task]:
         reference, target = _reference(wheel, origin), ["--target", str(self.target)]
         uv = [str(SCRIPTS / "uv"), "pip", "install", "--quiet", "--no-cache", "--no-deps"]
@@ -193,7 +202,7 @@ def _all_at_once(count: int, command: list[str], env: dict[str, str]) -> float:
 
 def main() -> None:
     """Run suites, and write what they found."""
-    suites = ("install", "start", "warm", "herd", "promises", "rollout")
+    suites = ("install", "index", "start", "warm", "herd", "promises", "rollout")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(suites)} (all)")
     parser.add_argument("--rounds", type=int, default=9, help="how often each is run (9)")
