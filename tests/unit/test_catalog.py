@@ -57,7 +57,6 @@ def test_catalog_is_whole() -> None:
         ("en_core_web_sm", "3.7.1", "en_core_web_sm 3.7.0", None),
         ("en_core_web_sm", "3.7.5", "en_core_web_sm 3.7.1", None),
         ("en_core_web_sm", "3.8.0", "en_core_web_sm 3.8.0", None),
-        ("en_core_web_sm", "3.8.99", "en_core_web_sm 3.8.0", None),
         ("en_core_web_sm", "3.8.1.dev0", "en_core_web_sm 3.8.0", None),
         ("en_core_web_trf", "3.7.1", "en_core_web_trf 3.7.2", None),
         ("en_core_web_trf", "3.7.2", "en_core_web_trf 3.7.3", None),
@@ -66,9 +65,7 @@ def test_catalog_is_whole() -> None:
         ("en_core_web_sm==3.8", "3.8.0", "en_core_web_sm 3.8.0", None),
         (" en_core_web_sm == 3.8.0 ", "3.8.0", "en_core_web_sm 3.8.0", None),
         ("en-core-web-sm", "3.8.0", "en_core_web_sm 3.8.0", None),
-        ("en.core_web-sm", "3.8.0", "en_core_web_sm 3.8.0", None),
         ("en_core_web_sm", "3.9.0", "en_core_web_sm 3.8.0", ">=3.8.0,<3.9.0"),
-        ("en_core_web_sm", "4.1.2", "en_core_web_sm 3.8.0", ">=3.8.0,<3.9.0"),
         ("en_core_web_sm==3.7.1", "3.8.11", "en_core_web_sm 3.7.1", ">=3.7.2,<3.8.0"),
     ],
 )
@@ -84,6 +81,7 @@ def test_resolve(model: str, spacy: str, pinned: str, made_for: str | None, capl
     [
         ("en_core_web_sm", "2.3.9", "en_core_web_sm 3.7.0", "spacy>=3.7.0,<3.8.0"),
         ("en_core_web_sm==3.8.0", "3.7.5", "en_core_web_sm 3.8.0", "spacy>=3.8.0,<3.9.0"),
+        ("en_core_web_sm==3.8.0", "3.8.0.dev2", "en_core_web_sm 3.8.0", "spacy>=3.8.0,<3.9.0"),
     ],
 )
 def test_resolve_older_spacy(model: str, spacy: str, refused: str, needs: str) -> None:
@@ -119,7 +117,6 @@ def test_resolve_a_pin() -> None:
         ("en_core_web_small", "en_core_web_sm"),
         ("english", "en_core_web_sm"),
         ("en", "en_core_web_sm"),
-        ("fr", "fr_core_news_sm"),
         ("EN_CORE_WEB_SM", "en_core_web_sm"),
         ("fr_core_new_sm", "fr_core_news_sm"),
         ("en_core_web_smm==3.8.0", "en_core_web_sm"),
@@ -160,20 +157,16 @@ def test_requirements_unmet() -> None:
     assert caught.value.unmet == ((f"{MISSING}>=0.5; python_version >= '3'", None), ("pytest<1", pytest.__version__))
 
 
-@pytest.mark.parametrize("name", ["my__pipe", "my--pipe", "my-pipe", "My_Pipe"])
-def test_resolve_pins_file_in_any_spelling(tmp_path: Path, name: str) -> None:
-    """Names are compared as an index does, whatever stands between their words."""
-    (tmp_path / "pins.txt").write_text(f"my__pipe @ https://host/x.whl#sha256={'a' * 64}\n", "utf-8")
-    assert resolve(name, pins=tmp_path / "pins.txt").name == "my__pipe"
-
-
 @pytest.mark.parametrize(
     ("model", "is_ours"), [("en_core_web_sm", True), ("en_core_web_sm==3.8.0", False), ("fr_core_news_sm", False)]
 )
 def test_resolve_pins_file_wins(tmp_path: Path, model: str, *, is_ours: bool) -> None:
-    """A name that a pins file has is the file's, in its version; its other names are the catalog's."""
+    """A name that a pins file has is the file's, in its version; its other names are the catalog's.
+
+    Names are compared as an index does, whatever stands between their words.
+    """
     url = "https://host/en_core_web_sm-3.8.0+acme-py3-none-any.whl"
-    (tmp_path / "pins.txt").write_text(f"# ours\nen-core-web-sm @ {url}#sha256={'a' * 64}\n", "utf-8")
+    (tmp_path / "pins.txt").write_text(f"# ours\nen--core_.web-SM @ {url}#sha256={'a' * 64}\n", "utf-8")
     pinned = resolve(model, pins=tmp_path / "pins.txt", spacy_version="3.8.0")
     assert (pinned.sha256 == "a" * 64) is is_ours
     assert (pinned.url == url) is is_ours

@@ -115,8 +115,6 @@ CASES: list[Case] = [
     refused("permissions", DEST_HINT, "fetch"),
     (LoadError(model="xx 1.0", path="/t/xx", reason="[E002]"), "could not load xx 1.0 from /t/xx: [E002]", LOAD_HINT),
 ]
-cases = pytest.mark.parametrize(("error", "message", "hint"), CASES)
-errors = pytest.mark.parametrize("error", [error for error, _, _ in CASES])
 NO_PIPELINE = {UnknownModelError, OfflineError, DownloadError, HashMismatchError}
 """What starts with spaCy's own words, and is an OSError: programs around `spacy.load` catch it and look for them."""
 
@@ -136,7 +134,7 @@ def test_error_classes() -> None:
     assert issubclass(HashMismatchError, DownloadError)
 
 
-@cases
+@pytest.mark.parametrize(("error", "message", "hint"), CASES)
 def test_error_wording(error: ModelbootError, message: str, hint: str) -> None:
     """An error has exactly this message and this hint, a line each; several sources have a line each, too.
 
@@ -168,7 +166,7 @@ def _evaluated(error: ModelbootError) -> ModelbootError:
     ],
     ids=["pickled as ever", "pickled", "copied", "copied deeply", "shown"],
 )
-@errors
+@pytest.mark.parametrize("error", [error for error, _, _ in CASES])
 def test_error_twin(error: ModelbootError, twin_of: Callable[[ModelbootError], ModelbootError]) -> None:
     """A copy, a pickled error and one made from the repr have the same class, facts and words."""
     twin = twin_of(error)

@@ -9,19 +9,12 @@ from typing import Any
 import pytest
 
 from modelboot._parse import directories, directory
-from modelboot.errors import SettingsError
 
 
 def test_folder_with_a_link(tmp_path: Path) -> None:
     """Links in a folder's path stay: what the user wrote is what is shown."""
     (tmp_path / "link").symlink_to(tmp_path)
     assert directory(tmp_path / "link" / "t") == tmp_path / "link" / "t"
-
-
-def test_folder_empty() -> None:
-    """An empty argument is refused: it would mean the working directory, which nobody asked for."""
-    with pytest.raises(SettingsError, match=r"^folder='' is not a folder"):
-        directory("")
 
 
 @pytest.mark.parametrize(

@@ -45,13 +45,6 @@ def is_told_to_end(stop: Stop) -> bool:
     return any(stop() or threading.Event().wait(0.001) for _ in range(WAIT_S * 1000))
 
 
-def test_run_at_once_two_at_a_time() -> None:
-    """Two jobs run beside each other: either could wait for the other."""
-    meeting = threading.Barrier(2)
-    run_at_once([lambda _: meeting.wait(WAIT_S), lambda _: meeting.wait(WAIT_S)])
-    assert not meeting.broken
-
-
 @pytest.mark.parametrize("working", [True, False], ids=["working", "waiting"])
 def test_run_at_once_interrupt_ends_the_other_thread(working: bool) -> None:  # noqa: FBT001 - a case
     """Ctrl-C reaches the caller, while it works or waits for the thread beside it, after that has ended."""

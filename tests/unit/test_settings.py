@@ -123,7 +123,6 @@ def test_folder_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         ("linux", {}, "/users/me/.cache/modelboot"),
         ("linux", {"XDG_CACHE_HOME": "/cache"}, "/cache/modelboot"),
         ("linux", {"XDG_CACHE_HOME": "relative"}, "/users/me/.cache/modelboot"),
-        ("freebsd14", {"XDG_CACHE_HOME": "/cache"}, "/cache/modelboot"),
         ("darwin", {"XDG_CACHE_HOME": "/cache"}, "/users/me/Library/Caches/modelboot"),
         ("win32", {"LOCALAPPDATA": "/local"}, "/local/modelboot"),
         ("win32", {}, "/users/me/AppData/Local/modelboot"),
@@ -139,10 +138,10 @@ def test_home_of_a_platform(monkeypatch: pytest.MonkeyPatch, platform: str, env:
 
 
 def test_home_of_a_user_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user without a home folder has no store, which others could plant, and is told that "~" is not a folder."""
+    """A user without a home folder has no store, which others could plant, and no .netrc; "~" is not a folder then."""
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # a user whom the user database does not know
-    assert read_settings({}).home is None
+    assert (read_settings({}).home, read_settings({}).trust_env.netrc) == (None, None)
     with pytest.raises(SettingsError, match=r"^MODELBOOT_TARGET='~/models' is not a folder"):
         read_settings({"MODELBOOT_TARGET": "~/models"})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -44,10 +43,3 @@ def test_netrc(
         (tmp_path / name).touch()
     env = {} if named is None else {"NETRC": named.format(home=tmp_path)}
     assert read_settings(env).trust_env.netrc == (found and tmp_path / found)
-
-
-def test_netrc_of_a_user_without_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user without a home folder has no such file."""
-    monkeypatch.delenv("HOME", raising=False)
-    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
-    assert read_settings({}).trust_env.netrc is None

@@ -13,7 +13,6 @@ from modelboot._versions import (
     accepts_version,
     canonical_version,
     is_newer_version,
-    is_older_than_range,
     is_requirement,
     is_version,
     same_name,
@@ -52,21 +51,6 @@ def test_versions_are_compared_as_packaging_does(one: str, other: str) -> None:
 def test_ranges_include_what_packaging_says(specifier: str, version: str) -> None:
     """Plain or not, a range includes what packaging says, and pre-releases count like any other version."""
     assert accepts_version(specifier, version) is SpecifierSet(specifier).contains(version, prereleases=True)
-
-
-@pytest.mark.parametrize(
-    ("specifier", "version", "is_older"),
-    [
-        (">=3.8.0,<3.9.0", "3.7.9", True),
-        (">=3.8.0,<3.9.0", "3.8.0", False),
-        (">=3.8.0,<3.9.0", "4.0.0", False),
-        (">=3.8.0,<3.9.0", "3.8.0.dev2", True),
-        (">=3.7.0.dev0,<3.8.0", "3.7.0.dev0", False),
-    ],
-)
-def test_is_older_than_range(specifier: str, version: str, *, is_older: bool) -> None:
-    """A version is below a range when it comes before its lower bound."""
-    assert is_older_than_range(specifier, version) is is_older
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from support.folders import WORK, is_complete, leftovers, snapshot
 from support.wheels import DIST_INFO, NAME, OLDER, small_wheel
 
 OLD_INFO = f"{NAME}-{OLDER}.dist-info"
-ORDER = [("out", OLD_INFO), ("out", NAME), ("in", NAME), ("in", DIST_INFO)]
-"""What makes a model count as installed goes first and comes last."""
+MOVES = [("out", OLD_INFO), ("out", NAME), ("in", NAME), ("in", DIST_INFO)]
+"""What is renamed while a version replaces an older one: out of the target, or into it."""
 REFUSED = OSError(errno.EIO, "refused")
 INTERRUPTED = KeyboardInterrupt("^C")
 
@@ -51,28 +51,12 @@ def at_each_move(monkeypatch: pytest.MonkeyPatch, target: Path, act: Callable[[M
     monkeypatch.setattr(os, "rename", moving)
 
 
-@pytest.mark.usefixtures("old")
-def test_moves_in_order(pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader sees the old model, none, or the new one, each of them whole."""
-    made: list[Move] = []
-
-    def note(move: Move, rename: Rename) -> None:
-        made.append(move)
-        rename()
-
-    at_each_move(monkeypatch, target, note)
-    ensure_model(pin)
-    assert made == ORDER
-    assert is_complete(target, pin)
-    assert leftovers(target, pin) == []
-
-
 @pytest.mark.parametrize(
     ("error", "is_made"),
     [(REFUSED, False), (INTERRUPTED, False), (INTERRUPTED, True)],
     ids=["refused", "interrupted before", "interrupted after"],
 )
-@pytest.mark.parametrize("failing", ORDER, ids=" ".join)
+@pytest.mark.parametrize("failing", MOVES, ids=" ".join)
 def test_moves_are_undone(  # noqa: PLR0913, PLR0917 - three fixtures
     old: ModelPin,
     pin: ModelPin,

@@ -142,13 +142,6 @@ def test_disk_refuses_a_write(tmp_path: Path, target: Path) -> None:
     assert leftovers(target) == []
 
 
-@pytest.mark.parametrize("name", ["pinned.whl", "x", "other-2.0-cp311-cp311-linux_x86_64.whl", "ü ü.whl.part"])
-def test_arbitrary_file_name(tmp_path: Path, wheel: BuiltWheel, target: Path, name: str) -> None:
-    """What the wheel's file is called does not matter: its hash says what it is."""
-    pin = wheel.pin_at(wheel.path.rename(tmp_path / name).as_uri())
-    assert ensure_model(pin).path.is_relative_to(target)
-
-
 @pytest.mark.parametrize(
     ("pinned", "inside"), [("1.0.0", "1.0"), ("1.0.0-beta", "1.0.0b0"), ("1.0.0-1", "1.0.0.post1")]
 )
