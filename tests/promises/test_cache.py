@@ -8,6 +8,7 @@ import shutil
 import stat
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -30,11 +31,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: BuiltWheel) -> 
 @pytest.fixture
 def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the cache on another file system."""
-
-    def refused(*_: object, **__: object) -> None:
-        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-
-    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(os, "link", Mock(side_effect=OSError(errno.EXDEV, os.strerror(errno.EXDEV))))
 
 
 @pytest.fixture(params=["links", "copies"])

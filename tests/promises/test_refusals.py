@@ -13,7 +13,7 @@ import pytest
 
 from modelboot import HashMismatchError, InstallError, ModelPin, ensure_model
 from support.folders import WORK, leftovers, snapshot
-from support.wheels import NAME, OLDER, Tampering, altered, build_wheel, small_wheel
+from support.wheels import NAME, OLDER, Tampering, altered, small_wheel
 
 
 def _empty(target: Path) -> None:
@@ -32,12 +32,6 @@ def _older_version(target: Path) -> None:
     ensure_model(small_wheel(target.with_name("older"), OLDER).pin, target=target)
 
 
-def _other_model(target: Path) -> None:
-    """Install another model, so that modelboot has been at work there already."""
-    members = {"en_other_sm/__init__.py": b""}
-    ensure_model(build_wheel(target.with_name("other"), name="en_other_sm", members=members).pin, target=target)
-
-
 def _with_other_bytes(folder: Path) -> ModelPin:
     """Pin a wheel of which the place it names has an altered copy."""
     wheel = small_wheel(folder)
@@ -54,7 +48,7 @@ def _with_a_wrong_member(folder: Path) -> ModelPin:
     return small_wheel(folder, tampering=Tampering(wrong_hashes=[f"{NAME}/meta.json"])).pin
 
 
-@pytest.mark.parametrize("fill", [_empty, _other_package, _older_version, _other_model])
+@pytest.mark.parametrize("fill", [_empty, _other_package, _older_version])
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -19,5 +19,4 @@ Ctrl-C at one moment, and the threads that are left   -> interrupts
 death, faults, Ctrl-C, power loss at every operation  -> sweeps.run, from each of states.STATES: crash breaks the
                                                          install there; replay leaves what a log of it had written
 README's code and tables                              -> readme
-which `except OSError` may swallow an error of ours   -> handlers
 """
