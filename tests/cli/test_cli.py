@@ -8,14 +8,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
-from modelboot import DownloadError, HashMismatchError, ModelPin, __version__, ensure_model, get_nlp
+from modelboot import HashMismatchError, ModelPin, __version__, ensure_model, get_nlp
 from modelboot._catalog import catalog
 from modelboot.cli import main
 from modelboot.cli.check import example_sentence
@@ -29,8 +28,8 @@ from support.wheels import NAME, BuiltWheel, altered, build_wheel, large_wheel
 DEFAULT = "en_core_web_sm"
 MODEL = {"name", "version", "sha256", "verified", "source", "path", "downloaded_bytes", "seconds"}
 HANG_S = 60
-NO_RETRIES = {"MODELBOOT_RETRIES": "0"}
 CANNOT = f"Can't find model '{NAME}': "
+OFFLINE = {"MODELBOOT_OFFLINE": "1", "MODELBOOT_BASE_URL": "http://127.0.0.1:9", "MODELBOOT_WHEELHOUSE": "/absent"}
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +138,6 @@ def test_example_sentence_of_an_official_language(language: str) -> None:
 @pytest.mark.parametrize(
     ("language", "start"),
     [
-        ("en", "Who is the president of France?"),
         ("fr", "Qui est le président de la France ?"),
         ("ja", "アップル"),  # words that no blank parts cannot be counted: the first sentence
         ("tlh", "El pingüino"),  # a language that spaCy does not know
@@ -157,20 +155,15 @@ def test_example_sentence_is_one(language: str, start: str) -> None:
     ("words", "told"),
     [
         ("instal", "unknown command 'instal'; did you mean install or uninstall?"),
-        ("docter", "unknown command 'docter'; did you mean doctor?"),
         ("xyz", "unknown command 'xyz'; choose from install, check, list,"),
         ("install --fast", "unrecognized arguments: --fast"),
-        ("check en_core_web_sm en_core_web_md", "unrecognized arguments: en_core_web_md"),
         ("pin --format conda", "invalid choice: 'conda'"),
         ("install --target=", "argument --target: '' is not a folder"),
         ("--target= install", "argument --target: '' is not a folder"),
         ("install --target ~nobody_has_this_name/x", "argument --target: '~nobody_has_this_name/x' is not a "),
-        ("fetch en_core_web_sm --dest=", "argument --dest: '' is not a folder"),
         ("fetch --dest x", "the following arguments are required: MODEL"),
         ("fetch en_core_web_sm", "the following arguments are required: --dest"),
-        ("uninstall", "the following arguments are required: MODEL"),
         ("list --hashes", "--all and --hashes are of use with --available only"),
-        ("list --all fr", "--all and --hashes are of use with --available only"),
     ],
 )
 def test_usage_wrong(words: str, told: str) -> None:
@@ -214,7 +207,6 @@ def test_help(command: str, told: str) -> None:
     "words",
     [
         f"--json --target here install {NAME}",
-        f"install {NAME} --json --target here",
         f"--target there --json install {NAME} --target here",
         f"--json install --target=here {NAME}",
     ],
@@ -247,38 +239,19 @@ def test_offline_for_one_run(
 # --- failures
 
 
-Hurdle = dict[str, str] | Callable[[Path], dict[str, str]]
-"""Variables to set, or what is to be done to the mirror before."""
-
-
-def _without_wheel(mirror: Path) -> dict[str, str]:
-    next(mirror.glob(f"{NAME}-*/*.whl")).unlink()
-    return {}
-
-
-def _altered_wheel(mirror: Path) -> dict[str, str]:
-    wheel = next(mirror.glob(f"{NAME}-*/*.whl"))
-    wheel.write_bytes(wheel.read_bytes().replace(b"PK", b"KP", 1))
-    return {}
-
-
-OFFLINE = {"MODELBOOT_OFFLINE": "1", "MODELBOOT_BASE_URL": "http://127.0.0.1:9"}
-FAILURES: dict[str, tuple[Hurdle, str, str, str]] = {
+FAILURES: dict[str, tuple[dict[str, str], str, str, str]] = {
     "name": ({}, "en_tiny_xl", "Can't find model 'en_tiny_xl'", "did you mean en_tiny_sm"),
     "version": ({}, "en_tiny_sm==7", f"{CANNOT}the catalog has no en_tiny_sm 7", "did you mean en_tiny_sm==1.0.0?"),
     "number": ({"MODELBOOT_TIMEOUT": "soon"}, NAME, "MODELBOOT_TIMEOUT='soon' is not a number", "fix or unset MODELBO"),
-    "mirror": ({"MODELBOOT_BASE_URL": "mirror"}, NAME, "MODELBOOT_BASE_URL='mirror' is not ", "fix or unset MODELBOO"),
-    "no wheel": (_without_wheel, NAME, f"{CANNOT}could not get en_tiny_sm 1.0.0 (sha256 ", "put the wheel on the mirr"),
-    "altered wheel": (_altered_wheel, NAME, f"{CANNOT}refused en_tiny_sm 1.0.0: not the pinned bytes", "do not use "),
-    "offline": (OFFLINE, NAME, f"{CANNOT}en_tiny_sm 1.0.0 is not installed, and http", "where there is a net"),
+    "offline": (OFFLINE, NAME, f"{CANNOT}en_tiny_sm 1.0.0 is not installed, and http", "create /absent or fix MODE"),
     "target": ({"MODELBOOT_TARGET": __file__}, NAME, f"could not install {NAME} 1.0.0: ", "run as a user who may wr"),
 }
 
 
-@pytest.mark.parametrize(("hurdle", "model", "error", "hint"), FAILURES.values(), ids=FAILURES)
-def test_failure(hurdle: Hurdle, model: str, error: str, hint: str, file_mirror: Path) -> None:
+@pytest.mark.usefixtures("file_mirror")
+@pytest.mark.parametrize(("env", "model", "error", "hint"), FAILURES.values(), ids=FAILURES)
+def test_failure(env: dict[str, str], model: str, error: str, hint: str) -> None:
     """Each kind of failure is status 1, with its own error and hint, a line each."""
-    env = hurdle(file_mirror) if callable(hurdle) else hurdle
     *log, told, what_to_do = failure("install", model, **env)
     assert told.startswith(f"error: {error}")
     assert what_to_do.startswith(f"hint: {hint}")
@@ -291,56 +264,25 @@ def test_failure(hurdle: Hurdle, model: str, error: str, hint: str, file_mirror:
 def test_failure_of_each_command(command: str, option: str) -> None:
     """A model that there is not fails every command in the same two lines, in each kind of output."""
     *log, error, hint = failure(*f"{command} en_none {option}".split())
-    assert error.startswith(
-        ("error: en_none is not installed", "error: Can't find model 'en_none': the catalog has no ")
-    )
+    assert error.startswith(("error: en_none is not installed", "error: Can't find model 'en_none': the catalog "))
     assert hint.startswith("hint: ")
     assert any("Traceback" in line for line in log) == (option == "--debug")
 
 
-def telling(reason: str, url: str, wheel: BuiltWheel, **env: str) -> list[str]:
-    """Install a wheel pinned at a URL; return how each line begins that gives a reason: with its level or source."""
-    told = run("install", reference(wheel.pin_at(url)), **NO_RETRIES, **env).err.splitlines()
-    return [line.replace(":", " (").split(" (")[0].strip() for line in told if reason in line]
-
-
-def test_failure_is_told_once(tiny: BuiltWheel, tmp_path: Path, server: ModelServer) -> None:
-    """Why each source failed stands below the error and nowhere else, or in the log where another source serves."""
-    altered(tiny, tmp_path / "wrong")
-    wrong, absent = ({"MODELBOOT_WHEELHOUSE": str(tmp_path / name)} for name in ("wrong", "absent"))
-    other, gone = (tmp_path / "wrong" / tiny.path.name).as_uri(), f"{server.url}/wheel.whl"
-    assert telling("got sha256", other, tiny) == ["error"]
-    assert telling("got sha256", other, tiny, **wrong) == ["wheelhouse", "release"]
-    assert telling("no such folder", gone, tiny, **absent) == ["wheelhouse"]
-    assert telling("HTTP 404", gone, tiny, **absent) == ["release"]
-    assert telling("no such folder", tiny.url, tiny, **absent) == ["info"]
-    assert telling("got sha256", tiny.url, tiny, MODELBOOT_TARGET=str(tmp_path / "new"), **wrong) == ["warning"]
-
-
 @pytest.mark.usefixtures("file_mirror")
 def test_failure_names_each_source(server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no source has the model it is told which were asked, each on a line, and what to do first."""
+    """Where no source has the model it is told which were asked, each on a line and once, and what to do first."""
     use_index_at(server.url, monkeypatch)
-    env = {"MODELBOOT_INDEX": "1", "MODELBOOT_BASE_URL": server.url, "MODELBOOT_WHEELHOUSE": str(tmp_path)}
-    *_, error, house, mirror, index, hint = failure("install", NAME, **env)
+    typo = str(tmp_path / "typo")
+    env = {"MODELBOOT_INDEX": "1", "MODELBOOT_BASE_URL": server.url, "MODELBOOT_WHEELHOUSE": typo}
+    *log, error, house, mirror, index, hint = failure("install", NAME, **env)
     assert error.startswith(f"error: {CANNOT}could not get {NAME} 1.0.0 (sha256 ")
-    assert house.startswith(f"  wheelhouse ({tmp_path}): ")
+    assert house == f"  wheelhouse ({typo}): no such folder"
     assert mirror == f"  mirror ({server.url}/{NAME}-1.0.0/{NAME}-1.0.0-py3-none-any.whl): HTTP 404 Not Found"
     assert index.startswith("  index (")
-    assert hint.startswith("hint: put the wheel into the folder that MODELBOOT_WHEELHOUSE names, or put the wheel on ")
+    assert hint.startswith(f"hint: create {typo} or fix MODELBOOT_WHEELHOUSE, or put the wheel on the mirror")
+    assert not [line for line in log if "HTTP 404" in line or "no such folder" in line]
     assert server.count("/simple/en-tiny-sm/") == 1
-
-
-@pytest.mark.parametrize(("offline", "remedy"), [("0", "check the network"), ("1", "modelboot fetch")])
-@pytest.mark.usefixtures("file_mirror")
-def test_failure_of_a_wheelhouse_that_is_not_there(offline: str, remedy: str, tmp_path: Path) -> None:
-    """A folder that does not exist is named, with what to do about it, before all else."""
-    typo = str(tmp_path / "typo")
-    env = {"MODELBOOT_WHEELHOUSE": typo, "MODELBOOT_BASE_URL": "http://127.0.0.1:9", "MODELBOOT_OFFLINE": offline}
-    *lines, hint = failure("install", NAME, **NO_RETRIES, **env)
-    assert any(f"wheelhouse ({typo}): no such folder" in line for line in lines)
-    assert hint.startswith(f"hint: create {typo} or fix MODELBOOT_WHEELHOUSE, or ")
-    assert [each for each in ("check the network", "modelboot fetch") if each in hint] == [remedy]
 
 
 @pytest.mark.usefixtures("file_mirror")
@@ -413,13 +355,11 @@ def test_stdout_full(pin: ModelPin, target: Path) -> None:
 def test_library_is_silent(
     wheel: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A program that set up no logging sees nothing of a cold, a warm and two failed calls."""
+    """A program that set up no logging sees nothing of a cold, a warm and a failed call."""
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's would hide what Python prints as a last resort
     monkeypatch.setenv("MODELBOOT_PROGRESS", "auto")
     assert [ensure_model(wheel.pin).source for _ in range(2)] == ["release", "present"]
     bad = altered(wheel, tmp_path / "bad").as_uri()
     with pytest.raises(HashMismatchError, match="not the pinned bytes"):
         ensure_model(wheel.pin_at(bad), target=tmp_path / "other")
-    with pytest.raises(DownloadError, match="could not get"):
-        ensure_model(ModelPin("en_none", "1.0.0", "0" * 64, url=f"{bad}.whl"))
     assert capfd.readouterr() == ("", "")

@@ -114,21 +114,18 @@ def test_doctor_on_a_narrow_terminal(tmp_path: Path, target: Path) -> None:
     [
         (Reply(body=b"PK" * 50_000, drip_bytes_per_s=10), "has the wheel"),
         (Reply(404), "HTTP 404 Not Found"),
-        (Reply(503), "HTTP 503 Service Unavailable"),
-        (Reply(401), "HTTP 401 Unauthorized: give user:password in the URL or .netrc, MODELBOOT_TOKEN at mirrors, or "),
         (Reply(headers={"Content-Type": "text/html"}, body=b"<html>"), "something other than a wheel (text/html)"),
         (Reply(body=b"<html>"), "something other than a wheel (no content type)"),
         (Reply(body=b""), "an empty response"),
-        (Reply(stall="headers"), "no byte for 0.3 s"),
         (Reply(302, headers={"Location": "ftp://x/y"}), "redirects from http to ftp://x/y"),
         (Reply(headers={"X-Linked-Etag": f'"{"ab" * 32}"'}, body=b"PK"), f"has another file: sha256 {'ab' * 32}"),
     ],
-    ids=["slow", "404", "503", "401", "page", "untyped page", "empty", "stall", "redirect", "other digest"],
+    ids=["slow", "404", "page", "untyped page", "empty", "redirect", "other digest"],
 )
 def test_doctor_mirror(reply: Reply, found: str, mirror: ModelServer) -> None:
     """Whether a mirror has the wheel, and if not why, is told in words after one request, with the time it took."""
     mirror.serve(PATH, reply)
-    finding = find("sources", "mirror", MODELBOOT_TIMEOUT="0.3" if reply.stall else "30")
+    finding = find("sources", "mirror")
     assert finding["ok"] is (found == "has the wheel")
     assert finding["found"].startswith(found)
     assert finding["value"] == f"{mirror.url}{PATH}"
@@ -154,23 +151,11 @@ def test_doctor_names_the_host_behind_a_redirect(mirror: ModelServer, other_serv
 
 
 @pytest.mark.usefixtures("_offline")
-@pytest.mark.parametrize(
-    ("url", "found"),
-    [
-        ("http://127.0.0.1:9", "Connection refused"),
-        ("http://mirror.invalid", "mirror.invalid: "),
-        ("FOLDER/mirror", "the wheel is there"),
-        ("FOLDER/none", "no such file"),
-    ],
-)
-def test_doctor_mirror_elsewhere(url: str, found: str, tmp_path: Path) -> None:
-    """A refusal and an unknown host are told apart; a file URL is looked at although the network is switched off."""
-    base_url = url.replace("FOLDER", tmp_path.as_uri())
-    finding = find(
-        "sources", "mirror", MODELBOOT_BASE_URL=base_url, MODELBOOT_OFFLINE=str(int(url.startswith("FOLDER")))
-    )
-    assert finding["ok"] is (found == "the wheel is there")
-    assert finding["found"].startswith(found)
+@pytest.mark.parametrize(("folder", "found"), [("mirror", "the wheel is there"), ("none", "no such file")])
+def test_doctor_mirror_of_files(folder: str, found: str, tmp_path: Path) -> None:
+    """A file URL is looked at although the network is switched off."""
+    finding = find("sources", "mirror", MODELBOOT_BASE_URL=(tmp_path / folder).as_uri())
+    assert (finding["ok"], finding["found"]) == (found == "the wheel is there", found)
 
 
 @pytest.mark.parametrize(
@@ -200,9 +185,8 @@ def test_doctor_index(monkeypatch: pytest.MonkeyPatch) -> None:
     """An index that is switched off is told as such; one that does not answer is of no use, after so long."""
     finding = find("sources", "index")
     assert (finding["ok"], finding["found"]) == (None, "not asked: MODELBOOT_INDEX=0")
-    pytest.importorskip("pip", reason="needs pip in this environment")
     use_index_at("http://127.0.0.1:9", monkeypatch)
-    finding = find("sources", "index", MODELBOOT_INDEX="1", PIP_RETRIES="0")
+    finding = find("sources", "index", MODELBOOT_INDEX="1")
     assert (finding["ok"], finding["seconds"] is None) == (False, False)
 
 
@@ -330,11 +314,9 @@ def test_doctor_changes_nothing(
         (tmp_path / name).mkdir()
     (tmp_path / "wheels" / FILE).write_bytes(b"PK")
     page = f'<!DOCTYPE html><a href="/{FILE}">{FILE}</a>'.encode()
-    headers = {"Content-Type": "text/html", "ETag": '"1"', "Cache-Control": "max-age=600"}  # which pip would keep
-    mirror.serve("/simple/en-tiny-sm/", Reply(headers=headers, body=page))
+    mirror.serve("/simple/en-tiny-sm/", Reply(headers={"Content-Type": "text/html"}, body=page))
     use_index_at(mirror.url, monkeypatch)
-    for variable in ("PIP_NO_CACHE_DIR", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.chdir(tmp_path / "cwd")
     env = {
@@ -342,8 +324,6 @@ def test_doctor_changes_nothing(
         "MODELBOOT_WHEELHOUSE": str(tmp_path / "wheels"),
         "HOME": str(tmp_path / "user"),
         "TMPDIR": str(tmp_path / "tmp"),
-        "PATH": str(tmp_path / "cwd"),  # pip runs rustc, which may set itself up at home
-        "PIP_TRUSTED_HOST": "127.0.0.1",
     }
     before = snapshot(tmp_path, without=(), strict=True)
     output("doctor", reference(wheel.pin_at(f"{mirror.url}{PATH}")), **env)

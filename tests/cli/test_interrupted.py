@@ -15,7 +15,7 @@ from support.children import command, environment
 from support.commands import MAIN, reference, run
 from support.folders import parts_below
 from support.server import ModelServer, Reply
-from support.wheels import NAME, VERSION, BuiltWheel, large_wheel
+from support.wheels import NAME, VERSION, large_wheel
 
 HANG_S = 60
 SENT_BYTES, WORTH_KEEPING_BYTES = 2_200_000, 2_100_000  # the last chunk is not whole
@@ -79,13 +79,3 @@ def test_interrupt_says_what_is_kept(words: list[str], server: ModelServer, targ
     assert run(*words).status == int("en_typo" in words)
     assert parts_below(target) == []
     assert WORTH_KEEPING_BYTES <= int(server.requests[-1].headers["Range"].strip("bytes=-")) <= SENT_BYTES
-
-
-def test_interrupt_of_a_small_download(wheel: BuiltWheel, server: ModelServer, target: Path) -> None:
-    """Of a small wheel nothing is kept, and that is said."""
-    pin = server.publish(wheel, Reply(body=wheel.content, stall="body"))
-    words = ["fetch", reference(pin), "--dest", str(target)]
-    status, told = ended(signal.SIGINT, words, lambda: bool(server.requests))
-    assert status == 130
-    assert told[-2:] == ["error: interrupted", "hint: nothing unfinished was left; run it again"]
-    assert not target.exists()

@@ -27,9 +27,9 @@ def pasted(line: str) -> ModelPin:
 # --- of a model of the catalog
 
 
-@pytest.mark.parametrize("model", ["en_core_web_sm", "ja_core_news_sm"])
+@pytest.mark.parametrize("model", ["en_core_web_sm", "ja_core_news_sm", "zh_core_web_sm"])
 def test_pin_python(model: str) -> None:
-    """The Python line makes a pin with every field of the catalog's."""
+    """The Python line makes a pin with every field of the catalog's: no, two or one requirement."""
     assert repr(pasted(output("pin", model))) == repr(resolve(model))
 
 
@@ -75,18 +75,14 @@ def test_pin_format(format_: str, wheel: BuiltWheel, tmp_path: Path) -> None:
         assert output("install", "-r", tmp_path / "pins.txt").startswith(f"{NAME} {VERSION}  release")
 
 
-@pytest.mark.parametrize(
-    "requires",
-    [['sudachipy>=0.5; python_version < "3.12"'], ["sudachipy>=0.5; python_version < '3.12'", "pymorphy3>=1.0"]],
-    ids=["double quotes", "single quotes"],
-)
-def test_pin_python_of_requirements_with_quotes(requires: list[str], tmp_path: Path) -> None:
+def test_pin_python_of_requirements_with_quotes(tmp_path: Path) -> None:
     """The line is Python whatever the wheel's requirements have in them, and means what they mean."""
+    requires = ('sudachipy>=0.5; python_version < "3.12"', "pymorphy3>=1.0; python_version < '3.12'")
     lines = [f"Name: {NAME}", f"Version: {VERSION}", *(f"Requires-Dist: {each}" for each in requires)]
     metadata = "\n".join(["Metadata-Version: 2.1", *lines, ""]).encode()
     wheel = small_wheel(tmp_path, tampering=Tampering(extra={f"{DIST_INFO}/METADATA": metadata}))
     pin = pasted(output("pin", wheel.path))
-    assert (pin, pin.requires) == (wheel.pin, tuple(requires))
+    assert (pin, pin.requires) == (wheel.pin, requires)
 
 
 @pytest.mark.parametrize("breach", ["pth", "link", "console-script"])
@@ -104,12 +100,11 @@ NO_FILE = "name the file of a wheel that is there and that you may read"
     ("place", "hint"),
     [
         ("nosuch.whl", NO_FILE),
-        ("./", NO_FILE),
         (__file__, "this wheel cannot be installed by modelboot; rebuild it with `spacy package` and pin the new hash"),
         ("SERVER/x.whl", "check the URL"),
         ("http://127.0.0.1:9/x.whl", "check the network and proxy (`modelboot doctor`)"),
     ],
-    ids=["no such file", "a folder", "no wheel", "no such page", "no server"],
+    ids=["no such file", "no wheel", "no such page", "no server"],
 )
 def test_pin_of_something_else(place: str, hint: str, server: ModelServer) -> None:
     """What cannot be read or is not a wheel is an error and a hint, which names no setting: none would be of help."""
@@ -125,7 +120,6 @@ def test_pin_of_something_else(place: str, hint: str, server: ModelServer) -> No
         ("http://SERVER/x.whl?token=a/s3cret", "x.whl"),
         ("http://SERVER/x.whl#s3cret", "x.whl"),
         ("http://ann:s3cret@SERVER", "SERVER"),
-        ("http://ann:s3cret@SERVER/", "SERVER"),
     ],
 )
 def test_pin_keeps_secrets_of_a_url_that_fails(place: str, name: str, offline: str, server: ModelServer) -> None:

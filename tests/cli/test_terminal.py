@@ -60,18 +60,16 @@ def test_columns_that_say_nothing_are_left_out(pin: ModelPin, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("columns", "variable", "is_bold"),
-    [("80", "", True), ("", "", False), ("80", "TERM=dumb", False), ("80", "NO_COLOR=1", False)],
+    ("env", "is_bold"),
+    [({}, True), ({"COLUMNS": ""}, False), ({"TERM": "dumb"}, False), ({"NO_COLOR": "1"}, False)],
     ids=["terminal", "file", "dumb terminal", "no colour wanted"],
 )
 def test_title_is_bold_on_a_terminal(
-    columns: str, variable: str, pin: ModelPin, monkeypatch: pytest.MonkeyPatch, *, is_bold: bool
+    env: dict[str, str], pin: ModelPin, monkeypatch: pytest.MonkeyPatch, *, is_bold: bool
 ) -> None:
     """The title of a report is bold where stdout is a terminal that can show it and its user does not object."""
     reading(monkeypatch, TOKENS)
-    name, _, value = variable.partition("=")
-    env = {"COLUMNS": columns, "TERM": "xterm", "NO_COLOR": ""} | ({name: value} if name else {})
-    out = run("check", reference(pin), **env).out
+    out = run("check", reference(pin), **{"COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "", **env}).out
     assert out.startswith(f"\x1b[1m{pin}\x1b[0m\n" if is_bold else f"{pin}\n")
 
 
