@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import email.parser
 import os
 import subprocess
 import sys
-import zipfile
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -80,24 +78,6 @@ def test_dependencies_resolve_beside_pins(beside: Sequence[str]) -> None:
     chosen = resolved(*map(str, DEPENDENCIES), *beside)
     assert {"spacy", "urllib3", "tqdm"} <= chosen.keys()
     assert all(requirement.specifier.contains(chosen[requirement.name]) for requirement in map(Requirement, beside))
-
-
-@pytest.mark.exhaustive
-@pytest.mark.index
-def test_dependencies_resolve_beside_a_large_package_that_pins_them(tmp_path: Path) -> None:
-    """`unstructured` holds installer below 1.0 and filelock below 4, and modelboot can be installed beside it."""
-    chosen = resolved(*map(str, DEPENDENCIES), "unstructured")
-    pinned = f"unstructured=={chosen['unstructured']}"
-    real.pip("download", "--no-deps", "--ignore-requires-python", "--only-binary=:all:", "-d", str(tmp_path), pinned)
-    [wheel] = tmp_path.glob("unstructured-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        [path] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-        fields = email.parser.Parser().parsestr(archive.read(path).decode(), headersonly=True)
-    declared = [*map(Requirement, map(str, fields.get_all("Requires-Dist", [])))]
-    for name, refused in (("installer", "1.0"), ("filelock", "4.0")):
-        (held,) = [item for item in declared if item.name == name and "extra" not in str(item.marker)]
-        assert not held.specifier.contains(refused)
-        assert held.specifier.contains(chosen[name])
 
 
 def resolved(*requirements: str) -> dict[str, str]:

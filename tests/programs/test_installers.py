@@ -180,15 +180,6 @@ def test_ensure_model_beside_what_others_installed(
         assert environment.files() == before
 
 
-def test_ensure_model_replaces_its_own_older_version(environment: Environment, pin: ModelPin, tmp_path: Path) -> None:
-    """An older version that modelboot itself installed gives way, with every file of it."""
-    ensure_model(pin, target=environment.purelib)
-    ensure_model(small_wheel(tmp_path / "newer", "1.1.0").pin, target=environment.purelib)
-    assert [path.name for path in environment.purelib.glob("en_tiny_sm-*")] == ["en_tiny_sm-1.1.0.dist-info"]
-    assert [path.name for path in (environment.purelib / "en_tiny_sm").glob("en_tiny_sm-*")] == ["en_tiny_sm-1.1.0"]
-    assert [*(tmp_path / "home").glob("*")] == []
-
-
 SOURCE = Path(__file__).parents[2].as_uri()
 PROJECT = f"""
 [project]

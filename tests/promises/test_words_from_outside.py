@@ -9,9 +9,6 @@ from pathlib import Path
 import pytest
 
 from modelboot import DownloadError, ModelPin, ensure_model
-from modelboot._network.client import HttpClient
-from modelboot._network.response import RequestError
-from modelboot._settings import Settings
 from modelboot.cli import main
 from support.server import ModelServer, Reply
 from support.sources import publish, use_index_at
@@ -79,17 +76,6 @@ def test_words_in_commands(say: str, command: str, capfd: pytest.CaptureFixture[
     printed = "".join(capfd.readouterr())
     assert_harmless(printed)
     assert SHOWN in printed or (say, command) == ("followed-location", "doctor")
-
-
-@pytest.mark.usefixtures("say")
-@pytest.mark.parametrize("say", ["proxy"], indirect=True)
-def test_words_in_the_causes_of_a_failed_request(settings: Settings) -> None:
-    """A traceback of whoever uses the client quotes no status line as it came, in none of its causes."""
-    with HttpClient(settings.limits(), settings.trust_env) as client, pytest.raises(RequestError) as failed:
-        client.stream("https://mirror.invalid/x.whl").__enter__()
-    text = "".join(traceback.format_exception(failed.value))
-    assert text.count(SHOWN) > 1
-    assert_harmless(text)
 
 
 @pytest.mark.usefixtures("say")

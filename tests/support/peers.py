@@ -326,15 +326,14 @@ class Company:
         for name, value in variables.items():
             self.monkeypatch.setenv(name, str(value))
 
-    def use(self, *, host: str = "", login: str = MIRROR_LOGIN, path: str = "") -> None:
+    def use(self, *, host: str = "", path: str = "") -> None:
         """Have models fetched from the mirror, and its CA known.
 
         Args:
             host: A name of it; localhost when empty.
-            login: "user:password" for it.
             path: What follows the host.
         """
-        at = f"{login}{login and '@'}{host or f'localhost:{self.mirror.port}'}"
+        at = f"{MIRROR_LOGIN}@{host or f'localhost:{self.mirror.port}'}"
         self.set(SSL_CERT_FILE=self.authority.ca, MODELBOOT_BASE_URL=f"https://{at}{path}")
 
     def publish(self, wheel: BuiltWheel, folder: str = ".") -> None:

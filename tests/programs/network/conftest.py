@@ -58,12 +58,6 @@ def tinyproxy() -> Iterator[Peer]:
         yield running
 
 
-@pytest.fixture(autouse=True)
-def _bare_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test say itself which proxies, certificates and logins there are."""
-    peers.forget_network_settings(monkeypatch)
-
-
 @pytest.fixture
 def company(
     mirror: Peer, authority: Authority, tree: Path, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch

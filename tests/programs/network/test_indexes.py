@@ -73,15 +73,12 @@ def mutual(static: Path, authority: Authority) -> Iterator[Peer]:
         yield running
 
 
-LOCAL, CORP = "http://127.0.0.1:PORT/simple", "corp=http://127.0.0.1:PORT/simple/"
+LOCAL = "http://127.0.0.1:PORT/simple"
 TLS = {"PIP_INDEX_URL": "https://localhost:PORT/simple/"}
 KNOWN = {**TLS, "PIP_CERT": "FOLDER/ca"}
 UV_LOGIN = {"UV_INDEX_CORP_USERNAME": USER, "UV_INDEX_CORP_PASSWORD": PASSWORD}
-NETRC = f"machine 127.0.0.1 login {USER} password {PASSWORD}\n"
 INDEXES: dict[str, tuple[str, Mapping[str, str], str]] = {
     "pypiserver-url": ("pypiserver", {"PIP_INDEX_URL": LOCAL.replace("//", f"//{LOGIN}@")}, ""),
-    "pypiserver-uv": ("pypiserver", {"UV_DEFAULT_INDEX": CORP, **UV_LOGIN}, ""),
-    "pypiserver-netrc": ("pypiserver", {"PIP_INDEX_URL": LOCAL, "NETRC": "FOLDER/netrc"}, ""),
     "pypiserver-no-login": ("pypiserver", {"PIP_INDEX_URL": LOCAL}, "HTTP 401 Unauthorized"),
     "devpi": ("devpi", {"PIP_INDEX_URL": f"http://127.0.0.1:PORT/{USER}/dev/+simple/"}, ""),
     "devpi-other-index": ("devpi", {"PIP_INDEX_URL": "http://127.0.0.1:PORT/ann/none/+simple/"}, "does not list"),
@@ -122,7 +119,6 @@ def test_index_of_a_program(  # noqa: PLR0913, PLR0917 - three of them are the c
     words = {"PORT": str(request.getfixturevalue(peer).port), "FOLDER": str(authority.ca.parent)}
     proxy: Peer | None = request.getfixturevalue("tinyproxy") if "PIP_PROXY" in variables else None
     words["PROXY"] = f"http://{PROXY_LOGIN}@127.0.0.1:{proxy.port}" if proxy else ""
-    (authority.ca.parent / "netrc").write_text(NETRC, "utf-8")
     monkeypatch.setenv("MODELBOOT_INDEX", "1")
     monkeypatch.setenv("MODELBOOT_BASE_URL", authority.ca.parent.as_uri())  # it has no wheel
     for name, text in variables.items():

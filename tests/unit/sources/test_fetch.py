@@ -204,21 +204,6 @@ def test_fetch_wheel_every_source_in_the_error(search: Search, server: ModelServ
     assert failed.value.attempts[2].got_sha256 == (digest if altered else None)
 
 
-def test_fetch_wheel_has_a_hint_for_each_fault(search: Search, server: ModelServer) -> None:
-    """Story 7: other bytes, a short body and a page are told apart, and each has a hint of its own."""
-    hints = {}
-    for message, reply in {
-        "not the pinned bytes": Reply(body=b"PK"),
-        "cut short": Reply(body=search.wheel.content[:500], declared_length=search.wheel.size_bytes),
-        "received an HTML page": Reply(headers={"Content-Type": "text/html"}, body=b"<!DOCTYPE html>"),
-    }.items():
-        server.serve(f"/{PLACE}", reply)
-        with pytest.raises(DownloadError, match=message) as failed:
-            search.fetch()
-        hints[failed.value.hint] = message
-    assert len(hints) == 3
-
-
 def test_fetch_wheel_disk_failure_ends_the_search(search: Search, mirror: ModelServer) -> None:
     """A wheel that cannot be written is not asked of the next source."""
     house = search.house("house", FILE)

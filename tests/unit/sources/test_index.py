@@ -107,15 +107,12 @@ def index(server: ModelServer, wheel: BuiltWheel, tmp_path: Path, monkeypatch: p
 
 CORP = {"UV_INDEX_CORP_USERNAME": "ann", "UV_INDEX_CORP_PASSWORD": SECRET}
 FIRST = "[global]\nextra-index-url = URL/no\n[download]\nextra-index-url = LOGIN/simple\n"
-TABLE = '[[index]]\nname = "corp"\nurl = "URL/simple"\ndefault = true\n'
 PLACES: dict[str, dict[str, str]] = {
     "PIP_INDEX_URL": {"PIP_INDEX_URL": "LOGIN/simple/", "PIP_NO_INDEX": "False"},
     "PIP_EXTRA_INDEX_URL": {"PIP_INDEX_URL": "URL/empty", "PIP_EXTRA_INDEX_URL": "LOGIN/simple"},
-    "UV_DEFAULT_INDEX": {"UV_DEFAULT_INDEX": "corp=URL/simple", **CORP},
     "UV_INDEX": {"PIP_INDEX_URL": "URL/empty", "UV_INDEX": "corp=URL/simple", **CORP},
     "pip.conf": {"PIP_INDEX_URL": "URL/empty", "UV_INDEX": "URL/uv", "PIP_CONFIG_FILE": FIRST},
     "pip before uv": {"UV_DEFAULT_INDEX": "URL/no", "PIP_INDEX_URL": "LOGIN/simple"},
-    "uv.toml": {"UV_CONFIG_FILE": TABLE, **CORP},
 }
 
 
@@ -124,8 +121,6 @@ def test_index_that_settings_name(
     place: str, index: Index, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The wheel comes in silence from the index that pip's or uv's settings name, with a login that is never shown."""
-    if place == "uv.toml" and sys.version_info < (3, 11):
-        pytest.skip("Python 3.10 has no reader of TOML")
     caplog.set_level(logging.DEBUG, "modelboot")
     index.monkeypatch.delenv("PIP_INDEX_URL")
     index.set(**PLACES[place])
@@ -267,7 +262,6 @@ WANTED = "give user:password in the index's URL, .netrc or a keyring"
 TOO_MUCH = "sends more than the 3,932,160 bytes expected"
 USELESS: dict[str, tuple[dict[str, Reply], str, str]] = {
     "404": ({PAGE: Reply(404)}, "missing", f"{ABSENT} (HTTP 404 Not Found)"),
-    "410": ({PAGE: Reply(410)}, "missing", f"{ABSENT} (HTTP 410 Gone)"),
     "403": ({PAGE: Reply(403)}, "login", f"HTTP 403 Forbidden: {WANTED}"),
     "500": ({PAGE: Reply(500)}, "other", "HTTP 500 Internal Server Error"),
     "other files": ({PAGE: page(OTHER_FILES)}, "missing", ABSENT),
