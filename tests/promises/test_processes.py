@@ -1,11 +1,10 @@
-"""Many processes and threads: one request, one load a process, through fork, spawn, preloading and embedding."""
+"""Many processes and threads: one request, one load a process, through fork, preloading and embedding."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,36 +84,6 @@ def test_many_at_once_all_load(
 
 
 # --- kinds of processes
-
-POOL = """
-import json, multiprocessing, sys
-
-def work(number):
-    import modelboot
-    nlp = modelboot.get_nlp(modelboot.ModelPin(*sys.argv[2:5], url=sys.argv[5]))
-    return nlp.meta["version"], len(list(nlp("One. Two.").sents))
-
-if __name__ == "__main__":
-    context = multiprocessing.get_context(sys.argv[1])
-    if sys.argv[1] != "spawn":
-        import spacy
-    with context.Pool(2) as pool:
-        print(json.dumps(pool.map(work, range(4), chunksize=1)))
-"""
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_of_a_pool_all_load(method: str, tiny: BuiltWheel, server: ModelServer, tmp_path: Path) -> None:
-    """Workers of multiprocessing, forked or spawned, ask for a model that is not there: all load it, one request."""
-    script = tmp_path / "pool.py"  # a spawned worker imports the main program by its path
-    script.write_text(POOL, "utf-8")
-    words = [sys.executable, str(script), method, *pin_arguments(server.publish(tiny))]
-    done = subprocess.run(words, env=environment(STUB_SPACY), capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [["1.0.0", 2]] * 4
-    assert len(server.requests) == 1
-    assert leftovers(tmp_path / "target", tiny.pin) == []
-
 
 PRELOAD = """
 import json, os, sys, threading

@@ -1,8 +1,7 @@
 """Races: many processes and threads that ask for one model at the same moment.
 
-Started as a program, by `run`: it says on stdout that it is ready, waits for a line on stdin, lets its racers go, and
-prints their answers as JSON. Forked racers find imported what a cold call imports on its way; the racers of separate
-programs import it themselves, as those of a user do.
+Started as a program, by `run`: it lets its racers go at once, and prints their answers as JSON. Forked racers find
+imported what a cold call imports on its way; separate programs import it themselves, as those of a user do.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from modelboot import ModelbootError, ModelPin, ensure_model, get_nlp
-from support.children import TIMEOUT_S, WEDGED, as_user, environment, forked
+from support.children import TIMEOUT_S, WEDGED, environment, forked
 from support.folders import WORK
 
 if sys.platform != "win32":
@@ -72,45 +71,28 @@ class Race:
         return self.root_of(number) / "home"
 
 
-def run(race: Race, *, user: int | None = None, env: Mapping[str, str | None] | None = None) -> list[list[Answer]]:
+def run(race: Race, *, env: Mapping[str, str | None] | None = None) -> list[list[Answer]]:
     """Run a race in programs of its own.
 
     Args:
         race: The race.
-        user: User and group id of the racers.
         env: Changes to the environment.
 
     Returns:
         For each round the answers of all racers; a racer that died or hung has an "error" that says so.
     """
-    words = [*as_user(user), sys.executable, "-m", "support.races", json.dumps(asdict(race))]
-    environ, pipe = environment(env or {}), subprocess.PIPE
-    started = [
-        subprocess.Popen(words, cwd=race.folder, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-        for _ in range(race.programs)
-    ]
-    try:
-        outputs = list(_released(started, TIMEOUT_S * race.rounds))
-    finally:
-        for program in started:
-            with program:
-                program.kill()
+    words = [sys.executable, "-m", "support.races", json.dumps(asdict(race))]
+    options: dict[str, Any] = {"cwd": race.folder, "env": environment(env or {}), "text": True}
+
+    def answers(_: int) -> list[list[Answer]]:
+        done = subprocess.run(words, capture_output=True, check=False, timeout=TIMEOUT_S * race.rounds, **options)
+        assert done.returncode == 0, done.stderr
+        rounds: list[list[Answer]] = json.loads(done.stdout)
+        return rounds
+
+    with ThreadPoolExecutor(race.programs) as pool:
+        outputs = [*pool.map(answers, range(race.programs))]
     return [[answer for output in outputs for answer in output[number]] for number in range(race.rounds)]
-
-
-def _released(programs: Sequence[subprocess.Popen[str]], timeout_s: float) -> Iterator[list[list[Answer]]]:
-    """Wait until all programs are ready, let them go, and yield what they print; anything else on stdout fails."""
-    for program in programs:
-        assert program.stdout is not None
-        assert program.stdout.readline() == "ready\n", program.communicate(timeout=timeout_s)
-    for program in programs:
-        assert program.stdin is not None
-        program.stdin.write("go\n")
-        program.stdin.flush()
-    for program in programs:
-        output, complaint = program.communicate(timeout=timeout_s)
-        assert program.returncode == 0, complaint
-        yield json.loads(output)
 
 
 def main() -> None:
@@ -118,8 +100,6 @@ def main() -> None:
     race = Race(**json.loads(sys.argv[1]))
     LOCK_FAULTS[race.locks]()
     _warm_up(race)
-    print("ready", flush=True)  # noqa: T201 - a program's result
-    sys.stdin.readline()
     print(json.dumps([_round(race, number) for number in range(race.rounds)]))  # noqa: T201 - a program's result
 
 

@@ -227,19 +227,14 @@ def points(state: State, root: Path, sweep: str) -> Iterator[Point]:
         if sweep == "kill":
             yield Point(f"before {name}", step.kind, partial(_leave, disk, bytes))
         if sweep == "kill-in-write" and step.kind == "write":
-            for part, size in _parts(len(step.data)).items():
+            for size in (1, len(step.data) // 2, len(step.data) - 1):
                 disk.apply(replace(step, data=step.data[:size]))
-                yield Point(f"{name}, {part}", step.kind, partial(_leave, disk, bytes))
+                yield Point(f"{name}, {size} bytes of it", step.kind, partial(_leave, disk, bytes))
         if sweep != "power-loss-without-fsync" or step.kind != "fsync":
             disk.apply(step)
         if sweep not in KILLS and step.kind not in {"write", "fsync"}:
             for lost, loss in LOSSES.items():
                 yield Point(f"after {name}, {lost}", step.kind, partial(_leave, disk, loss))
-
-
-def _parts(size: int) -> dict[str, int]:
-    """Return how much of a write may have reached the disk."""
-    return {"one byte": 1, "half": size // 2, "all but a byte": size - 1}
 
 
 def _leave(disk: Disk, loss: Loss, sandbox: Sandbox) -> Outcome:

@@ -118,7 +118,6 @@ def import_ahead() -> None:
 class State:
     """A state an install starts from, kept as a template to copy, and what must become of it."""
 
-    name: str
     template: Sandbox
     pin: ModelPin
     others: dict[str, Entry]
@@ -233,7 +232,7 @@ class Builder:
         others(self, sandbox)
         snapshot = _seen(sandbox.root)
         own(self, sandbox)
-        return State(name, sandbox, self.new, snapshot, _seen(sandbox.root), layered=name in LAYERED)
+        return State(sandbox, self.new, snapshot, _seen(sandbox.root), layered=name in LAYERED)
 
     def install(self, sandbox: Sandbox, pin: ModelPin) -> Path:
         """Install by the code under test, undisturbed, and return the folder it went to."""

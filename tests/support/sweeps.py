@@ -22,35 +22,27 @@ if TYPE_CHECKING:
     from support.states import Outcome, Sandbox, State
 
 FAILURES = ("torn", "wedged", "left", "lost", "changed", "unclear")
-"""The fields of a report that must stay empty."""
+"""What may not be found at any point of a sweep.
+
+- torn: a reader saw a model as installed that was not complete
+- wedged: the next plain call failed, or did not give the pinned model, complete and alone
+- left: files that belong to nobody after that call
+- lost: files of others that were altered
+- changed: the install said that it failed, and the target is not as it was before; or that it succeeded, and is not so;
+  or it was killed with the model in place and the wheel still there
+- unclear: the install failed in another way than by an error with message and hint
+"""
 
 
 @dataclass(slots=True)
 class Report:
-    """What one sweep of one state found; each list holds a line per failure."""
+    """What one sweep of one state found."""
 
-    state: str
     sweep: str
     points: int = 0
     """Attempts in which the install was hit."""
-    torn: list[str] = field(default_factory=list)
-    """A reader saw a model as installed that was not complete."""
-    wedged: list[str] = field(default_factory=list)
-    """The next plain call failed, or did not give the pinned model, complete and alone."""
-    left: list[str] = field(default_factory=list)
-    """Files that belong to nobody after that call."""
-    lost: list[str] = field(default_factory=list)
-    """Files of others that were altered."""
-    changed: list[str] = field(default_factory=list)
-    """The install said that it failed, and the target is not as it was before; or that it succeeded, and is not so; or
-    it was killed with the model in place and the wheel still there."""
-    unclear: list[str] = field(default_factory=list)
-    """The install failed in another way than by an error with message and hint."""
-
-    @property
-    def failures(self) -> dict[str, list[str]]:
-        """Everything that went wrong, by kind."""
-        return {kind: lines for kind in FAILURES if (lines := getattr(self, kind))}
+    failures: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in FAILURES})
+    """A line per failure, by kind."""
 
     def judge(self, state: State, sandbox: Sandbox, outcome: Outcome, point: str) -> None:
         """Look at what was left, let the next plain call heal it, and look again."""
@@ -64,7 +56,7 @@ class Report:
         trouble = state.lacking(sandbox) if healed.kind == "installed" else str(healed)
         found |= {"wedged": [trouble] if trouble else [], "left": state.left(sandbox), "lost": state.lost(sandbox)}
         for kind, lines in found.items():
-            getattr(self, kind).extend(f"{point}: {line}" for line in lines)
+            self.failures[kind].extend(f"{point}: {line}" for line in lines)
 
 
 def _broken_promises(state: State, sandbox: Sandbox, outcome: Outcome, sweep: str) -> list[str]:
@@ -107,7 +99,7 @@ def main() -> None:
     folder, name, sweep, every = Path(sys.argv[1]), *sys.argv[2:4], int(sys.argv[4])
     keep_mounts_private()
     os.fsync = lambda _: None  # type: ignore[assignment]  # saves the time; the replay keeps account of them
-    state, root, report = Builder(folder).state(name), folder / "try", Report(name, sweep)
+    state, root, report = Builder(folder).state(name), folder / "try", Report(sweep)
     points = (crash if sweep in crash.SWEEPS else replay).points(state, root, sweep)
     for number, point in enumerate(points):
         if number % every == 0 or point.kind == "os.rename":
