@@ -187,7 +187,6 @@ def test_call_without_a_command() -> None:
         ("install", "name @ URL#sha256=HEX (default: en_core_web_sm)"),
         ("verify", "name @ URL#sha256=HEX (default: all that are installed)"),
         ("pin", "output format (default: python)"),
-        ("env", "shell to print the line for (default: sh)"),
         ("list", "only names that contain or match this: fr, 'de_*'"),
         ("list", "List installed models and their state; with --available, the catalog."),
     ],
@@ -208,7 +207,6 @@ def test_help(command: str, told: str) -> None:
     [
         f"--json --target here install {NAME}",
         f"--target there --json install {NAME} --target here",
-        f"--json install --target=here {NAME}",
     ],
 )
 def test_options_before_or_after_the_command(
