@@ -6,7 +6,6 @@ every kind of name.
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 from pathlib import Path
@@ -81,19 +80,15 @@ def store(folder: Path) -> tuple[dict[str, Any], Path]:
     return {"executable": str(make_env(folder / "env")), "user": OTHER}, folder / "home/.cache/modelboot"
 
 
-EVERY_RUN = {
-    (environment, "early", "load"),
-    (user_site, "late", "get_nlp"),
-    (target, "late", "ensure_model"),
-    (store, "early", "ensure_model"),
-}
-PRODUCT = itertools.product(
-    [environment, user_site, target, store], ["early", "late"], ["load", "get_nlp", "ensure_model"]
+@pytest.mark.parametrize(
+    ("place", "spacy_imported", "first"),
+    [
+        (environment, "early", "load"),
+        (user_site, "late", "get_nlp"),
+        (target, "late", "ensure_model"),
+        (store, "early", "ensure_model"),
+    ],
 )
-CASES = [pytest.param(*case, marks=() if case in EVERY_RUN else pytest.mark.exhaustive) for case in PRODUCT]
-
-
-@pytest.mark.parametrize(("place", "spacy_imported", "first"), CASES)
 def test_load_as_spacy_load_in_each_place(place: Any, spacy_imported: str, first: str) -> None:  # noqa: ANN401 - one of the above
     """The model is found by its name, and each call has the outcome and the warnings that `spacy.load` has."""
     with public_folder() as folder:

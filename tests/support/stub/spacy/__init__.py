@@ -18,15 +18,11 @@ class Language:
 
     def __init__(self, meta: dict[str, Any], pipe_names: list[str]) -> None:
         """Take what was loaded."""
-        self.meta, self.pipe_names, self.lang, self.max_length = meta, pipe_names, meta["lang"], 1_000_000
+        self.meta, self.pipe_names, self.lang = meta, pipe_names, meta["lang"]
 
-    def add_pipe(self, name: str) -> str:
-        """Add a component once."""
-        if name in self.pipe_names:
-            message = f"[E007] '{name}' already exists in pipeline."
-            raise ValueError(message)
+    def add_pipe(self, name: str) -> None:
+        """Add a component."""
         self.pipe_names.append(name)
-        return name
 
     def __call__(self, text: str) -> SimpleNamespace:
         """Split a text at full stops."""
