@@ -15,7 +15,7 @@ a child that does not wait for spaCy's import         -> children.STUB_SPACY, wh
 to know what is in a folder, and if a model is whole  -> folders; as a program it watches meanwhile
 to compare a call with the same of spacy.load         -> forms
 many that ask for a model at once                     -> races.run
-Ctrl-C at one moment, and the threads that are left   -> interrupts
+the threads that are left after Ctrl-C                 -> interrupts
 death, faults, Ctrl-C, power loss at every operation  -> sweeps.run, from each of states.STATES: crash breaks the
                                                          install there; replay leaves what a log of it had written
 README's code and tables                              -> readme
