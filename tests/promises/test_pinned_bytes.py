@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import spacy
 
-from modelboot import HashMismatchError, ModelbootError, ModelPin, OfflineError, ensure_model
-from support.folders import leftovers
+from modelboot import HashMismatchError, ModelbootError, ModelPin, OfflineError, ensure_model, get_nlp
+from support.folders import is_complete, leftovers
 from support.wheels import NAME, VERSION, BuiltWheel, altered
 
 if TYPE_CHECKING:
@@ -99,3 +100,19 @@ def test_slow_wheelhouse_holds_up_no_other_thread(
         go_on.set()
     assert first.result().source == "wheelhouse"
     assert was_released == [True]  # the second had ended while the first was stuck
+
+
+def test_file_that_vanishes_while_loading_is_damage(
+    tiny_pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file found by the look and gone when spaCy reads it is missing: the same call installs again and loads."""
+    config, really = ensure_model(tiny_pin).path / "config.cfg", spacy.load
+
+    def load(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as spacy.load
+        monkeypatch.setattr(spacy, "load", really)
+        config.unlink()
+        return really(*arguments, **options)
+
+    monkeypatch.setattr(spacy, "load", load)
+    assert get_nlp(tiny_pin).meta["version"] == tiny_pin.version
+    assert is_complete(target, tiny_pin)

@@ -5,14 +5,12 @@ Every process here is a program of its own, and is held at a moment that the tes
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -219,23 +217,6 @@ def test_uninstall_waits_for_an_install(ask: Ask, server: ModelServer, tmp_path:
     assert told.status == 1
     assert "another process has been installing it for 0.2 s" in told.err
     assert ensure_model(ask.pin).source == "present"
-
-
-def test_model_published_under_the_look_is_found(ask: Ask, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package whose dist-info comes just after the folder was listed is not another program's: no store stands in."""
-    publisher, scandir, looks = ask.holding(COMMITTING), os.scandir, itertools.count()
-    before = [*scandir(target)]
-
-    def look(path: Path) -> AbstractContextManager[Iterable[os.DirEntry[str]]]:
-        if str(path) != str(target) or next(looks) > 1:
-            return scandir(path)
-        if publisher.poll() is None:
-            ended(publisher, after="\n")
-        return nullcontext(before)
-
-    monkeypatch.setattr(os, "scandir", look)
-    model = ensure_model(ask.pin)
-    assert (publisher.poll(), model.source, model.path.parents[1]) == (0, "present", target)
 
 
 @pytest.mark.parametrize("prefix", [[], CONTAINER], ids=["host", "container"])
