@@ -38,7 +38,9 @@ def oldest(session: nox.Session) -> None:
     session.install("--only-binary=:all:", "--resolution=lowest-direct", "-r", str(CHECKOUT / "pyproject.toml"))
     session.install("--no-deps", _wheel(), env=COMPILED)
     # urllib3 1.26.0 and its six import as Python 3.4 did; warnings that Python 3.10 has of that are none of ours.
-    _test(session, "-W", "ignore::ImportWarning", "-W", "ignore::DeprecationWarning")
+    # It also leaves the socket of a tunnel that a proxy refuses to be collected.
+    ignored = ("ImportWarning", "DeprecationWarning", "ResourceWarning", "pytest.PytestUnraisableExceptionWarning")
+    _test(session, *(word for name in ignored for word in ("-W", f"ignore::{name}")))
 
 
 @nox.session(python=RUNNING, default=False)
