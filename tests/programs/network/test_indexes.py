@@ -136,15 +136,21 @@ def test_index_of_a_program(  # noqa: PLR0913, PLR0917 - three of them are the c
 
 
 ASK_UV = [sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--no-deps", "--no-cache", "--target"]
-TABLE = '[[index]]\nname = "corp"\nurl = "http://HOST/simple/"\ndefault = true'
+TABLE = '[[index]]\nname = "corp"\nurl = "http://127.0.0.1:PORT/simple/"\ndefault = true'
 UV_INDEXES: dict[str, tuple[dict[str, str], str]] = {
-    "default": ({"UV_DEFAULT_INDEX": f"http://{LOGIN}@HOST/simple"}, ""),
-    "named": ({"UV_DEFAULT_INDEX": "http://HOST/none", "UV_INDEX": "corp=http://HOST/simple", **UV_LOGIN}, ""),
+    "default": ({"UV_DEFAULT_INDEX": f"http://{LOGIN}@127.0.0.1:PORT/simple"}, ""),
+    "named": (
+        {"UV_DEFAULT_INDEX": "http://127.0.0.1:PORT/none", "UV_INDEX": "corp=http://127.0.0.1:PORT/simple", **UV_LOGIN},
+        "",
+    ),
     "uv.toml": (UV_LOGIN, TABLE),
-    "links": ({"UV_DEFAULT_INDEX": "http://HOST/none", "UV_FIND_LINKS": "conf,conf/my links"}, ""),
-    "links-page": ({"UV_DEFAULT_INDEX": "http://HOST/none", "UV_FIND_LINKS": "http://HOST/simple/en-tiny-sm/"}, ""),
+    "links": ({"UV_DEFAULT_INDEX": "http://127.0.0.1:PORT/none", "UV_FIND_LINKS": "conf,conf/my links"}, ""),
+    "links-page": (
+        {"UV_DEFAULT_INDEX": "http://127.0.0.1:PORT/none", "UV_FIND_LINKS": "http://127.0.0.1:PORT/simple/en-tiny-sm/"},
+        "",
+    ),
     "links-beside-uv.toml": ({}, 'no-index = true\nfind-links = ["my links"]'),
-    "no-index": ({"UV_DEFAULT_INDEX": "http://HOST/simple"}, "no-index = true"),
+    "no-index": ({"UV_DEFAULT_INDEX": "http://127.0.0.1:PORT/simple"}, "no-index = true"),
 }
 """Variables, and the text of the uv.toml that UV_CONFIG_FILE names; only with the last of them no wheel is found."""
 
@@ -158,12 +164,12 @@ def test_index_that_uv_asks(
     peers.need(packages=["uv", *(["tomllib"] if text else [])])
     publish_to_index(server, wheel.path)
     shutil.copytree(wheel.path.parent, tmp_path / "conf" / "my links")
-    (tmp_path / "conf" / "uv.toml").write_text(text.replace("HOST", f"127.0.0.1:{server.port}"), "utf-8")
+    (tmp_path / "conf" / "uv.toml").write_text(text.replace("PORT", str(server.port)), "utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("UV_NO_CONFIG")
     given = {"MODELBOOT_INDEX": "1", "MODELBOOT_BASE_URL": tmp_path.as_uri(), "UV_CONFIG_FILE": "conf/uv.toml"}
     for name, value in {**given, **variables}.items():
-        monkeypatch.setenv(name, value.replace("HOST", f"127.0.0.1:{server.port}"))
+        monkeypatch.setenv(name, value.replace("PORT", str(server.port)))
 
     def pages() -> set[tuple[str, str | None]]:
         asked = server.requests[before:]
