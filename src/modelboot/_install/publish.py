@@ -58,9 +58,9 @@ def publish(staging: Path, unpacked: Path, target: Target, pin: ModelPin) -> Ins
     for race in range(RACES):
         backup = staging / f"backup{race}"
         backup.mkdir()
-        _wait_for_concurrent_publish(staging, target, pin)
+        seen = _look_until_whole(staging, target, pin)
         try:
-            return _publish(unpacked, backup, target, pin)
+            return _publish(unpacked, backup, target, pin, seen)
         except CannotReplaceError:
             if race == RACES - 1 or not stage.concurrent(staging):  # else it may be another process's, half published
                 raise
@@ -104,30 +104,30 @@ def _leave_only(staging: Path, unpacked: Path) -> None:
             path.unlink()
 
 
-def _wait_for_concurrent_publish(staging: Path, target: Target, pin: ModelPin) -> None:
-    """Wait while a package without a dist-info may be half of what another process is publishing.
+def _look_until_whole(staging: Path, target: Target, pin: ModelPin) -> tuple[Path, ...]:
+    """List what the target holds of the model; wait while that may be half of what another process is publishing.
 
-    There is such a process only where locks do not work. If its package were moved away at that moment, its dist-info
-    would be left alone in the folder.
+    There is such a process only where locks do not work: it has a package there, and no dist-info. If its package were
+    moved away at that moment, its dist-info would be left alone in the folder. Only what was seen here is moved: what
+    one more look would show could be such a half again.
     """
     until = time.monotonic() + RACE_GRACE_S
-    while (
-        stage.concurrent(staging)
-        and [path.name for path in inspect(target, pin).existing] == [pin.name]
-        and time.monotonic() < until
-    ):
+    while True:
+        seen = inspect(target, pin).existing
+        is_half = [path.name for path in seen] == [pin.name] and stage.concurrent(staging)
+        if not is_half or time.monotonic() >= until:
+            return seen
         time.sleep(0.002)
 
 
-def _publish(unpacked: Path, backup: Path, target: Target, pin: ModelPin) -> Installed:
+def _publish(unpacked: Path, backup: Path, target: Target, pin: ModelPin, existing: tuple[Path, ...]) -> Installed:
     """Rename: old dist-infos out, old package out, new package in, new dist-info in; in the store all at once."""
     (dist_info,) = (path for path in unpacked.iterdir() if path.name != pin.name)
-    inspection = inspect(target, pin)
-    if inspection.existing and not may_replace(target, pin):
-        if inspect(target, pin).existing != inspection.existing:
+    if existing and not may_replace(target, pin):
+        if inspect(target, pin).existing != existing:
             raise FileNotFoundError(errno.ENOENT, "another process has changed it", str(target.folder))
         raise CannotReplaceError("it has one that modelboot may not replace")
-    out = target.renames_out(inspection.existing, backup)
+    out = target.renames_out(existing, backup)
     rename_all([*out, *target.renames_in(unpacked, (pin.name, dist_info.name))])
     try:
         fsync_folder(target.renamed_in)
@@ -139,10 +139,14 @@ def _publish(unpacked: Path, backup: Path, target: Target, pin: ModelPin) -> Ins
 def rename_all(renames: list[Rename]) -> None:
     """Rename one after another; undo those already made when one fails.
 
+    Where one is gone, another process has taken it, and goes on from there: an old dist-info must not come back beside
+    what that one publishes.
+
     Args:
         renames: Pairs of source and destination, in order.
 
     Raises:
+        FileNotFoundError: Another process has taken one of them; nothing was undone.
         OSError: One failed; the earlier ones were undone.
     """
     begun: list[Rename] = []
@@ -150,6 +154,8 @@ def rename_all(renames: list[Rename]) -> None:
         for source, destination in renames:
             begun.append((source, destination))
             rename(source, destination)
+    except FileNotFoundError:
+        raise
     except BaseException:
         _roll_back(begun)
         raise

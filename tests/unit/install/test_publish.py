@@ -105,6 +105,30 @@ def test_moves_are_not_undone_over_a_rival(
     assert leftovers(target) == left
 
 
+def test_package_that_a_rival_takes_away(
+    old: ModelPin, pin: ModelPin, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old dist-info, moved out already, does not come back beside what the rival has published meanwhile."""
+    rival = tmp_path / "rival"
+    ensure_model(pin, target=rival)
+
+    def race(move: Move, rename: Rename) -> None:
+        if move != ("out", NAME):
+            rename()
+            return
+        (target / NAME).rename(rival / "taken")
+        try:
+            rename()
+        finally:
+            for top in (NAME, DIST_INFO):
+                (rival / top).rename(target / top)
+
+    at_each_move(monkeypatch, target, race)
+    assert ensure_model(pin).version == pin.version != old.version
+    assert is_complete(target, pin)
+    assert leftovers(target, pin) == []
+
+
 def test_folders_that_cannot_be_moved_out(pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`uninstall` removes those of a lower layer of an image where they are, RECORD first: then the model is absent."""
     ensure_model(pin)
