@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 CHUNK_BYTES = 1 << 18
 NOTHING_THERE = frozenset(
@@ -67,6 +67,37 @@ def _open_regular(path: str, flags: int) -> int:
         return descriptor
     os.close(descriptor)
     raise FileNotFoundError(errno.ENOENT, "not a regular file", path)
+
+
+class Identity(NamedTuple):
+    """What tells a file from any other: what was hashed is what is opened later."""
+
+    device: int
+    inode: int
+    owner: int
+
+
+def identity_of(file: BinaryIO) -> Identity:
+    """Return the identity of an open file."""
+    status = os.fstat(file.fileno())
+    return Identity(status.st_dev, status.st_ino, status.st_uid)
+
+
+def open_same(path: Path, identity: Identity) -> BinaryIO:
+    """Open the file that was hashed.
+
+    Args:
+        path: Where it was.
+        identity: That of the file whose bytes were hashed, as they came.
+
+    Raises:
+        FileNotFoundError: It is not there, or another file has taken its place.
+    """
+    file = open_regular(path)
+    if identity_of(file) == identity:
+        return file
+    file.close()
+    raise FileNotFoundError(errno.ENOENT, "another file has taken its place", str(path))
 
 
 def rename(source: str | Path, destination: str | Path, *, replacing: bool = False) -> None:
