@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from thinc.api import Config
 
     from modelboot import errors
-    from modelboot._install.report import InstalledModel
+    from modelboot._install.outcome import InstalledModel
     from modelboot._pin import ModelPin
     from modelboot._spacy.cache import CachedFunction, CacheInfo
     from modelboot.errors import (
@@ -54,7 +54,7 @@ __all__ = [
     "load",
 ]
 
-_MODULES = {"InstalledModel": "_install.report", "ModelPin": "_pin"}
+_MODULES = {"InstalledModel": "_install.outcome", "ModelPin": "_pin"}
 """Where a public name is defined, unless it is an error."""
 
 

@@ -11,8 +11,8 @@ from distributed import WorkerPlugin
 
 from modelboot._catalog import resolve
 from modelboot._install.ensure import ensure_model
+from modelboot._install.outcome import InstalledModel
 from modelboot._install.provision import provision
-from modelboot._install.report import InstalledModel
 from modelboot._pin import ModelPin
 from modelboot._settings import read_settings
 from modelboot._sources.source import warn_of_other_bytes

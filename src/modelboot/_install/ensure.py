@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from modelboot._catalog import DEFAULT_MODEL, resolve
-from modelboot._install.find import find
 from modelboot._install.importable import append_to_sys_path
 from modelboot._install.installed import Installed
+from modelboot._install.look import find_in
 from modelboot._install.outcome import Outcome, Timings
-from modelboot._install.target import purelib, targets_to_search
+from modelboot._install.stage import stages_of
+from modelboot._install.targets import purelib, targets_to_search
 from modelboot._parse import directories, directory
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, read_settings
 from modelboot.errors import InstallError, ModelbootError
 
 if TYPE_CHECKING:
-    from modelboot._install.report import InstalledModel
+    from modelboot._install.outcome import InstalledModel
+    from modelboot._install.targets import Target
 
 _log = logging.getLogger(__name__)
 logging.getLogger("modelboot").addHandler(logging.NullHandler())
@@ -34,8 +37,6 @@ def ensure_model(
     offline: bool | None = None,
 ) -> InstalledModel:
     """Read the settings, apply the arguments, and install; see `modelboot.ensure_model`."""
-    from modelboot._install.report import report
-
     timings = Timings()
     settings = read_settings()
     if target is not None:
@@ -47,7 +48,7 @@ def ensure_model(
     pin = resolve(model, pins=settings.pins)
     outcome = ensure(pin, settings, timings=timings)
     append_to_sys_path(outcome.installed.folder)
-    return report(pin, outcome, timings)
+    return outcome.report(pin, timings)
 
 
 def ensure(
@@ -73,12 +74,13 @@ def ensure(
     """
     timings = timings or Timings()
     try:
-        installed = find(pin, targets_to_search(pin, settings), replacing)
+        find = partial(_find, pin, settings, replacing)
+        installed = find()
         timings.mark("find")
         if installed is None:
-            from modelboot._install.install import install
+            from modelboot._install.install import Request, install
 
-            return install(pin, settings, replacing=replacing, preload=preload, timings=timings)
+            return install(Request(pin, settings, replacing, preload, timings), find)
     except ModelbootError:  # some are OSError, too
         raise
     except OSError as error:  # whatever the system refused on the way
@@ -86,6 +88,40 @@ def ensure(
         raise InstallError.from_os_error(error, model=str(pin), path=str(where)) from error
     _warn_unless_verified(pin, installed)
     return Outcome(installed)
+
+
+def _find(pin: ModelPin, settings: Settings, replacing: Installed | None) -> Installed | None:
+    """Find a model, and remove what killed installs have left where it is and in the targets before.
+
+    Args:
+        pin: The model.
+        settings: The settings in force.
+        replacing: A model that looks intact but has modified files: then every file is hashed before one counts.
+
+    Returns:
+        The model from the first target that has it intact; None when none does.
+
+    Raises:
+        OSError: A target cannot be judged.
+    """
+    searched: list[Target] = []
+    for target in targets_to_search(pin, settings):
+        searched.append(target)
+        installed = find_in(target, pin)
+        if installed is not None and not (replacing and installed.modified_files()):
+            for each in searched:  # an install that ended in the store may have begun in another target
+                _remove_dead_stages(each, pin)
+            return installed
+    return None
+
+
+def _remove_dead_stages(target: Target, pin: ModelPin) -> None:
+    if stages_of(target.work, pin.name):
+        from modelboot._install.lock import locked_if_free
+        from modelboot._install.stage import remove_dead
+
+        with locked_if_free(target.lock_file(pin.name)) as is_locked:
+            remove_dead(target.work, pin.name, is_locked=is_locked)
 
 
 _warned: set[str] = set()

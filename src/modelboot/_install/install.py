@@ -7,26 +7,24 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from modelboot._catalog import check_requirements
 from modelboot._fsync import fsync_tree
-from modelboot._install import lock, stage
-from modelboot._install.find import find
-from modelboot._install.inspection import inspect, may_replace
 from modelboot._install.installed import Installed
+from modelboot._install.lock import failure_of_holder, forget_failure, locked, save_failure, share_with_group
+from modelboot._install.look import look
 from modelboot._install.outcome import Outcome, Timings
 from modelboot._install.preload import preloading
-from modelboot._install.prepare import prepared_target
-from modelboot._install.publish import CannotReplaceError, publish, take_orphans
-from modelboot._install.target import Target, targets_to_install_into, targets_to_search
+from modelboot._install.publish import CannotReplaceError, publish, remove_half_published
+from modelboot._install.stage import Stage, remove_dead, staged
+from modelboot._install.targets import Choice, Target, choices, store_of
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
 from modelboot._settings import Settings
@@ -41,17 +39,26 @@ UNPACK = "modelboot._install.unpack"
 _log = logging.getLogger(__name__)
 
 
-def install(
-    pin: ModelPin, settings: Settings, *, replacing: Installed | None, preload: Sequence[str], timings: Timings
-) -> Outcome:
+class Request(NamedTuple):
+    """What is to be installed."""
+
+    pin: ModelPin
+    settings: Settings
+    """The settings in force."""
+    replacing: Installed | None
+    """A model with modified files that does not count as installed; see `ensure`."""
+    preload: Sequence[str]
+    """Names of modules to import beside the download, after those that unpack the wheel."""
+    timings: Timings
+    """Is told what each part took."""
+
+
+def install(request: Request, find: Callable[[], Installed | None]) -> Outcome:
     """Install a model, unless another process has done so in the meantime.
 
     Args:
-        pin: What to install.
-        settings: The settings in force.
-        replacing: A model with modified files that does not count as installed; see `ensure`.
-        preload: Names of modules to import beside the download, after those that unpack the wheel.
-        timings: Is told what each part took.
+        request: What to install.
+        find: Looks for the model, which was not there a moment ago.
 
     Returns:
         Where the files are and how they got there.
@@ -60,119 +67,151 @@ def install(
         ModelbootError: It could not be fetched or put in place.
         OSError: What the system refused on the way.
     """
-    check_requirements(pin)
-    limits = settings.limits()
+    check_requirements(request.pin)
+    with ExitStack() as folders:
+        return _install_under_lock(_chosen_target(request, folders), request, find)
+
+
+def _install_under_lock(target: Target, request: Request, find: Callable[[], Installed | None]) -> Outcome:
+    pin, settings = request.pin, request.settings
+    limits, lock_file = settings.limits(), target.lock_file(pin.name)
+
+    def is_published() -> bool:
+        return request.replacing is None and find() is not None
+
     with (
-        # Begun first, as it may end last: nobody else waits for what this process imports.
-        preloading([UNPACK, *preload], make_progress(settings.progress)) as progress,
-        _prepared(pin, settings, replacing) as target,
-        lock.locked(
-            target.lock_file(pin.name), str(pin), limits.deadline, _publishing(target, pin, settings, replacing)
-        ) as state,
+        # Begun first, as it may end last: no other process waits for what this one imports.
+        preloading([UNPACK, *request.preload], make_progress(settings.progress)) as progress,
+        locked(lock_file, str(pin), limits.deadline, is_published) as turn,
     ):
-        timings.mark("lock")
-        installed = find(pin, targets_to_search(pin, settings), replacing)
-        if installed is not None:
+        request.timings.mark("lock")
+        if (installed := find()) is not None:
             return Outcome(installed)
         # urllib3 opens a socket when it is imported, to see whether there is IPv6: not in a warm start.
-        from modelboot._install.failure_for_waiters import forget_failures, raise_failure, save_failure
         from modelboot._sources.fetch import fetch_wheel, make_sources
+        from modelboot._sources.source import failure
 
         sources = make_sources(settings)
-        raise_failure(target, pin, sources, state.waited_since)
+        asked = [pin.sha256, *([source.location(pin), source.disabled(pin)] for source in sources)]
+        if attempts := failure_of_holder(lock_file, asked, turn.waited_since):
+            raise failure(pin, *attempts)
         fetch = partial(fetch_wheel, pin, sources=sources, limits=limits, progress=progress)
         try:
-            outcome = _install_into(target, pin, fetch, timings, store=_other_store(target, pin, settings))
+            outcome = _install_into(target, request, fetch, is_locked=turn.is_locked)
         except DownloadError as error:
-            save_failure(target, pin, sources, error)
+            if turn.is_awaited():
+                save_failure(lock_file, asked, error.attempts)
             raise
-        forget_failures(target, pin)
+        except OSError:
+            if turn.is_locked or (installed := find()) is None:
+                raise
+            return Outcome(installed)  # without a lock another process may have taken this one for dead
+        forget_failure(lock_file)
         return outcome
 
 
-def _publishing(target: Target, pin: ModelPin, settings: Settings, replacing: Installed | None) -> Callable[[], bool]:
-    """Return what tells that another process has just published the model.
+def _chosen_target(request: Request, folders: ExitStack) -> Target:
+    """Make the folders of the first target that can be used, before a byte is fetched.
 
-    The folder is looked at, and searched only when it has changed. Without this 64 processes that wait would take the
-    lock one after another, each to see that the model is there.
+    Args:
+        request: What to install.
+        folders: Removes them when its block fails.
+
+    Raises:
+        InstallError: There is none; each that was refused is named with its reason.
     """
-    seen = _changed_ns(target)
+    pin, settings, replacing = request.pin, request.settings, request.replacing
+    refused: list[Choice] = []
+    for choice in choices(pin, settings, lambda target: look(target, pin).is_ours, replacing and replacing.target):
+        reason = choice.why_not or folders.enter_context(_made_folders(choice.target))
+        if not reason:
+            if refused:
+                _log.info("%s: %s; it goes to %s", pin, _told(refused), choice.target)
+            return choice.target
+        refused.append(Choice(choice.target, reason))
+    without = "" if settings.home else "; MODELBOOT_HOME is not set and this user has no home folder"
+    folder = str(refused[0].target.folder)
+    raise InstallError(model=str(pin), path=folder, fault="permissions", reason=f"{_told(refused)}{without}")
 
-    def has_published() -> bool:
-        nonlocal seen
-        before, seen = seen, _changed_ns(target)
-        return before != seen and find(pin, targets_to_search(pin, settings), replacing) is not None
 
-    return has_published
+@contextmanager
+def _made_folders(target: Target) -> Iterator[str]:
+    """Make a target's folders, and remove them when the block fails, unless another process uses them by then.
 
-
-def _changed_ns(target: Target) -> int:
+    Yields:
+        Why they cannot be made; empty when they are there.
+    """
+    missing = [folder for folder in (target.work, *target.work.parents) if not folder.exists()]
+    reason = ""
     try:
-        return os.stat(target.renamed_in).st_mtime_ns
-    except OSError:
-        return 0
+        target.work.mkdir(parents=True, exist_ok=True)
+        share_with_group(target.work)
+    except OSError as error:  # the permissions of a network file system show only when they are used
+        reason = error.strerror or str(error)
+    try:
+        yield reason
+    except BaseException:
+        with suppress(OSError):
+            for folder in missing:
+                folder.rmdir()
+        raise
 
 
-def _prepared(pin: ModelPin, settings: Settings, replacing: Installed | None) -> AbstractContextManager[Target]:
-    """Inspect every target a model may go to, and prepare the first that can be used."""
-    targets = [*targets_to_install_into(pin, settings)]
-    if replacing is not None:
-        targets = [replacing.target, *(target for target in targets[-1:] if target.folder != replacing.folder)]
-    foreign = [target for target in targets if not _can_take(target, pin, replacing)]
-    if settings.target is not None and replacing is None and targets[0] not in foreign:
-        targets = targets[:1]  # "here and nowhere else"
-    return prepared_target(pin, targets, foreign=foreign, has_home=settings.home is not None)
-
-
-def _can_take(target: Target, pin: ModelPin, replacing: Installed | None) -> bool:
-    """Tell whether nothing in a target has to stay."""
-    if replacing is not None and target == replacing.target:
-        return may_replace(target, pin)
-    return inspect(target, pin).state != "foreign"
-
-
-def _other_store(target: Target, pin: ModelPin, settings: Settings) -> Target | None:
-    """Return the folder of the store, for a model that its target turns out not to take."""
-    last = [*targets_to_install_into(pin, settings)][-1:]
-    return next((store for store in last if settings.home is not None and store.folder != target.folder), None)
+def _told(refused: Sequence[Choice]) -> str:
+    return "; ".join(f"{target}: {reason}" for target, reason in refused)
 
 
 def _install_into(
-    target: Target, pin: ModelPin, fetch: Callable[[Path], FetchedWheel], timings: Timings, *, store: Target | None
+    target: Target, request: Request, fetch: Callable[[Path], FetchedWheel], *, is_locked: bool
 ) -> Outcome:
-    with stage.staged(target.work, pin.name) as staging:
-        take_orphans(staging, target, pin)
-        stage.remove_stale(target.work, pin.name, inherit_into=staging)
-        fetched = fetch(staging)
+    pin, timings = request.pin, request.timings
+    with staged(target.work, pin.name, is_locked=is_locked) as stage:
+        remove_half_published(stage, target, pin)
+        remove_dead(target.work, pin.name, is_locked=is_locked, heir=stage.folder)
+        fetched = fetch(stage.folder)
         timings.mark("fetch")
         from modelboot._install.unpack import unpack
 
-        unpack(fetched.path, pin, staging / "unpacked", is_from_index=fetched.source == "index")
+        unpack(fetched.path, pin, stage.unpacked, is_from_index=fetched.source == "index")
         timings.mark("unpack")
-        installed = _publish(staging, target, pin, store)
+        try:
+            installed = publish(stage, target, pin)
+        except CannotReplaceError as error:
+            installed = _publish_in_store(stage, target, request, error)
         timings.mark("publish")
     _invalidate_imports(installed)
     _log.debug("installed %s from %s into %s", pin, fetched.source, installed.folder)
     return Outcome(installed, fetched.source, fetched.downloaded_bytes)
 
 
-def _publish(staging: Path, target: Target, pin: ModelPin, store: Target | None) -> Installed:
-    """Publish what is unpacked, in the store if the target has something that cannot be moved out of the way."""
-    try:
-        return publish(staging, staging / "unpacked", target, pin)
-    except CannotReplaceError as error:
-        if store is None:
-            raise InstallError(
-                model=str(pin), path=str(target.folder), fault="permissions", reason=error.reason
-            ) from error
+def _publish_in_store(stage: Stage, target: Target, request: Request, error: CannotReplaceError) -> Installed:
+    """Put what is unpacked into the store, as its target has something that cannot be moved out of the way."""
+    pin, home = request.pin, request.settings.home
+    store = store_of(pin, home) if home else target
+    refused = partial(InstallError, model=str(pin), path=str(store.folder), fault="permissions")
+    if store.folder == target.folder:
+        raise refused(reason=error.reason) from error
+    with _made_folders(store) as reason:
+        if reason:
+            raise refused(reason=reason) from error
         _log.info("%s: %s: %s; it goes to the store, %s", pin, target, error.reason, store.folder)
-    foreign = [store] if inspect(store, pin).state == "foreign" else []
-    prepared = prepared_target(pin, [store], foreign=foreign, has_home=True)
-    with prepared, stage.staged(store.work, pin.name) as own:
-        stage.remove_stale(store.work, pin.name)
-        shutil.copytree(staging / "unpacked", own / "unpacked", symlinks=True)
-        fsync_tree(own / "unpacked")
-        return publish(own, own / "unpacked", store, pin)
+        try:
+            return _publish_copy(stage, store, request)
+        except CannotReplaceError as refusal:
+            raise refused(reason=refusal.reason) from refusal
+
+
+def _publish_copy(stage: Stage, store: Target, request: Request) -> Installed:
+    """Publish what is unpacked on another file system."""
+    pin, deadline = request.pin, request.settings.limits().deadline
+    with (
+        locked(store.lock_file(pin.name), str(pin), deadline) as turn,
+        staged(store.work, pin.name, is_locked=turn.is_locked) as own,
+    ):
+        remove_dead(store.work, pin.name, is_locked=turn.is_locked, heir=own.folder)
+        shutil.copytree(stage.unpacked, own.unpacked, symlinks=True)
+        fsync_tree(own.unpacked)
+        return publish(own, store, pin)
 
 
 def _invalidate_imports(installed: Installed) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modelboot._files import NOTHING_THERE, read_regular_file, sha256_of
-from modelboot._install.target import INSTALLER, Target
+from modelboot._install.targets import INSTALLER, Target
 from modelboot._versions import same_name, version_key
 
 DIRECT_URL = "direct_url.json"

@@ -1,245 +1,243 @@
-"""Locks: the one of a model, so that no two processes do the same work, and those that show who is at work.
+"""The lock of a model: filelock's, so that no two processes do the same work, and why the one before failed.
 
-The model's lock (`Target.lock_file`) only saves work that would be done twice. Publishing by rename is safe without it,
-so where no lock can be had the install goes on. A lock that is held until its process ends shows that the process is
-alive, also to other containers and hosts, for which a process id says nothing.
+It only saves work that would be done twice. Publishing by rename is safe without it, so where no lock can be had the
+install goes on.
 """
 
 from __future__ import annotations
 
-import errno
+import json
 import logging
 import os
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from modelboot._files import read_regular_file
 from modelboot._limits import Deadline
-from modelboot.errors import InstallError
+from modelboot.errors import Attempt, InstallError
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 LOG_EVERY_S = 10.0
 """How often a process that waits logs that it does."""
-LOOK_EVERY_S = 0.05
-"""How often one that has just begun to wait looks whether the lock is free; filelock looks as often."""
-NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EROFS, errno.EINVAL})
-"""What a file system without locks answers."""
-_HELD_BY_ANOTHER = frozenset({errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK})
+POLL_INTERVAL_S = 0.1
+"""How often it tries again; filelock logs two lines at each attempt."""
 
 _log = logging.getLogger(__name__)
-_held: set[int] = set()
-"""Descriptors of the locks that this process holds: a forked child must not keep them alive."""
+_held: set[BaseFileLock] = set()
 
 
 def _close_in_child() -> None:
+    """Close what a forked child has of the locks of this process, which filelock does since version 4.
+
+    To release one there would release the parent's, too, and to keep it open would keep it locked after the parent.
+    """
     while _held:
-        with suppress(OSError):
-            os.close(_held.pop())
+        context = _held.pop()._context  # noqa: SLF001 - filelock 3 has no other way
+        descriptor, context.lock_file_fd = context.lock_file_fd, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_in_child)
 
 
-class LockState(NamedTuple):
-    """How the lock of a model was taken."""
+class Turn(NamedTuple):
+    """How the turn of this process came."""
 
+    path: Path
+    """The lock file."""
     is_locked: bool
+    """Whether the lock is held, and known to keep others out."""
     waited_since: float | None
     """When the wait for another process began, in seconds since the epoch; None when there was none."""
+    touched_ns: int = 0
+    """When the lock file was last touched before this process had the lock."""
+
+    def is_awaited(self) -> bool:
+        """Return True if another process has begun to wait since: it touches the file."""
+        return self.is_locked and _touched_ns(self.path) != self.touched_ns
 
 
 @contextmanager
-def locked(
-    path: Path, model: str, deadline: Deadline, is_needless: Callable[[], bool] = lambda: False
-) -> Iterator[LockState]:
+def locked(path: Path, model: str, deadline: Deadline, is_done: Callable[[], bool] = lambda: False) -> Iterator[Turn]:
     """Hold the lock of one model, and wait for another process no longer than the deadline.
 
     Args:
-        path: The lock file; its folder exists. It stays behind: to remove it would let two in at once.
+        path: The lock file; its folder exists. It stays behind, empty; after a failure only where others wait for it.
         model: Name and version of the model, for messages.
         deadline: When to give up waiting.
-        is_needless: Tells, while another process holds it, that there is nothing more to wait for.
+        is_done: Tells, while another process holds it, that there is nothing more to wait for.
 
     Yields:
-        Whether the lock is held, and since when this process waited for it. It is not held where it is needless, where
-        the file system has none (ENOLCK, EOPNOTSUPP, EROFS), or where the file is another user's.
+        Whether the lock is held, and since when this process waited for it. It is not held where the work is done,
+        where the file system has no locks or none that keep others out, or where the file is another user's.
 
     Raises:
         InstallError: Another process still holds it at the deadline.
     """
-    waited_since = None
-    try:
-        while (descriptor := try_lock(path)) is None:
-            waited_since = waited_since or time.time()
-            if is_needless():
-                break
-            _wait(path, model, deadline, waited_s=time.time() - waited_since)
-    except InstallError:  # an OSError, too
-        raise
-    except OSError as error:
-        _log.debug("no lock for %s, going on without: %s", model, error)
-        yield LockState(is_locked=False, waited_since=None)
+    lock, waited_since = _acquire(path, model, deadline, is_done)
+    if lock is None:
+        yield Turn(path, is_locked=False, waited_since=waited_since)
         return
-    if descriptor is None:
-        yield LockState(is_locked=False, waited_since=waited_since)
-        return
-    share_with_group(path)
     try:
-        yield LockState(is_locked=True, waited_since=waited_since)
+        turn = Turn(path, _keeps_others_out(path), waited_since, _touched_ns(path))
+        try:
+            yield turn
+        except BaseException:
+            if not turn.is_awaited():
+                with suppress(OSError):
+                    path.unlink()  # one that has it open sees that, as filelock compares them
+            raise
     finally:
-        unlock(descriptor)
-
-
-def _wait(path: Path, model: str, deadline: Deadline, *, waited_s: float) -> None:
-    """Wait until another process lets go of a lock, and say now and then that this goes on.
-
-    filelock is used only for a long wait, after our own attempts have shown that locks work here: before version 4 it
-    follows a symlink and empties what it leads to, and takes "no locks here" for "held by another". Both use the same
-    lock of the system. The lock that filelock gets is released at once: a child that is forked meanwhile would keep it.
-    Most waits are short, and its import takes 18 ms, which the processor that installs lacks when 64 processes wait.
-
-    Raises:
-        InstallError: The deadline has passed.
-    """
-    if deadline.remaining_s == 0:
-        reason = f"another process has been installing it for {deadline.total_s:g} s"
-        raise InstallError(model=model, path=str(path), fault="busy", reason=reason)
-    if waited_s < LOG_EVERY_S:
-        time.sleep(min(LOOK_EVERY_S, deadline.remaining_s))
-        return
-    _log.info("waiting for another process that is installing %s (%s)", model, path)
-    from filelock import FileLock, Timeout
-
-    with suppress(Timeout), FileLock(path).acquire(timeout=min(LOG_EVERY_S, deadline.remaining_s)):
-        pass
-
-
-def try_lock(path: Path) -> int | None:
-    """Lock a file for as long as its descriptor is open; it is made if it does not exist.
-
-    Args:
-        path: The file; its folder exists.
-
-    Returns:
-        The descriptor, for `unlock`; None when another process or thread holds the lock.
-
-    Raises:
-        OSError: No lock: the file system has none (`NO_LOCKS`), or this user may not open the file.
-    """
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
-    try:
-        _lock_now(descriptor)
-    except BaseException as error:
-        os.close(descriptor)
-        if isinstance(error, OSError) and error.errno in _HELD_BY_ANOTHER:
-            return None
-        raise
-    _held.add(descriptor)
-    return descriptor
-
-
-if sys.platform == "win32":
-
-    def _lock_now(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-
-else:
-
-    def _lock_now(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def unlock(descriptor: int) -> None:
-    """Give up a lock of `try_lock`."""
-    _held.discard(descriptor)
-    with suppress(OSError):  # a forked child has closed it
-        os.close(descriptor)
-
-
-def is_same_file(descriptor: int, path: Path) -> bool:
-    """Tell whether a path still leads to an open file: another process may have removed it."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except OSError:
-        return False
+        _release(lock)
 
 
 @contextmanager
-def occupied(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Show that somebody works in a folder, so that nobody else removes it.
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock of one model if no other process does; yield whether it is held, and keeps others out."""
+    try:
+        lock = _try(path)
+    except _NO_LOCK:  # or held by another process
+        yield False
+        return
+    try:
+        yield _keeps_others_out(path)
+    finally:
+        _release(lock)
 
-    Args:
-        folder: The folder; made again when somebody has just removed it.
 
-    Yields:
-        A function that tells, at the end of the work, whether nobody else works there: then, until the block ends,
-        nobody else can begin to.
-    """
-    if sys.platform == "win32":  # no folder can be removed in which a file is open
-        yield lambda: True
+_NO_LOCK = (OSError, NotImplementedError, RuntimeWarning)
+"""What filelock raises where no lock can be had; the last two, by its version, on a system without flock."""
+
+
+def _acquire(
+    path: Path, model: str, deadline: Deadline, is_done: Callable[[], bool]
+) -> tuple[BaseFileLock | None, float | None]:
+    from filelock import Timeout
+
+    waited_since, told_at_s = None, time.monotonic()
+    while True:
+        try:
+            return _try(path), waited_since
+        except Timeout:
+            if waited_since is None:
+                waited_since = time.time()
+                with suppress(OSError):  # it is another user's
+                    os.utime(path)
+        except _NO_LOCK as error:
+            _log.debug("no lock for %s, going on without: %s", model, error)
+            return None, None
+        if is_done():
+            return None, waited_since
+        if deadline.remaining_s == 0:
+            reason = f"another process has been installing it for {deadline.total_s:g} s"
+            raise InstallError(model=model, path=str(path), fault="busy", reason=reason)
+        if time.monotonic() - told_at_s >= LOG_EVERY_S:
+            told_at_s = time.monotonic()
+            _log.info("waiting for another process that is installing %s (%s)", model, path)
+        time.sleep(min(POLL_INTERVAL_S, deadline.remaining_s))
+
+
+def _try(path: Path) -> BaseFileLock:
+    """Take the lock now; a `filelock.Timeout` says that another process, or another thread, holds it."""
+    from filelock import FileLock
+
+    # A group that shares the folder may write the file, whatever the umask says.
+    if _is_shared(path.parent):
+        lock = FileLock(path, mode=_GROUP_FILE_MODE, thread_local=False)
     else:
-        descriptor = _share(folder)
-        try:
-            yield lambda: _is_alone(descriptor)
-        finally:
-            if descriptor is not None:
-                unlock(descriptor)
+        lock = FileLock(path, thread_local=False)
+    lock.acquire(blocking=False)
+    _held.add(lock)
+    return lock
 
 
-if sys.platform != "win32":
+def _keeps_others_out(path: Path) -> bool:
+    """Return True if a second lock on the file is refused: on some network file systems locks do nothing."""
+    from filelock import Timeout
 
-    def _share(folder: Path) -> int | None:
-        """Take a shared lock of a folder; None where the file system has none."""
-        for _ in range(_SHARE_ATTEMPTS):
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:  # removed in between
-                continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError as error:
-                os.close(descriptor)
-                if error.errno not in _HELD_BY_ANOTHER:
-                    return None
-            else:
-                if is_same_file(descriptor, folder):
-                    _held.add(descriptor)
-                    return descriptor
-                os.close(descriptor)
-            time.sleep(0.001)  # whoever removes it needs no longer
-        return None
-
-    def _is_alone(descriptor: int | None) -> bool:
-        if descriptor is None:
-            return True
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
+    try:
+        second = _try(path)
+    except OSError as error:
+        return isinstance(error, Timeout)
+    _release(second)
+    return False
 
 
-_SHARE_ATTEMPTS = 1000
+def _release(lock: BaseFileLock) -> None:
+    _held.discard(lock)
+    lock.release()
 
 
-def share_with_group(path: Path) -> None:
-    """Let the group write a file or folder whose folder is shared by a group (setgid), whatever the umask says."""
+def _touched_ns(path: Path) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def share_with_group(folder: Path) -> None:
+    """Let the group write a folder whose own folder is shared by a group (setgid), whatever the umask says."""
     with suppress(OSError):  # it is another user's
-        if os.stat(path.parent).st_mode & _GROUP_FOLDER == _GROUP_FOLDER:
-            os.chmod(path, os.stat(path).st_mode | (_GROUP_FOLDER_MODE if path.is_dir() else _GROUP_FILE_MODE))
+        if _is_shared(folder.parent):
+            os.chmod(folder, os.stat(folder).st_mode | _GROUP_FOLDER_MODE)
+
+
+def _is_shared(folder: Path) -> bool:
+    return os.stat(folder).st_mode & _GROUP_FOLDER == _GROUP_FOLDER
 
 
 _GROUP_FOLDER = stat.S_ISGID | stat.S_IWGRP
 _GROUP_FOLDER_MODE = stat.S_IRWXG
-_GROUP_FILE_MODE = stat.S_IRGRP | stat.S_IWGRP
+_GROUP_FILE_MODE = 0o664
+
+
+# --- why the process that held the lock failed
+
+
+def save_failure(lock_file: Path, asked: object, attempts: tuple[Attempt, ...]) -> None:
+    """Save why a download failed, for the processes that wait for the lock. Without it they find out for themselves.
+
+    Args:
+        lock_file: The lock file.
+        asked: For what, and whom: as JSON has it.
+        attempts: What failed.
+    """
+    facts = {"asked": asked, "time": time.time(), "attempts": [asdict(attempt) for attempt in attempts]}
+    path = lock_file.with_suffix(".failure")
+    with suppress(OSError):
+        part = path.with_name(f"{path.name}.{os.getpid()}")
+        part.write_text(json.dumps(facts), "utf-8")
+        part.replace(path)
+
+
+def failure_of_holder(lock_file: Path, asked: object, waited_since: float | None) -> tuple[Attempt, ...] | None:
+    """Return why the process that was waited for failed, if it asked the same sources for the same wheel.
+
+    Args:
+        lock_file: The lock file.
+        asked: As for `save_failure`.
+        waited_since: When the wait began, in seconds since the epoch; None when there was none.
+    """
+    if waited_since is None:
+        return None
+    try:
+        facts = json.loads(read_regular_file(lock_file.with_suffix(".failure")))
+        is_mine = facts["asked"] == asked and facts["time"] > waited_since
+        return tuple(Attempt(**attempt) for attempt in facts["attempts"]) if is_mine else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def forget_failure(lock_file: Path) -> None:
+    """Remove what a process that failed has left for those that waited: the model is installed now."""
+    with suppress(OSError):
+        lock_file.with_suffix(".failure").unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from modelboot._files import rename, sha256_of
 from modelboot._fsync import fsync_folder, fsync_tree
 from modelboot._install import stage
-from modelboot._install.target import WORK
+from modelboot._install.targets import WORK
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
 from modelboot._settings import Settings
@@ -79,8 +79,9 @@ def _provision(pin: ModelPin, dest: Path, fetch: Callable[[Path], FetchedWheel])
     if _is_pinned(path, pin):
         _link_at_top(path, dest, pin)
         return wheel(source="present", downloaded_bytes=0)
-    with _leaving_no_empty_folder(dest), stage.staged(dest / WORK, pin.name) as staging:
-        stage.remove_stale(dest / WORK, pin.name, inherit_into=staging)
+    with _leaving_no_empty_folder(dest), stage.staged(dest / WORK, pin.name, is_locked=False) as own:
+        staging = own.folder
+        stage.remove_dead(dest / WORK, pin.name, is_locked=False, heir=staging)
         fetched = fetch(staging)
         _make_own(fetched.path)
         fsync_tree(staging)

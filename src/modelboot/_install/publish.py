@@ -1,4 +1,4 @@
-"""Staging directory -> target by rename, dist-info last; renames that are rolled back when one fails."""
+"""Stage -> target by rename, dist-info last; renames that are rolled back when one fails."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from modelboot._files import rename
 from modelboot._fsync import fsync_folder
-from modelboot._install import stage
-from modelboot._install.inspection import inspect, may_replace
 from modelboot._install.installed import Installed
-from modelboot._install.target import Rename, Target
+from modelboot._install.look import Look, find_in, look
+from modelboot._install.stage import Stage
+from modelboot._install.targets import Rename, Target
 from modelboot._pin import ModelPin
 from modelboot.errors import InstallError
 
@@ -37,12 +37,12 @@ class CannotReplaceError(Exception):
         self.reason = reason
 
 
-def publish(staging: Path, unpacked: Path, target: Target, pin: ModelPin) -> Installed:
+def publish(stage: Stage, target: Target, pin: ModelPin) -> Installed:
     """Put an unpacked model in place. Losing a race to an equal install is success.
 
     Args:
-        staging: This install's own directory; all of it but `unpacked` is removed.
-        unpacked: Folder in it with the complete package and dist-info, flushed to disk.
+        stage: This install's own, with the complete package and dist-info unpacked and flushed to disk; all else in it
+            is removed.
         target: Where the model goes.
         pin: The model.
 
@@ -54,49 +54,49 @@ def publish(staging: Path, unpacked: Path, target: Target, pin: ModelPin) -> Ins
         OSError: It could not be put in place; what was there before is back.
         InstallError: Other programs keep changing that place.
     """
-    _leave_only(staging, unpacked)
+    _leave_only_unpacked(stage)
     for race in range(RACES):
-        backup = staging / f"backup{race}"
+        backup = stage.folder / f"backup{race}"
         backup.mkdir()
-        seen = _look_until_whole(staging, target, pin)
+        seen = _look_until_whole(stage, target, pin)
         try:
-            return _publish(unpacked, backup, target, pin, seen)
+            return _publish(stage.unpacked, backup, target, pin, seen)
         except CannotReplaceError:
-            if race == RACES - 1 or not stage.concurrent(staging):  # else it may be another process's, half published
+            if race == RACES - 1 or not stage.rivals():  # else it may be another process's, half published
                 raise
         except OSError as error:
             if error.errno == errno.EXDEV:  # a folder of a lower layer of an image (overlayfs)
                 raise CannotReplaceError(f"what is there cannot be renamed ({error.strerror})") from error
             if error.errno not in LOST_RACE:
                 raise
-        installed = inspect(target, pin).installed
+        installed = find_in(target, pin)
         if installed is not None:
             return installed
     reason = f"other programs kept changing it, {RACES} tries in a row"
     raise InstallError(model=str(pin), path=str(target.folder), fault="busy", reason=reason)
 
 
-def take_orphans(staging: Path, target: Target, pin: ModelPin) -> None:
-    """Move what a killed install half-published out of the target, while its staging directory proves it to be ours.
+def remove_half_published(stage: Stage, target: Target, pin: ModelPin) -> None:
+    """Move what a killed install half-published out of the target, while its stage proves it to be ours.
 
     Args:
-        staging: This install's own directory.
+        stage: This install's own.
         target: Where the model goes.
         pin: The model.
     """
     package = target.folder / pin.name
-    inspection = inspect(target, pin)
-    if inspection.state == "replaceable" and inspection.existing == (package,) and not stage.concurrent(staging):
+    seen = look(target, pin)
+    if seen.is_ours and seen.existing == (package,) and not stage.rivals():
         with suppress(OSError):  # publishing will say what is in the way
-            orphans = staging / "orphans"
+            orphans = stage.folder / "orphans"
             orphans.mkdir()
             rename_all(target.renames_out([package], orphans))
 
 
-def _leave_only(staging: Path, unpacked: Path) -> None:
-    """Remove the wheel and all scratch files: what is gone before the commit cannot be left behind after it."""
-    for path in staging.iterdir():
-        if path in {unpacked, staging / stage.LOCK}:  # without its lock it would look stale
+def _leave_only_unpacked(stage: Stage) -> None:
+    """Remove the archive and all scratch files: what is gone before the commit cannot be left behind after it."""
+    for path in stage.folder.iterdir():
+        if path == stage.unpacked:
             continue
         if path.is_dir():
             shutil.rmtree(path)
@@ -104,8 +104,8 @@ def _leave_only(staging: Path, unpacked: Path) -> None:
             path.unlink()
 
 
-def _look_until_whole(staging: Path, target: Target, pin: ModelPin) -> tuple[Path, ...]:
-    """List what the target holds of the model; wait while that may be half of what another process is publishing.
+def _look_until_whole(stage: Stage, target: Target, pin: ModelPin) -> Look:
+    """Look at what the target holds of the model; wait while that may be half of what another process is publishing.
 
     There is such a process only where locks do not work: it has a package there, and no dist-info. If its package were
     moved away at that moment, its dist-info would be left alone in the folder. Only what was seen here is moved: what
@@ -113,24 +113,22 @@ def _look_until_whole(staging: Path, target: Target, pin: ModelPin) -> tuple[Pat
     """
     until = time.monotonic() + RACE_GRACE_S
     while True:
-        seen = inspect(target, pin).existing
-        is_half = [path.name for path in seen] == [pin.name] and stage.concurrent(staging)
+        seen = look(target, pin)
+        is_half = [path.name for path in seen.existing] == [pin.name] and stage.rivals()
         if not is_half or time.monotonic() >= until:
             return seen
         time.sleep(0.002)
 
 
-def _publish(unpacked: Path, backup: Path, target: Target, pin: ModelPin, existing: tuple[Path, ...]) -> Installed:
+def _publish(unpacked: Path, backup: Path, target: Target, pin: ModelPin, seen: Look) -> Installed:
     """Rename: old dist-infos out, old package out, new package in, new dist-info in; in the store all at once."""
-    (dist_info,) = (path for path in unpacked.iterdir() if path.name != pin.name)
-    if existing and not may_replace(target, pin):
-        if inspect(target, pin).existing != existing:
-            raise FileNotFoundError(errno.ENOENT, "another process has changed it", str(target.folder))
+    if not seen.is_ours:
         raise CannotReplaceError("it has one that modelboot may not replace")
-    out = target.renames_out(existing, backup)
+    (dist_info,) = (path for path in unpacked.iterdir() if path.name != pin.name)
+    out = target.renames_out(seen.existing, backup)
     rename_all([*out, *target.renames_in(unpacked, (pin.name, dist_info.name))])
     try:
-        fsync_folder(target.renamed_in)
+        fsync_folder(target.commit_folder)
     except OSError as error:  # the model is installed; only a power failure could undo that
         _log.warning("%s is in place, but %s could not be flushed: %s", pin, target.folder, error)
     return Installed(pin.name, target, target.folder / dist_info.name)

@@ -1,8 +1,8 @@
-"""Staging directories: private folders in which one install is prepared, and removal of stale ones.
+"""Stages: private folders in which one install is prepared, and the removal of those that dead processes left.
 
-A staging directory lies in `.modelboot/` on the target's own file system, so that everything leaves it by rename. Its
-process holds a lock in it until the end. One of this host (all of its containers) whose lock is free is stale. One of
-another host, or where locks do not work, is stale once nobody has changed it for ten minutes.
+A stage lies in `.modelboot/` on the target's own file system, so that everything leaves it by rename. Its name says
+which boot of which host made it, and whether under the lock of its model. The process that holds that lock removes what
+this host made under it; all else is removed once it has not changed for ten minutes.
 """
 
 from __future__ import annotations
@@ -16,114 +16,94 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from modelboot._files import NOTHING_THERE
-from modelboot._install.lock import NO_LOCKS, is_same_file, try_lock, unlock
 
-SUFFIX = ".stage"
-_NAME = r"[^.]+\.[0-9a-f]{8}\.[0-9a-f]{8}\.stage"
-"""Model, host and a random token; what has another name is not modelboot's."""
-LOCK = "lock"
-"""The file in a staging directory that its process keeps locked."""
+_NAME = r"([^.]+)\.([0-9a-f]{8})\.[0-9a-f]{8}(\.locked)?\.stage"
+"""Model, host, a random token, and whether it was made under a lock; what has another name is not modelboot's."""
 MIN_RESUMABLE_BYTES = 1 << 20
-"""A smaller part of a wheel is not worth keeping: it is fetched again."""
-UNKNOWN_STALE_S = 600.0
-"""Where a free lock proves nothing, a staging directory that nobody has changed for so many seconds is stale."""
-_ATTEMPTS = 1000
-_REMOVE_ATTEMPTS = 50
+"""A smaller part of an archive is not worth keeping: it is fetched again."""
+STALE_S = 600.0
+"""Where no lock tells, a stage that has not changed for so many seconds is of a dead process."""
+
+
+class Stage(NamedTuple):
+    """The folder of one install, and what is known of others of the same model."""
+
+    folder: Path
+    is_locked: bool
+    """Whether this process holds the model's lock, and that keeps others out."""
+
+    @property
+    def unpacked(self) -> Path:
+        """Folder of the unpacked model."""
+        return self.folder / "unpacked"
+
+    def rivals(self) -> list[Path]:
+        """List the stages of the same model in which other processes, or other threads of this one, may be at work."""
+        others = (other for other in stages_of(self.folder.parent, _model_of(self.folder)) if other != self.folder)
+        return [other for other in others if not _is_dead(other, is_locked=self.is_locked)]
 
 
 @contextmanager
-def staged(work: Path, name: str) -> Iterator[Path]:
-    """Make a staging directory, and remove it at the end.
+def staged(work: Path, name: str, *, is_locked: bool) -> Iterator[Stage]:
+    """Make a stage, and remove it at the end.
 
     Args:
-        work: The `.modelboot` folder; made again when another process that failed has just removed it.
+        work: The `.modelboot` folder.
         name: Name of the model to be prepared.
+        is_locked: Whether this process holds the model's lock, and that keeps others out.
 
     Yields:
-        The new folder. Its mode follows the umask, as what is published from it must.
+        The stage. The mode of its folder follows the umask, as what is published from it must.
 
     Raises:
         OSError: It cannot be made: permissions, disk space.
     """
-    staging = work / f"{name}.{_host()}.{os.urandom(4).hex()}{SUFFIX}"
-    lock: list[int] = []
+    stage = Stage(work / f"{name}.{_host()}.{os.urandom(4).hex()}{'.locked' * is_locked}.stage", is_locked)
     try:
-        _make(staging, lock)
-        yield staging
+        stage.folder.mkdir(parents=True)
+        yield stage
     except Exception:
-        _remove(staging, lock)
+        _remove(stage.folder)
         raise
-    except BaseException:  # Ctrl-C: what was received of a large wheel is worth keeping
-        _remove(staging, lock, keep=resumable_parts(staging))
+    except BaseException:  # Ctrl-C: what was received of a large archive is worth keeping
+        _remove(stage.folder, keep=resumable_parts(stage.folder))
         raise
     else:
-        _remove(staging, lock)
+        _remove(stage.folder)
 
 
-def _make(staging: Path, lock: list[int]) -> None:
-    """Make a folder and lock it. Until it is locked, another process may take it for stale and remove it."""
-    for _ in range(_ATTEMPTS):
-        with suppress(FileNotFoundError):  # removed in between
-            staging.parent.mkdir(parents=True, exist_ok=True)
-            staging.mkdir(exist_ok=True)
-            try:
-                descriptor = try_lock(staging / LOCK)
-            except OSError as error:
-                if error.errno in NO_LOCKS:
-                    return
-                raise
-            if descriptor is not None:
-                lock.append(descriptor)
-                if is_same_file(descriptor, staging / LOCK):
-                    return
-                unlock(lock.pop())
-        time.sleep(0.001)
-    raise FileNotFoundError(f"{staging}: another process removes it again and again")
-
-
-def _remove(staging: Path, lock: list[int], keep: tuple[Path, ...] = ()) -> None:
-    """Remove a staging directory, or all of it but some files; Ctrl-C in the middle is raised once that is done."""
+def _remove(folder: Path, keep: tuple[Path, ...] = ()) -> None:
+    """Remove a stage, or all of it but some files; Ctrl-C in the middle is raised once that is done."""
     try:
-        _clear(staging, keep)
+        _clear(folder, keep)
     except BaseException:
-        _clear(staging, keep)
+        _clear(folder, keep)
         raise
-    finally:
-        while lock:
-            unlock(lock.pop())
 
 
-def _clear(staging: Path, keep: tuple[Path, ...]) -> None:
+def _clear(folder: Path, keep: tuple[Path, ...]) -> None:
     if not keep:
-        _remove_tree(staging)
+        shutil.rmtree(folder, ignore_errors=True)
         return
-    for path in staging.iterdir():
+    for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         elif path not in keep:
             path.unlink(missing_ok=True)
 
 
-def _remove_tree(staging: Path) -> None:
-    """Remove a staging directory, even while another process makes the lock file anew to see whether it is stale."""
-    for _ in range(_REMOVE_ATTEMPTS):
-        shutil.rmtree(staging, ignore_errors=True)
-        if not os.path.lexists(staging):
-            return
-        time.sleep(0.001)
-
-
-def resumable_parts(staging: Path) -> tuple[Path, ...]:
+def resumable_parts(folder: Path) -> tuple[Path, ...]:
     """List the part files that are worth resuming, and the notes beside them: regular files of this user alone."""
-    parts = [part for part in staging.glob("*.part") if _is_own_file(part, MIN_RESUMABLE_BYTES)]
+    parts = [part for part in folder.glob("*.part") if _is_own_file(part, MIN_RESUMABLE_BYTES)]
     notes = [note for part in parts if _is_own_file(note := part.with_name(f"{part.name}.json"), 0)]
     return (*parts, *notes)
 
 
 def _is_own_file(path: Path, min_bytes: int) -> bool:
-    """Tell whether a file may be written to: no link, of no other user, and under no second name."""
+    """Return True if a file may be written to: no link, of no other user, and under no second name."""
     try:
         status = os.lstat(path)
     except OSError:
@@ -132,109 +112,58 @@ def _is_own_file(path: Path, min_bytes: int) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and is_own and status.st_size >= min_bytes
 
 
-def concurrent(staging: Path) -> list[Path]:
-    """List the directories in which other processes, or other threads of this one, prepare the same model right now."""
-    others = [other for other in all_of(staging.parent, _model_of(staging)) if other.name != staging.name]
-    return [other for other in others if not _is_stale(other)]
-
-
-def stale(work: Path) -> list[Path]:
-    """List the staging directories whose process has ended, of any model; one folder read where there is none."""
-    return [staging for staging in _all_in(work) if _is_stale(staging)]
-
-
-def remove_stale(work: Path, name: str, *, inherit_into: Path | None = None) -> None:
-    """Remove the stale staging directories of one model. What this user may not remove stays for somebody who may.
+def remove_dead(work: Path, name: str, *, is_locked: bool, heir: Path | None = None) -> None:
+    """Remove the stages of one model whose processes are dead. What this user may not remove stays.
 
     Args:
         work: The `.modelboot` folder.
         name: Name of the model.
-        inherit_into: A staging directory of the same model, to which the part files worth resuming are moved.
+        is_locked: Whether this process holds the model's lock, and that keeps others out.
+        heir: The stage of this process, to which the part files worth resuming are moved.
     """
-    for staging in all_of(work, name):
-        with _taken(staging) as is_stale:
-            if is_stale:
-                with suppress(OSError):
-                    for path in resumable_parts(staging):
-                        path.rename((inherit_into or staging) / path.name)
-                shutil.rmtree(staging, ignore_errors=True)  # once: its process may be making it anew
+    for folder in stages_of(work, name):
+        if folder == heir or not _is_dead(folder, is_locked=is_locked):
+            continue
+        if heir is not None:
+            with suppress(OSError):
+                for path in resumable_parts(folder):
+                    path.rename(heir / path.name)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def all_of(work: Path, name: str) -> list[Path]:
-    """List the staging directories of one model, stale or not."""
-    return [staging for staging in _all_in(work) if _model_of(staging) == name]
-
-
-def _model_of(staging: Path) -> str:
-    return staging.name.partition(".")[0]
-
-
-def _all_in(work: Path) -> list[Path]:
+def stages_of(work: Path, name: str) -> list[Path]:
+    """List the stages of one model, dead or not; one folder is read where there is none."""
     try:
         with os.scandir(work) as entries:
-            return [
-                Path(entry.path)
-                for entry in entries
-                if entry.name.endswith(SUFFIX)
-                and re.fullmatch(_NAME, entry.name)
-                and entry.is_dir(follow_symlinks=False)
-            ]
+            stages = [entry for entry in entries if entry.name.endswith(".stage")]
     except OSError as error:
         if error.errno in NOTHING_THERE:
             return []
         raise
+    matches = [(re.fullmatch(_NAME, entry.name), entry) for entry in stages]
+    return [Path(entry) for match, entry in matches if match and match[1] == name and not entry.is_symlink()]
 
 
-def _is_stale(staging: Path) -> bool:
-    with _taken(staging) as is_stale:
-        return is_stale
+def _model_of(folder: Path) -> str:
+    return folder.name.partition(".")[0]
 
 
-@contextmanager
-def _taken(staging: Path) -> Iterator[bool]:
-    """Take a staging directory whose process has ended, so that nobody else does; yield whether it could be taken."""
+def _is_dead(folder: Path, *, is_locked: bool) -> bool:
+    """Return True if the process that made a stage is dead: the lock which it held is held here, or it is old."""
+    match = re.fullmatch(_NAME, folder.name)
+    is_of_this_lock = match is not None and match[2] == _host() and match[3] is not None
+    return (is_locked and is_of_this_lock) or _is_old(folder)
+
+
+def _is_old(folder: Path) -> bool:
+    """Return True if a stage, with everything in it, has not changed for a long time."""
     try:
-        descriptor = try_lock(staging / LOCK)
-    except OSError as error:
-        yield error.errno in NO_LOCKS and _is_old(staging)
-        return
-    if descriptor is None:
-        yield False
-        return
-    if not is_same_file(descriptor, staging / LOCK):  # removed in between, and perhaps made anew by its process
-        unlock(descriptor)
-        yield False
-        return
-    try:
-        yield (_is_of_this_host(staging) and _locks_work(staging)) or _is_old(staging)
-    finally:
-        unlock(descriptor)
-
-
-def _locks_work(staging: Path) -> bool:
-    """Tell whether a lock that is held can be seen at all: on some network file systems it cannot."""
-    with suppress(OSError):
-        second = try_lock(staging / LOCK)
-        if second is None:
-            return True
-        unlock(second)
-    return False
-
-
-def _is_old(staging: Path) -> bool:
-    """Tell whether nobody has changed a staging directory, or anything in it, for a long time."""
-    try:
-        times = [os.lstat(staging).st_mtime]
-        for folder, folders, files in os.walk(staging):
-            times += [os.lstat(os.path.join(folder, name)).st_mtime for name in (*folders, *files) if name != LOCK]
+        times = [os.lstat(folder).st_mtime]
+        for path, folders, files in os.walk(folder):
+            times += [os.lstat(os.path.join(path, name)).st_mtime for name in (*folders, *files)]
     except OSError:  # its process is at work, or it is closed to this user
         return False
-    return time.time() - max(times) > UNKNOWN_STALE_S
-
-
-def _is_of_this_host(staging: Path) -> bool:
-    """Tell whether it belongs to a process under this kernel, where locks are sure to be seen."""
-    return staging.name.split(".")[1] == _host()
+    return time.time() - max(times) > STALE_S
 
 
 def _host() -> str:

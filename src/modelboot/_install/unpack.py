@@ -15,7 +15,7 @@ from modelboot._fsync import Flusher, fsync_folders
 from modelboot._install.archive import UNREADABLE, InvalidWheel, WheelContents, validate
 from modelboot._install.installed import DIRECT_URL, OWN_FACTS
 from modelboot._install.parallel import ArchiveOfEachThread, ParallelDestination, ParallelSource
-from modelboot._install.target import INSTALLER
+from modelboot._install.targets import INSTALLER
 from modelboot._pin import ModelPin
 from modelboot._redact import without_secrets
 from modelboot.errors import InstallError

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from modelboot._install.ensure import ensure
 from modelboot._install.importable import append_to_sys_path
-from modelboot._install.inspection import inspect as inspect_target
 from modelboot._install.installed import Installed
-from modelboot._install.target import targets_to_search
+from modelboot._install.look import find_in
+from modelboot._install.targets import targets_to_search
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, read_settings
@@ -164,8 +164,8 @@ def _identity(pin: ModelPin, settings: Settings) -> tuple[Hashable, ...]:
 def _look(pin: ModelPin, settings: Settings) -> object:
     """Return what tells one install of a model from the next; None when there is none."""
     try:
-        inspections = (inspect_target(target, pin) for target in targets_to_search(pin, settings))
-        installed = next((each.installed for each in inspections if each.installed), None)
+        found = (find_in(target, pin) for target in targets_to_search(pin, settings))
+        installed = next(filter(None, found), None)
         return installed and (installed.dist_info, os.stat(installed.dist_info).st_mtime_ns)
     except OSError:
         return None

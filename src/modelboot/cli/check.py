@@ -13,7 +13,7 @@ from textwrap import indent
 from modelboot._catalog import resolve
 from modelboot._environment import installed_version
 from modelboot._install.ensure import ensure_model
-from modelboot._install.report import InstalledModel
+from modelboot._install.outcome import InstalledModel
 from modelboot._pin import ModelPin
 from modelboot._settings import read_settings
 from modelboot._spacy.cache import get_nlp

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from modelboot._catalog import DEFAULT_MODEL, resolve
 from modelboot._install.ensure import ensure_model
-from modelboot._install.report import InstalledModel
+from modelboot._install.outcome import InstalledModel
 from modelboot._pin import ModelPin
 from modelboot._reference import read_pins
 from modelboot._settings import read_settings

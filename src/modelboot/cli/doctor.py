@@ -14,9 +14,14 @@ from pathlib import Path
 
 from modelboot._catalog import check_requirements
 from modelboot._environment import installed_version, is_uv_environment
-from modelboot._install.inspection import inspect
-from modelboot._install.prepare import FOREIGN, RESERVED, is_writable, nearest_existing
-from modelboot._install.target import Target, targets_to_install_into, targets_to_search
+from modelboot._install.look import find_in, look
+from modelboot._install.targets import (
+    Target,
+    choices,
+    nearest_existing,
+    targets_to_install_into,
+    targets_to_search,
+)
 from modelboot._limits import Deadline, Limits
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, origins
@@ -78,7 +83,7 @@ def find_versions() -> Iterator[Probe]:
 
 def _installed(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
     for target in targets_to_search(pin, settings):
-        installed = inspect(target, pin).installed
+        installed = find_in(target, pin)
         if installed is not None:
             yield Probe(subject=target.label, value=str(installed.folder), ok=True, found=installed.state)
 
@@ -109,22 +114,19 @@ def _unmet(pin: ModelPin) -> str:
 
 def _targets(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
     """Tell of each target whether an install can use it."""
-    is_last = False
+    reasons = dict(choices(pin, settings, lambda target: _is_free(target, pin)))
     for target in targets_to_install_into(pin, settings):
-        is_foreign = inspect(target, pin).state == "foreign"
-        if is_last:
+        if target not in reasons:
             found = "not used: MODELBOOT_TARGET is set"
             yield Probe(subject=target.label, value=str(target.folder), ok=None, found=found)
         else:
-            yield _target(target, is_foreign=is_foreign)
-        is_last = settings.target is not None and not is_foreign
+            found = reasons[target] or f"writable, {_flock_support(nearest_existing(target.folder))}"
+            yield Probe(subject=target.label, value=str(target.folder), ok=not reasons[target], found=found)
 
 
-def _target(target: Target, *, is_foreign: bool) -> Probe:
-    reason = FOREIGN if is_foreign else RESERVED if target.is_reserved else ""
-    writable = is_writable(target)
-    found = f"{'writable' if writable else 'not writable'}, {_flock_support(nearest_existing(target.folder))}"
-    return Probe(subject=target.label, value=str(target.folder), ok=writable and not reason, found=reason or found)
+def _is_free(target: Target, pin: ModelPin) -> bool:
+    seen = look(target, pin)
+    return seen.installed is not None or seen.is_ours
 
 
 if sys.platform == "win32":

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from modelboot._install.installed import Installed, list_installed
-from modelboot._install.target import targets_in_use
+from modelboot._install.targets import targets_in_use
 from modelboot._settings import read_settings
 from modelboot.cli.output import print_result
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from modelboot._catalog import entries
 from modelboot._install.installed import Installed, list_installed
-from modelboot._install.target import INSTALLER, targets_in_use
+from modelboot._install.targets import INSTALLER, targets_in_use
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
 from modelboot._reference import is_reference, parse_name, parse_reference, read_pins

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from modelboot._catalog import resolve
-from modelboot._install.target import WORK, targets_to_install_into
+from modelboot._install.targets import WORK, targets_to_install_into
 from modelboot._settings import read_settings
 from modelboot.cli.commands import models_to_install
 from modelboot.errors import ModelbootError

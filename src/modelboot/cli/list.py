@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from modelboot._catalog import CatalogEntry, catalog
 from modelboot._environment import installed_version
 from modelboot._install.installed import list_installed
-from modelboot._install.target import targets_in_use
+from modelboot._install.targets import targets_in_use
 from modelboot._settings import read_settings
 from modelboot._versions import accepts_version
 from modelboot.cli.installed import installed_facts, installed_text, quick_issues

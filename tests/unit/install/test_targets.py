@@ -145,7 +145,7 @@ def test_no_place_at_all(places: Path, pin: ModelPin, monkeypatch: pytest.Monkey
         ensure_model(pin)
     assert (refused.value.fault, refused.value.path) == ("permissions", str(places / "purelib"))
     assert refused.value.reason.split("; ") == [
-        f"{places / 'purelib'} (environment) has one that modelboot may not replace or read",
+        f"{places / 'purelib'} (environment): has one that modelboot may not replace or read",
         f"{places / 'user'} (user site): {user}",
         last,
     ]

@@ -1,4 +1,4 @@
-"""Where models may be installed, and where they may lie already. Nothing here writes.
+"""Where models may lie, which of these places a new one goes to, and why not to the others.
 
 A target is a folder that holds `<name>/` and its dist-info, with `.modelboot/` (locks and stages) on the same file
 system. The store is different in one way: there each wheel has a folder of its own, which is published in one rename
@@ -12,7 +12,7 @@ import re
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +25,9 @@ WORK = ".modelboot"
 """Folder beside what is installed, for locks and stages."""
 INSTALLER = "modelboot"
 """Content of the file INSTALLER (PEP 376) of what modelboot installed."""
+
+FOREIGN = "has one that modelboot may not replace or read"
+RESERVED = "this Python is externally managed (PEP 668)"
 
 Rename = tuple[Path, Path]
 """Source and destination."""
@@ -54,16 +57,8 @@ class Target(NamedTuple):
         """Return the lock file of one model."""
         return self.work / f"{name}.lock"
 
-    def failure_file(self, name: str) -> Path:
-        """Return the file that has why a model could not be fetched, as long as others wait for its lock."""
-        return self.work / f"{name}.failure"
-
-    def left_file(self, name: str) -> Path:
-        """Return the mark of one that failed and left what it had made to those that wait."""
-        return self.work / f"{name}.left"
-
     @property
-    def renamed_in(self) -> Path:
+    def commit_folder(self) -> Path:
         """Folder whose entries change when a model comes or goes: it has to be flushed afterwards."""
         return self.folder
 
@@ -89,6 +84,10 @@ class Target(NamedTuple):
         """
         return [(unpacked / name, self.folder / name) for name in names]
 
+    def moved_to(self, backup: Path) -> Target:
+        """Return the target as which a folder can be read that a model was moved to by `renames_out`."""
+        return self._replace(folder=backup)
+
 
 class Store(Target):
     """A folder of the store, which is one wheel's own: it comes and goes as a whole."""
@@ -99,7 +98,7 @@ class Store(Target):
         return self.folder.parent / WORK
 
     @property
-    def renamed_in(self) -> Path:
+    def commit_folder(self) -> Path:
         """The store itself."""
         return self.folder.parent
 
@@ -114,6 +113,10 @@ class Store(Target):
     def renames_in(self, unpacked: Path, names: Iterable[str]) -> list[Rename]:  # noqa: ARG002 - all that is there
         """List the one rename that makes what is unpacked the folder."""
         return [(unpacked, self.folder)]
+
+    def moved_to(self, backup: Path) -> Target:
+        """Return the folder of the store that lies in there now."""
+        return self._replace(folder=backup / self.folder.name)
 
 
 def purelib() -> Path:
@@ -131,38 +134,92 @@ def targets_to_search(pin: ModelPin, settings: Settings) -> Iterator[Target]:
     Yields:
         Targets whose folders need not exist.
     """
-    yield from _shared(settings)
+    yield from _search_path(settings)
     if settings.home is not None:
-        yield _store(pin, settings.home)
+        yield store_of(pin, settings.home)
 
 
 def targets_in_use(settings: Settings) -> Iterator[Target]:
     """Yield every target any model may lie in, each wheel's folder of the store among them."""
-    yield from _shared(settings)
+    yield from _search_path(settings)
     if settings.home is not None:
         folders = sorted(_folders_in(settings.home))
         yield from (Store("store", folder) for folder in folders if re.search(_STORE, folder.name))
 
 
 def targets_to_install_into(pin: ModelPin, settings: Settings) -> Iterator[Target]:
-    """Yield the targets a model may be installed into, the first choice first.
+    """Yield the targets a model may be installed into, the first choice first."""
+    yield from _new_places(settings)
+    if settings.home is not None:
+        yield store_of(pin, settings.home)
+
+
+def _new_places(settings: Settings) -> Iterator[Target]:
+    """Yield the target that was set, else the environment and the user site."""
+    if settings.target is not None:
+        yield Target("MODELBOOT_TARGET", settings.target, settings.require_hash)
+    else:
+        yield from _environment_targets(settings)
+
+
+class Choice(NamedTuple):
+    """A place that a new model may go to."""
+
+    target: Target
+    why_not: str
+    """Why it cannot go there, in words; empty when it can."""
+
+
+def choices(
+    pin: ModelPin, settings: Settings, is_free: Callable[[Target], bool], replacing: Target | None = None
+) -> Iterator[Choice]:
+    """Yield the places a model may go to, the first choice first. Nothing is changed.
 
     Args:
         pin: The model.
         settings: The settings in force.
+        is_free: Tells whether a target holds nothing that has to stay.
+        replacing: Where a damaged copy is to be replaced; else a new one goes to the target that was set, the
+            environment or the user site. In any case the store comes last.
 
     Yields:
-        The target that was set, else the environment and the user site; then the store.
+        Each place; an install takes the first that nothing speaks against.
     """
-    if settings.target is not None:
-        yield Target("MODELBOOT_TARGET", settings.target, settings.require_hash)
-    else:
-        yield from _own(settings)
-    if settings.home is not None:
-        yield _store(pin, settings.home)
+    places = [*_new_places(settings)] if replacing is None else [replacing]
+    if settings.home is not None and places[0].folder != (store := store_of(pin, settings.home)).folder:
+        places.append(store)
+    for target in places:
+        free = is_free(target)
+        yield Choice(target, why_not(target) if free else FOREIGN)
+        if free and replacing is None and settings.target is not None:  # "here and nowhere else"
+            return
 
 
-def _shared(settings: Settings) -> Iterator[Target]:
+def why_not(target: Target) -> str:
+    """Return why nothing new can be put into a target; empty when this user can install there."""
+    if target.is_reserved:
+        return RESERVED
+    if not _is_writable(target):
+        return f"user {os.getuid()} may not write there" if hasattr(os, "getuid") else "it may not be written"
+    return ""
+
+
+def _is_writable(target: Target) -> bool:
+    existing = nearest_existing(target.work)
+    # Also the folder itself: the work folder may have been made while it was still writable.
+    probes = {existing, target.folder} if os.path.exists(target.folder) else {existing}
+    return all(os.path.isdir(probe) and os.access(probe, os.W_OK | os.X_OK) for probe in probes)
+
+
+def nearest_existing(folder: Path) -> Path:
+    """Return a folder, or the nearest above it that exists; the topmost where none does, as on a drive that is gone."""
+    # Not Path.exists: that raises below a folder this user may not enter (HOME=/root in a container run as another).
+    while not os.path.exists(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _search_path(settings: Settings) -> Iterator[Target]:
     """Yield the targets many models may lie in.
 
     When a target is set, only that one. Otherwise every folder on sys.path but the working directory, which may hold
@@ -180,14 +237,17 @@ def _shared(settings: Settings) -> Iterator[Target]:
     # Folders of the store are there, too, once a model was used from it.
     shared = (folder for folder in others if folder.is_absolute() and folder.parent != settings.home)
     seen = {working}
-    for target in (*_own(settings), *(Target("sys.path", folder, settings.require_hash) for folder in shared)):
+    for target in (
+        *_environment_targets(settings),
+        *(Target("sys.path", folder, settings.require_hash) for folder in shared),
+    ):
         real = os.path.realpath(target.folder)
         if real not in seen:
             seen.add(real)
             yield target
 
 
-def _own(settings: Settings) -> Iterator[Target]:
+def _environment_targets(settings: Settings) -> Iterator[Target]:
     """Yield the environment's folder, and the user's own where Python uses it: not in a virtual environment."""
     is_reserved = is_externally_managed()
     yield Target("environment", purelib(), settings.require_hash, is_reserved)
@@ -195,7 +255,7 @@ def _own(settings: Settings) -> Iterator[Target]:
         yield Target("user site", Path(site.getusersitepackages()), settings.require_hash, is_reserved)
 
 
-def _store(pin: ModelPin, home: Path) -> Store:
+def store_of(pin: ModelPin, home: Path) -> Store:
     return Store("store", home / f"{pin.name}-{pin.version or 'any'}-{pin.sha256[:12]}")
 
 
