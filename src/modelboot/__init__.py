@@ -110,8 +110,8 @@ def get_nlp(
         IncompatibleError: spaCy or a package the pipeline needs is missing or does not fit.
         OfflineError: It is not there and the network is switched off.
         HashMismatchError: A source gave other bytes, and no other source gave the wheel.
-        DownloadError: No source gave the wheel. Like the two that follow, it is repeated at once for 60 s by further
-            calls for the same model, until `get_nlp.cache_clear()` or a change of settings.
+        DownloadError: No source gave the wheel. Like an InstallError, it is repeated at once for 60 s by further calls
+            for the same model, until `get_nlp.cache_clear()` or a change of settings.
         InstallError: The wheel could not be put in place.
         LoadError: spaCy cannot load it although its files are intact.
     """
@@ -204,10 +204,10 @@ def ensure_model(
         InstallError: The wheel could not be put in place.
     """
     from modelboot._install import ensure
-    from modelboot._spacy.registry import register
+    from modelboot._spacy.findable import make_findable
 
     installed = ensure.ensure_model(model, target=target, wheelhouse=wheelhouse, offline=offline)
-    register(installed.name, installed.path)
+    make_findable(installed.name, installed.path.parent.parent, installed.path)
     return installed
 
 

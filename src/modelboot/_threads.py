@@ -45,7 +45,10 @@ class Worker:
         self._claims: list[Literal["run", "join"]] = []  # the first one decides whether the call is made
         self._is_over = False
         self._end: SimpleQueue[None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=f"modelboot-{name}", daemon=True)
+        try:
+            self._thread = threading.Thread(target=self._run, name=f"modelboot-{name}", daemon=True)
+        except RuntimeError:  # an isolated subinterpreter has no daemon threads
+            self._thread = threading.Thread(target=self._run, name=f"modelboot-{name}")
 
     def start(self) -> bool:
         """Start the thread; False where the system allows no more of them."""

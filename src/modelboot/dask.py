@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from distributed import WorkerPlugin
 
+from modelboot import ensure_model
 from modelboot._catalog import resolve
-from modelboot._install.ensure import ensure_model
 from modelboot._install.outcome import InstalledModel
 from modelboot._install.provision import provision
 from modelboot._pin import ModelPin

@@ -19,7 +19,7 @@ from support.wheels import NAME, BuiltWheel, Tampering, altered, small_wheel
 WAIT_S = 30
 
 
-@pytest.fixture(params=["threads", "no threads"])
+@pytest.fixture(params=["threads", "no threads", "no daemon threads"])
 def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run a test also where the system allows no more threads: then the caller's own does everything."""
 
@@ -29,6 +29,10 @@ def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
     if request.param == "no threads":
         monkeypatch.setattr(threading.Thread, "start", refuse)
+    if request.param == "no daemon threads":  # as in an isolated subinterpreter
+        init = threading.Thread.__init__
+        new = lambda thread, daemon=None, **more: refuse(thread) if daemon else init(thread, **more)  # noqa: E731
+        monkeypatch.setattr(threading.Thread, "__init__", new)
 
 
 @pytest.fixture(autouse=True)

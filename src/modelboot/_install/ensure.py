@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import astuple
 from functools import partial
 from typing import TYPE_CHECKING
 
 from modelboot._catalog import DEFAULT_MODEL, resolve
-from modelboot._install.importable import append_to_sys_path
+from modelboot._install.failures import remembered
 from modelboot._install.installed import Installed
 from modelboot._install.look import find_in
 from modelboot._install.outcome import Outcome, Timings
 from modelboot._install.stage import stages_of
-from modelboot._install.targets import purelib, targets_to_search
+from modelboot._install.targets import Target, purelib, targets_to_search
+from modelboot._limits import Deadline
 from modelboot._parse import directories, directory
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, read_settings
+from modelboot._trust_env import network_variables
+from modelboot._turns import raise_if_from_signal, turn
 from modelboot.errors import InstallError, ModelbootError
 
 if TYPE_CHECKING:
     from modelboot._install.outcome import InstalledModel
-    from modelboot._install.targets import Target
 
 _log = logging.getLogger(__name__)
 logging.getLogger("modelboot").addHandler(logging.NullHandler())
@@ -46,9 +50,7 @@ def ensure_model(
     if offline is not None:
         settings = settings._replace(offline=offline)
     pin = resolve(model, pins=settings.pins)
-    outcome = ensure(pin, settings, timings=timings)
-    append_to_sys_path(outcome.installed.folder)
-    return outcome.report(pin, timings)
+    return ensure(pin, settings, timings=timings).report(pin, timings)
 
 
 def ensure(
@@ -56,7 +58,7 @@ def ensure(
     settings: Settings,
     *,
     replacing: Installed | None = None,
-    preload: Sequence[str] = (),
+    for_loading: bool = False,
     timings: Timings | None = None,
 ) -> Outcome:
     """Install a pin unless it is there; `ensure_model` for callers inside modelboot.
@@ -66,28 +68,49 @@ def ensure(
         settings: The settings in force.
         replacing: A model that looks intact but has modified files: it does not count as installed, and is replaced
             if it is modelboot's own; else the pinned model is installed into the store.
-        preload: Names of modules that the caller needs next; they are imported beside a download.
+        for_loading: Whether the caller loads the model next. Then what spaCy needs for that is imported beside a
+            download, and a failure of the last minute is raised again without another try.
         timings: Is told what each part took.
 
     Returns:
         Where the files are and how they got there.
     """
     timings = timings or Timings()
-    try:
-        find = partial(_find, pin, settings, replacing)
+    find = partial(_find, pin, settings, replacing)
+    with _os_errors_translated(pin, settings):
         installed = find()
-        timings.mark("find")
-        if installed is None:
-            from modelboot._install.install import Request, install
+    timings.mark("find")
+    if installed is not None:
+        _warn_unless_verified(pin, installed)
+        return Outcome(installed)
+    busy = partial(InstallError, model=str(pin), path=_place(settings), fault="busy")
+    # With another URL or another setting the next call may fare better.
+    call = (*astuple(pin), settings, network_variables())
+    preload = ["spacy", f"spacy.lang.{pin.name.partition('_')[0]}"] if for_loading else []
+    with (
+        turn(pin.name, Deadline.after(settings.deadline_s), busy),
+        remembered(call) if for_loading else nullcontext(),
+        _os_errors_translated(pin, settings),
+    ):
+        from modelboot._install.install import Request, install
 
-            return install(Request(pin, settings, replacing, preload, timings), find)
+        return install(Request(pin, settings, replacing, preload, timings), find)
+
+
+def _place(settings: Settings) -> str:
+    return str(settings.target or purelib())
+
+
+@contextmanager
+def _os_errors_translated(pin: ModelPin, settings: Settings) -> Iterator[None]:
+    """Turn whatever the system refused on the way into an InstallError."""
+    try:
+        yield
     except ModelbootError:  # some are OSError, too
         raise
-    except OSError as error:  # whatever the system refused on the way
-        where = settings.target or purelib()
-        raise InstallError.from_os_error(error, model=str(pin), path=str(where)) from error
-    _warn_unless_verified(pin, installed)
-    return Outcome(installed)
+    except OSError as error:
+        raise_if_from_signal(error)
+        raise InstallError.from_os_error(error, model=str(pin), path=_place(settings)) from error
 
 
 def _find(pin: ModelPin, settings: Settings, replacing: Installed | None) -> Installed | None:

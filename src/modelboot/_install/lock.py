@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from modelboot._files import read_regular_file
 from modelboot._limits import Deadline
+from modelboot._turns import raise_if_from_signal
 from modelboot.errors import Attempt, InstallError
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def _acquire(
                 with suppress(OSError):  # it is another user's
                     os.utime(path)
         except _NO_LOCK as error:
+            raise_if_from_signal(error)
             _log.debug("no lock for %s, going on without: %s", model, error)
             return None, None
         if is_done():

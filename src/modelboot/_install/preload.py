@@ -36,17 +36,15 @@ def preloading(modules: Sequence[str], shown: Progress) -> Iterator[Progress]:
         shown: What a user sees of the download.
 
     Yields:
-        What shows the download instead. The thread has ended when the block has.
+        What shows the download instead. The thread has ended when the block has, unless that raised.
     """
     # A thread that imports what waits for this one's import would never end.
     if is_importing(sys._getframe()):  # noqa: SLF001 - documented
         yield shown
         return
     worker = Worker(lambda: _import(modules), "preload")
-    try:
-        yield PreloadingProgress(shown, worker)
-    finally:
-        worker.join()
+    yield PreloadingProgress(shown, worker)
+    worker.join()  # where something failed, or Ctrl-C was pressed, nothing waits for it
 
 
 def _import(modules: Sequence[str]) -> None:

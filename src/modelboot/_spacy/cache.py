@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from modelboot._install import failures
 from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings
-from modelboot._spacy.load import COMPONENTS, Options, component_names, failures, load_found, settings_of_call, turns
-from modelboot._spacy.names import find_model
+from modelboot._spacy.load import COMPONENTS, Options, component_names, find_model, load_found, settings_of_call
+from modelboot._turns import turn
+from modelboot.errors import LoadError
 
 if TYPE_CHECKING:
     from typing import ParamSpec, Protocol, TypeVar
@@ -56,42 +57,25 @@ class CacheKey(NamedTuple):
 
     def options(self) -> Options:
         """Return the arguments for spaCy; it has defaults for those that were not given."""
-        chosen = {"disable": self.disable, "enable": self.enable, "exclude": self.exclude}
-        return {option: sorted(names) for option, names in chosen.items() if names}
+        return {option: sorted(names) for option, names in zip(COMPONENTS, self[1:], strict=True) if names}
 
 
-class State:
-    """Everything `get_nlp` remembers in this process."""
-
-    def __init__(self) -> None:
-        """Remember nothing yet."""
-        self.lock = threading.Lock()
-        self.models: dict[CacheKey, Language] = {}
-        self.hits = self.misses = 0
-
-    def reset_after_fork(self) -> None:
-        """Replace a lock that another thread held when the process forked: that thread does not exist in the child."""
-        self.lock = threading.Lock()
-
-
-_state = State()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_state.reset_after_fork)
+_models: dict[CacheKey, Language] = {}
+_counts = {"hits": 0, "misses": 0}
 
 
 def cache_info() -> CacheInfo:
     """Return hits, misses, maximum and current size."""
     recalled = _recall.cache_info().hits
-    return CacheInfo(recalled + _state.hits, _state.misses, None, len(_state.models))
+    return CacheInfo(recalled + _counts["hits"], _counts["misses"], None, len(_models))
 
 
 def cache_clear() -> None:
     """Forget every model and every remembered failure."""
-    with _state.lock:
-        _recall.cache_clear()
-        _state.models.clear()
-        failures.clear()
-        _state.hits = _state.misses = 0
+    _recall.cache_clear()
+    _models.clear()
+    failures.forget()
+    _counts.update(hits=0, misses=0)
 
 
 def get_nlp(
@@ -102,6 +86,8 @@ def get_nlp(
     offline: bool | None,  # noqa: FBT001 - handed through by position: a hit costs well under a microsecond
 ) -> Language:
     """Return the pipeline of an equal earlier call, or find or load it; see `modelboot.get_nlp`."""
+    if not (type(disable) in _COMPARABLE and type(enable) in _COMPARABLE and type(exclude) in _COMPARABLE):
+        disable, enable, exclude = map(tuple, _names(disable, enable, exclude))  # read once: it may be a generator
     try:  # not `suppress`, which would be most of the cost of a hit
         return _recall(model, disable, enable, exclude, offline)  # type: ignore[arg-type]  # what cannot be hashed comes below
     except _RelativePathError:  # another one after a chdir
@@ -112,8 +98,16 @@ def get_nlp(
     return _find(*_key_of_call(model, disable, enable, exclude, offline))
 
 
+_COMPARABLE = {str, tuple, frozenset}
+"""Types of component names that can be part of the key of `_recall` as they are."""
+
+
+def _names(*given: str | Iterable[str]) -> Iterable[list[str]]:
+    return map(component_names, COMPONENTS, given)
+
+
 def _is_hashable(*arguments: object) -> bool:
-    """Tell whether the spelling of a call can be a key: with a list it cannot."""
+    """Tell whether the spelling of a call can be a key."""
     try:
         hash(arguments)
     except TypeError:
@@ -133,25 +127,25 @@ def _key_of_call(
     offline: bool | None,  # noqa: FBT001 - see above
 ) -> tuple[CacheKey, Settings]:
     """Return what a call asks for, however it is spelled, and the settings in force."""
-    chosen = (frozenset(component_names(*item)) for item in zip(COMPONENTS, (disable, enable, exclude), strict=True))
+    chosen = map(frozenset, _names(disable, enable, exclude))
     settings = settings_of_call(offline=offline)
     return CacheKey(find_model(model, settings.pins), *chosen), settings
 
 
 def _find(key: CacheKey, settings: Settings) -> Language:
     """Return the model of a call; the first thread that asks loads it."""
-    with turns.turn(key, str(key.model), Deadline.after(settings.deadline_s)):
-        nlp = _state.models.get(key)
-        if nlp is not None:
-            with _state.lock:
-                _state.hits += 1
-            return nlp
-        with _state.lock:
-            _state.misses += 1
-        return _state.models.setdefault(key, load_found(key.model, settings, key.options(), key))
+    nlp = _models.get(key)
+    if nlp is None:
+        with turn(key, Deadline.after(settings.deadline_s), functools.partial(LoadError, model=str(key.model))):
+            nlp = _models.get(key)
+            if nlp is None:
+                _counts["misses"] += 1
+                return _models.setdefault(key, load_found(key.model, settings, key.options()))
+    _counts["hits"] += 1
+    return nlp
 
 
-# Bounded, as it holds spellings, not models: each generator is a new one.
+# Bounded, as it holds spellings, not models.
 @functools.lru_cache(maxsize=1024)
 def _recall(
     model: str | os.PathLike[str] | ModelPin,

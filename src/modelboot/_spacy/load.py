@@ -1,4 +1,4 @@
-"""A pin -> Language: installed once, loaded, repaired if damaged.
+"""A name or a pin -> Language: installed once, loaded, repaired if damaged.
 
 Any failure to load is followed by one full hash check: modified files are installed again, intact ones are not.
 """
@@ -8,27 +8,20 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import astuple
-from functools import partial
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelboot._catalog import resolve
 from modelboot._install.ensure import ensure
-from modelboot._install.importable import append_to_sys_path
 from modelboot._install.installed import Installed
-from modelboot._install.look import find_in
-from modelboot._install.targets import targets_to_search
-from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
+from modelboot._reference import is_reference
 from modelboot._settings import Settings, read_settings
-from modelboot._spacy.failures import Failures
-from modelboot._spacy.names import find_model
+from modelboot._spacy.findable import make_findable
 from modelboot._spacy.package import import_package
-from modelboot._spacy.registry import register
-from modelboot._spacy.turns import Turns
-from modelboot._trust_env import network_variables
-from modelboot.errors import LoadError, ModelbootError, SettingsError
+from modelboot._turns import raise_if_from_signal
+from modelboot.errors import LoadError, ModelbootError, SettingsError, UnknownModelError
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -39,9 +32,6 @@ KNOWN = {*COMPONENTS, "vocab", "config"}
 """What every `spacy.load` accepts."""
 Options = Mapping[str, Any]
 """Keyword arguments of `spacy.load`; what is not there is left to its defaults."""
-
-turns = Turns()
-failures = Failures()
 
 _log = logging.getLogger(__name__)
 
@@ -60,17 +50,59 @@ def load(model: str | os.PathLike[str] | ModelPin, options: Options, *, offline:
     if options.keys() - KNOWN:
         _refuse_unknown(options)
     named = {option: component_names(option, options[option]) for option in COMPONENTS if option in options}
-    choice = tuple((option, frozenset(names)) for option, names in named.items())
-    is_comparable = options.keys() == named.keys()  # a vocabulary cannot be compared with that of the next call
     settings = settings_of_call(offline=offline)
-    found = find_model(model, settings.pins)
-    return load_found(found, settings, {**options, **named}, choice if is_comparable else None)
+    return load_found(find_model(model, settings.pins), settings, {**options, **named})
 
 
-def load_found(found: ModelPin | Path | str, settings: Settings, options: Options, choice: Hashable) -> Language:
+def find_model(model: str | os.PathLike[str] | ModelPin, pins: Path | None) -> ModelPin | Path | str:
+    """Tell what a caller means.
+
+    Args:
+        model: A pin, whatever `resolve` takes, or whatever `spacy.load` would load: a folder, "blank:xx", an installed
+            pipeline that the catalog does not know.
+        pins: A pins file whose names win over the catalog's.
+
+    Returns:
+        The pin; an absolute folder, so that a later chdir does not move it; or the name, for spaCy.
+
+    Raises:
+        UnknownModelError: It is none of these.
+        SettingsError: It is misspelled.
+    """
+    if isinstance(model, os.PathLike) or (isinstance(model, str) and _is_path(model)):
+        return Path(os.path.abspath(model))
+    if isinstance(model, str) and model.startswith("blank:"):
+        return model
+    try:
+        return resolve(model, pins=pins)
+    except UnknownModelError:
+        assert isinstance(model, str)  # noqa: S101 - a pin is never unknown
+        if _is_installed_pipeline(model):  # before a folder of that name, as with spaCy
+            return model
+        if os.path.isdir(model):
+            return Path(os.path.abspath(model))
+        raise
+
+
+def _is_path(text: str) -> bool:
+    """Tell whether a text can only be a path: it has a separator, and is no direct reference."""
+    return not is_reference(text) and any(separator and separator in text for separator in (os.sep, os.altsep))
+
+
+def _is_installed_pipeline(name: str) -> bool:
+    from importlib import metadata
+
+    try:
+        entry_points = metadata.distribution(name).entry_points
+    except (metadata.PackageNotFoundError, ValueError):
+        return False
+    return any(entry_point.group == "spacy_models" for entry_point in entry_points)
+
+
+def load_found(found: ModelPin | Path | str, settings: Settings, options: Options) -> Language:
     """Load what a caller named: a pin, or something of its own, which spaCy loads as it is."""
     if isinstance(found, ModelPin):
-        return _load_pin(found, settings, options, choice)
+        return _load_pin(found, settings, options)
     import spacy
 
     return spacy.load(found, **options)
@@ -104,14 +136,13 @@ def component_names(option: str, names: str | Iterable[str]) -> list[str]:
     return chosen
 
 
-def _load_pin(pin: ModelPin, settings: Settings, options: Options, choice: Hashable) -> Language:
+def _load_pin(pin: ModelPin, settings: Settings, options: Options) -> Language:
     """Install and load; when loading fails because files were modified, repair them once.
 
     Args:
         pin: The model.
         settings: The settings in force.
         options: What spaCy is told.
-        choice: Stands for the options in what is remembered of failures; None when they cannot be compared.
 
     Returns:
         The pipeline, freshly loaded, of the pinned version.
@@ -120,79 +151,49 @@ def _load_pin(pin: ModelPin, settings: Settings, options: Options, choice: Hasha
         LoadError: spaCy cannot load it, and its files are intact.
         ModelbootError: It could not be installed, as for `ensure`; or another model could not that its code asks for.
     """
-    folder, installed = _install(pin, settings)
-    call = None if choice is None else (*_identity(pin, settings), choice)
-    with failures.remembered(call, partial(_look, pin, settings)):
-        try:
-            return _load_installed(folder, installed, pin, options)
-        except ModelbootError:  # of another model, which the pipeline's code asked for
-            raise
-        except Exception as error:
-            issues = _modified_files(folder, installed, pin, error)
-            if not issues:
-                raise _failed(folder, pin, error) from error
-            _log.warning("%s is damaged and is installed again: %s", pin, "; ".join(issues))
-        # Another program may have put its own there in the meantime: then there is nothing to replace.
-        folder, installed = _install(pin, settings, replacing=installed if installed.dist_info.exists() else None)
-        try:
-            return _load_installed(folder, installed, pin, options)
-        except ModelbootError:
-            raise
-        except Exception as error:
-            raise _failed(folder, pin, error) from error
-
-
-def _install(pin: ModelPin, settings: Settings, replacing: Installed | None = None) -> tuple[Path, Installed]:
-    """Install a model unless it is there, one thread at a time, and settle the folder of its data."""
-    call = _identity(pin, settings)
-    with (
-        turns.turn(call, str(pin), Deadline.after(settings.deadline_s)),
-        failures.remembered(call, partial(_look, pin, settings)),
-    ):
-        next_imports = ["spacy", f"spacy.lang.{pin.name.partition('_')[0]}"]
-        installed = ensure(pin, settings, replacing=replacing, preload=next_imports).installed
-        folder = installed.data_folder
-    append_to_sys_path(installed.folder)
-    return folder, installed
-
-
-def _identity(pin: ModelPin, settings: Settings) -> tuple[Hashable, ...]:
-    """Return what makes two calls the same: with another URL or another setting the next one may fare better."""
-    return (*astuple(pin), settings, network_variables())
-
-
-def _look(pin: ModelPin, settings: Settings) -> object:
-    """Return what tells one install of a model from the next; None when there is none."""
+    installed = ensure(pin, settings, for_loading=True).installed
     try:
-        found = (find_in(target, pin) for target in targets_to_search(pin, settings))
-        installed = next(filter(None, found), None)
-        return installed and (installed.dist_info, os.stat(installed.dist_info).st_mtime_ns)
-    except OSError:
-        return None
+        return _load_installed(installed, pin, options)
+    except LoadError:
+        issues = _modified_files(installed)
+        if not issues:
+            raise
+        _log.warning("%s is damaged and is installed again: %s", pin, "; ".join(issues))
+    # Another program may have put its own there in the meantime: then there is nothing to replace.
+    damaged = installed if installed.dist_info.exists() else None
+    return _load_installed(ensure(pin, settings, replacing=damaged, for_loading=True).installed, pin, options)
 
 
-def _modified_files(folder: Path, installed: Installed, pin: ModelPin, error: Exception) -> list[str]:
+def _modified_files(installed: Installed) -> list[str]:
     """Hash what could not be loaded. Files that cannot even be read (EMFILE, EACCES) prove no damage."""
     try:
         return installed.modified_files()
-    except OSError:
-        raise _failed(folder, pin, error) from error
+    except OSError as error:
+        raise_if_from_signal(error)
+        return []
 
 
-def _failed(folder: Path, pin: ModelPin, error: Exception) -> LoadError:
-    reason = " ".join(str(error).split()) or "no reason given"
-    return LoadError(model=str(pin), path=str(folder), reason=f"{type(error).__name__}: {reason}")
+def _load_installed(installed: Installed, pin: ModelPin, options: Options) -> Language:
+    """Load exactly these files: by their path, so that nothing of that name elsewhere can stand in for them.
 
+    Raises:
+        LoadError: The pipeline's code or spaCy failed, or the version is another.
+    """
+    folder = installed.data_folder
+    try:
+        import spacy
 
-def _load_installed(folder: Path, installed: Installed, pin: ModelPin, options: Options) -> Language:
-    """Load exactly these files: by their path, so that nothing of that name elsewhere can stand in for them."""
-    import spacy
-
-    import_package(installed.name, installed.package)
-    register(installed.name, folder)
-    nlp = spacy.load(folder, **options)
+        make_findable(installed.name, installed.folder, folder)
+        import_package(installed.name, installed.package)
+        nlp = spacy.load(folder, **options)
+    except ModelbootError:  # of another model, which the pipeline's code asked for
+        raise
+    except Exception as error:
+        raise_if_from_signal(error)
+        text = " ".join(str(error).split()) or "no reason given"
+        reason = f"{type(error).__name__}: {text}"
+        raise LoadError(model=str(pin), path=str(folder), reason=reason) from error
     version = str(nlp.meta.get("version"))
     if not pin.accepts(version):
-        message = f"its meta.json says version {version}"
-        raise ValueError(message)
+        raise LoadError(model=str(pin), path=str(folder), reason=f"its meta.json says version {version}")
     return nlp

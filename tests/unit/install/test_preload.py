@@ -28,6 +28,10 @@ WARM = "ensure_model(pin); print('spacy' in by_caller); get_nlp(pin); print(by_c
 ENSURE = "print(ensure_model(pin).source, by_caller['installer'])"
 FAIL = "try: get_nlp(pin)\nexcept OSError as error: print(type(error).__name__, 'spacy' in by_caller)"
 REASON = "try: get_nlp(pin)\nexcept OSError as error: print(error.reason)\nprint(ensure_model(pin).source)"
+WRONG = """
+try: get_nlp(pin)
+except OSError as error: print(type(error).__name__, 'IS_OVER' in vars(sys.modules.get('spacy', sys)))
+"""
 IMPORTING = """\
 import sys
 from modelboot import ModelPin, get_nlp
@@ -77,6 +81,15 @@ def test_no_wheel_no_import(folder: Path, served: ModelPin, server: ModelServer)
     assert said(folder, FAIL, served) == ["DownloadError False"]
 
 
+def test_failed_download_does_not_wait_for_the_import_beside_it(
+    folder: Path, served: ModelPin, server: ModelServer
+) -> None:
+    """Other bytes than the pinned ones are told at once, however long spaCy's import takes."""
+    server.serve(f"/{served.filename}", Reply(body=b"x" * 1000, drip_bytes_per_s=2000))
+    (folder / "spacy" / "__init__.py").write_text("import time; time.sleep(30); IS_OVER = True")
+    assert said(folder, WRONG, served) == ["HashMismatchError False"]
+
+
 def test_import_that_fails_is_raised_in_the_caller(folder: Path, served: ModelPin) -> None:
     """What is wrong with spaCy itself is told as if the caller had imported it; the model is installed."""
     (folder / "spacy" / "__init__.py").write_text("raise RuntimeError('built for another numpy')")
@@ -91,12 +104,4 @@ def test_caller_that_is_being_imported_waits_for_no_thread(folder: Path, served:
     (folder / "spacy" / "lang" / "en" / "__init__.py").write_text("import loads_at_import")
     assert said(folder, "import loads_at_import; print(by_caller['spacy'], loads_at_import.nlp.lang)", served) == [
         "True en"
-    ]
-
-
-def test_wheel_that_is_copied_is_unpacked_too(folder: Path, tiny: BuiltWheel) -> None:
-    """Where nothing is downloaded, what unpacks is imported all the same."""
-    pin = tiny.pin_at("http://127.0.0.1:9/x.whl")
-    assert said(folder, "print(ensure_model(pin).source)", pin, MODELBOOT_WHEELHOUSE=str(tiny.path.parent)) == [
-        "wheelhouse"
     ]

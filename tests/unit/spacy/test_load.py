@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import itertools
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,6 +105,15 @@ def test_get_nlp_relative_folder(model: str | Path, tmp_path: Path, monkeypatch:
         seen.append(get_nlp(model))
     assert [nlp.lang for nlp in seen] == ["af", "xx", "af", "xx"]
     assert (seen[0] is seen[2], seen[1] is seen[3], get_nlp.cache_info()[:2]) == (True, True, (2, 2))
+
+
+def test_get_nlp_relative_folder_and_a_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that can be read only once are read once."""
+    nlp = spacy.blank("af")
+    nlp.add_pipe("sentencizer")
+    nlp.to_disk(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    assert get_nlp("./model", exclude=(name for name in ["sentencizer"])).pipe_names == []
 
 
 def test_load_installed_pipeline_of_its_own(
@@ -288,3 +299,21 @@ def imported_from(folder: Path) -> list[str]:
     """List the files of the modules that were imported from below a folder."""
     files = [str(getattr(module, "__file__", None)) for module in [*sys.modules.values()]]
     return [file for file in files if file.startswith(str(folder))]
+
+
+@BOTH
+@pytest.mark.parametrize("raised", [TimeoutError, ArithmeticError])
+def test_load_interrupted_by_a_time_limit(
+    function: Loads, tiny_pin: ModelPin, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a signal handler raises while spaCy loads passes through unchanged, and nothing of it is remembered."""
+
+    def reached(_: int, __: FrameType | None) -> None:
+        raise raised
+
+    before = signal.signal(signal.SIGALRM, reached)
+    with monkeypatch.context() as patch, pytest.raises(raised):  # noqa: PT012 - both are one step
+        patch.setattr(spacy, "load", lambda *_, **__: signal.raise_signal(signal.SIGALRM))
+        function(tiny_pin)
+    signal.signal(signal.SIGALRM, before)
+    assert function(tiny_pin).meta["version"] == "1.0.0"
