@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from itertools import dropwhile, takewhile
 from types import FrameType
 
-from modelboot._limits import Deadline
+from modelboot._deadline import Deadline
 from modelboot._threads import is_importing
 from modelboot.errors import ModelbootError
 

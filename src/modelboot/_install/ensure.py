@@ -11,17 +11,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from modelboot._catalog import DEFAULT_MODEL, resolve
-from modelboot._install.failures import remembered
+from modelboot._deadline import Deadline
+from modelboot._install.failures import cached_failure
 from modelboot._install.installed import Installed
 from modelboot._install.look import find_in
 from modelboot._install.outcome import Outcome, Timings
 from modelboot._install.stage import stages_of
 from modelboot._install.targets import Target, purelib, targets_to_search
-from modelboot._limits import Deadline
-from modelboot._parse import directories, directory
 from modelboot._pin import ModelPin
-from modelboot._settings import Settings, read_settings
-from modelboot._trust_env import network_variables
+from modelboot._settings import Settings, directories, directory, network_variables, read_settings
 from modelboot._turns import raise_if_from_signal, turn
 from modelboot.errors import InstallError, ModelbootError
 
@@ -89,7 +87,7 @@ def ensure(
     preload = ["spacy", f"spacy.lang.{pin.name.partition('_')[0]}"] if for_loading else []
     with (
         turn(pin.name, Deadline.after(settings.deadline_s), busy),
-        remembered(call) if for_loading else nullcontext(),
+        cached_failure(call) if for_loading else nullcontext(),
         _os_errors_translated(pin, settings),
     ):
         from modelboot._install.install import Request, install

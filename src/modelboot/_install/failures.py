@@ -15,7 +15,7 @@ FAILURE_TTL_S = 60.0
 """Seconds for which a failure is remembered: further calls for the same model fail at once."""
 
 
-class FirstFailure(Exception):  # noqa: N818 - a cause to be shown, never raised
+class OriginalTraceback(Exception):  # noqa: N818 - a cause to be shown, never raised
     """The traceback of the failure that is repeated, as text: it keeps no caller's variables alive."""
 
     def __str__(self) -> str:
@@ -37,7 +37,7 @@ forget = _failures.clear
 
 
 @contextmanager
-def remembered(call: Hashable) -> Iterator[None]:
+def cached_failure(call: Hashable) -> Iterator[None]:
     """Fail at once if the same call failed a moment ago; else run the block, and remember how that fails.
 
     Args:
@@ -52,7 +52,7 @@ def remembered(call: Hashable) -> Iterator[None]:
     if (failure := _failures.get(hash(call))) is not None:
         error = copy(failure.error)
         error.remembered_s = failure.until_s - now_s
-        raise error from FirstFailure(failure.traceback)
+        raise error from OriginalTraceback(failure.traceback)
     try:
         yield
     except (DownloadError, InstallError) as error:

@@ -89,12 +89,12 @@ def _install_under_lock(target: Target, request: Request, find: Callable[[], Ins
             return Outcome(installed)
         # urllib3 opens a socket when it is imported, to see whether there is IPv6: not in a warm start.
         from modelboot._sources.fetch import fetch_wheel, make_sources
-        from modelboot._sources.source import failure
+        from modelboot._sources.source import download_error
 
         sources = make_sources(settings)
         asked = [pin.sha256, *([source.location(pin), source.disabled(pin)] for source in sources)]
         if attempts := failure_of_holder(lock_file, asked, turn.waited_since):
-            raise failure(pin, *attempts)
+            raise download_error(pin, *attempts)
         fetch = partial(fetch_wheel, pin, sources=sources, limits=limits, progress=progress)
         try:
             outcome = _install_into(target, request, fetch, is_locked=turn.is_locked)

@@ -17,8 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from modelboot._deadline import Deadline
 from modelboot._files import read_regular_file
-from modelboot._limits import Deadline
 from modelboot._turns import raise_if_from_signal
 from modelboot.errors import Attempt, InstallError
 

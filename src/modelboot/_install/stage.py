@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from modelboot._files import NOTHING_THERE
+from modelboot._files import UNREADABLE_ERRNOS
 
 _NAME = r"([^.]+)\.([0-9a-f]{8})\.[0-9a-f]{8}(\.locked)?\.stage"
 """Model, host, a random token, and whether it was made under a lock; what has another name is not modelboot's."""
@@ -137,7 +137,7 @@ def stages_of(work: Path, name: str) -> list[Path]:
         with os.scandir(work) as entries:
             stages = [entry for entry in entries if entry.name.endswith(".stage")]
     except OSError as error:
-        if error.errno in NOTHING_THERE:
+        if error.errno in UNREADABLE_ERRNOS:
             return []
         raise
     matches = [(re.fullmatch(_NAME, entry.name), entry) for entry in stages]

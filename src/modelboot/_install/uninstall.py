@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+from modelboot._deadline import Deadline
 from modelboot._files import rename
 from modelboot._fsync import fsync_folder
 from modelboot._install.installed import Installed
@@ -14,7 +15,6 @@ from modelboot._install.lock import locked
 from modelboot._install.publish import rename_all
 from modelboot._install.stage import remove_dead, staged
 from modelboot._install.targets import INSTALLER, Target
-from modelboot._limits import Deadline
 from modelboot.errors import InstallError, ModelbootError
 
 

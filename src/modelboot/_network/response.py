@@ -31,7 +31,7 @@ WAITING_BYTES = 1 << 16
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/json", "application/problem+json")
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses that may be another in a moment; every other 4xx and 5xx is final."""
-_KINDS: dict[int, Kind] = {401: "login", 403: "login", 404: "missing", 407: "login", 410: "missing"}
+_KINDS: dict[int, Kind] = {401: "auth", 403: "auth", 404: "missing", 407: "auth", 410: "missing"}
 """What a status says about what to do next."""
 MAX_DIGITS = 20
 """Numbers of more digits are nonsense, and Python refuses to read those of thousands."""
@@ -63,7 +63,7 @@ class RequestError(Exception):
     """Length of what was received, in bytes; None when nothing was hashed."""
 
     def __post_init__(self) -> None:
-        """Forget secrets and control characters: whoever prints this error, or what it led to, prints all of it."""
+        """Forget secrets and control characters: this error, or what it led to, is printed in full."""
         self.url = printable(without_secrets(self.url))
         self.reason = printable(self.reason)
         self.args = (self.reason,)
@@ -106,7 +106,7 @@ def redirect_target(url: str, location: str) -> str:
         location: Its header of that name.
 
     Raises:
-        RequestError: It leads from https to http, or to what is no web address.
+        RequestError: It leads from https to http, or to what is not a web address.
     """
     try:
         target = urljoin(url, location)
@@ -221,7 +221,7 @@ def _gathering(response: urllib3.BaseHTTPResponse) -> Callable[[int], bytes]:
 
 
 def _is_more_here(response: urllib3.BaseHTTPResponse) -> bool:
-    """Return True if bytes of a response have come that nobody has read yet."""
+    """Return True if bytes of a response have come that are not read yet."""
     try:
         return bool(select.select([response.fileno()], [], [], 0)[0])
     except (AttributeError, OSError, ValueError):  # the end of the body, or more descriptors than select can name

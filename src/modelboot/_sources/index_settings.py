@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from modelboot._environment import is_on
+from modelboot._network.trust_env import TrustEnv
 from modelboot._redact import without_secrets
-from modelboot._trust_env import TrustEnv
 from modelboot._versions import version_key
 
 PIP_SECTIONS = ("global", "download", "install")
@@ -64,8 +64,8 @@ class Index(NamedTuple):
             return shown
         with suppress(ValueError):  # brackets that do not match
             parts = urlsplit(shown)
-            return urlunsplit((parts.scheme, parts.netloc, "", "", "")) or "an index that is no URL"
-        return "an index that is no URL"
+            return urlunsplit((parts.scheme, parts.netloc, "", "", "")) or "an index that is not a URL"
+        return "an index that is not a URL"
 
 
 def read_indexes(trust_env: TrustEnv, environ: Mapping[str, str]) -> list[Index]:

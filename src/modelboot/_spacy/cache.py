@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from modelboot._catalog import resolve_model
+from modelboot._deadline import Deadline
 from modelboot._install import failures
-from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings
-from modelboot._spacy.load import COMPONENTS, Options, component_names, find_model, load_found, settings_of_call
+from modelboot._spacy.load import COMPONENTS, Options, component_names, load_found, settings_of_call
 from modelboot._turns import turn
 from modelboot.errors import LoadError
 
@@ -66,13 +67,13 @@ _counts = {"hits": 0, "misses": 0}
 
 def cache_info() -> CacheInfo:
     """Return hits, misses, maximum and current size."""
-    recalled = _recall.cache_info().hits
+    recalled = _cached_get_nlp.cache_info().hits
     return CacheInfo(recalled + _counts["hits"], _counts["misses"], None, len(_models))
 
 
 def cache_clear() -> None:
     """Forget every model and every remembered failure."""
-    _recall.cache_clear()
+    _cached_get_nlp.cache_clear()
     _models.clear()
     failures.forget()
     _counts.update(hits=0, misses=0)
@@ -89,7 +90,7 @@ def get_nlp(
     if not (type(disable) in _COMPARABLE and type(enable) in _COMPARABLE and type(exclude) in _COMPARABLE):
         disable, enable, exclude = map(tuple, _names(disable, enable, exclude))  # read once: it may be a generator
     try:  # not `suppress`, which would be most of the cost of a hit
-        return _recall(model, disable, enable, exclude, offline)  # type: ignore[arg-type]  # what cannot be hashed comes below
+        return _cached_get_nlp(model, disable, enable, exclude, offline)  # type: ignore[arg-type]  # what cannot be hashed comes below
     except _RelativePathError:  # another one after a chdir
         pass
     except TypeError:
@@ -99,7 +100,7 @@ def get_nlp(
 
 
 _COMPARABLE = {str, tuple, frozenset}
-"""Types of component names that can be part of the key of `_recall` as they are."""
+"""Types of component names that can be part of the key of `_cached_get_nlp` as they are."""
 
 
 def _names(*given: str | Iterable[str]) -> Iterable[list[str]]:
@@ -107,7 +108,7 @@ def _names(*given: str | Iterable[str]) -> Iterable[list[str]]:
 
 
 def _is_hashable(*arguments: object) -> bool:
-    """Tell whether the spelling of a call can be a key."""
+    """Return True if the spelling of a call can be a key."""
     try:
         hash(arguments)
     except TypeError:
@@ -129,7 +130,7 @@ def _key_of_call(
     """Return what a call asks for, however it is spelled, and the settings in force."""
     chosen = map(frozenset, _names(disable, enable, exclude))
     settings = settings_of_call(offline=offline)
-    return CacheKey(find_model(model, settings.pins), *chosen), settings
+    return CacheKey(resolve_model(model, settings.pins), *chosen), settings
 
 
 def _find(key: CacheKey, settings: Settings) -> Language:
@@ -147,7 +148,7 @@ def _find(key: CacheKey, settings: Settings) -> Language:
 
 # Bounded, as it holds spellings, not models.
 @functools.lru_cache(maxsize=1024)
-def _recall(
+def _cached_get_nlp(
     model: str | os.PathLike[str] | ModelPin,
     disable: str | Iterable[str],
     enable: str | Iterable[str],

@@ -26,7 +26,7 @@ def make_findable(name: str, folder: Path, data_folder: Path) -> None:
 
 
 def _real(folder: str | Path) -> str:
-    """Resolve links; what is no path at all stays as it is."""
+    """Resolve links; what is not a path stays as it is."""
     try:
         return os.path.realpath(folder)
     except (OSError, TypeError, ValueError):

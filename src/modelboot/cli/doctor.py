@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from modelboot._catalog import check_requirements
+from modelboot._deadline import Deadline, Limits
 from modelboot._environment import installed_version, is_uv_environment
 from modelboot._install.look import find_in, look
 from modelboot._install.targets import (
@@ -22,10 +23,10 @@ from modelboot._install.targets import (
     targets_to_install_into,
     targets_to_search,
 )
-from modelboot._limits import Deadline, Limits
+from modelboot._network.trust_env import trust_env_origins
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, origins
-from modelboot._sources.fetch import each_once, make_sources
+from modelboot._sources.fetch import make_sources, unique_sources
 from modelboot._sources.source import Probe
 from modelboot.cli.doctor_report import DoctorReport
 from modelboot.errors import IncompatibleError
@@ -70,7 +71,7 @@ _UV_SYNC = (
 
 
 def find_versions() -> Iterator[Probe]:
-    """Tell which programs take part; those that are not there are told, too."""
+    """Yield which programs take part, those that are not there, too."""
     yield Probe(subject="modelboot", value=installed_version("modelboot") or "not installed", ok=True)
     yield Probe(subject="Python", value=platform.python_version(), ok=True, found=sys.executable or "")
     spacy = installed_version("spacy")
@@ -89,7 +90,7 @@ def _installed(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
 
 
 def _settings(settings: Settings, from_command_line: Collection[str]) -> Iterator[Probe]:
-    for variable, (value, origin) in origins(settings).items():
+    for variable, (value, origin) in {**origins(settings), **trust_env_origins()}.items():
         found = _missing_files(variable, value)
         by = "command line" if variable in from_command_line else origin
         yield Probe(subject=variable, value=value, ok=not found, found=found, origin=by)
@@ -113,7 +114,7 @@ def _unmet(pin: ModelPin) -> str:
 
 
 def _targets(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
-    """Tell of each target whether an install can use it."""
+    """Yield for each target whether an install can use it."""
     reasons = dict(choices(pin, settings, lambda target: _is_free(target, pin)))
     for target in targets_to_install_into(pin, settings):
         if target not in reasons:
@@ -154,7 +155,7 @@ else:
 
 
 def _sources(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
-    for source in each_once(make_sources(settings), pin):
+    for source in unique_sources(make_sources(settings), pin):
         why = source.disabled(pin)
         if why:
             yield Probe(subject=source.name, value=source.location(pin), ok=None, found=f"not asked: {why}")
