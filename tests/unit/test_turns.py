@@ -55,6 +55,14 @@ def wrapped() -> None:
         raise ValueError from error
 
 
+def wrapped_with_its_traceback() -> None:
+    """Take it for a fault of one's own, and say that it happened in the same place, as urllib3 does without retries."""
+    try:
+        interrupted()
+    except Exception as error:  # noqa: BLE001 - whatever the handler raised
+        raise ValueError.with_traceback(ValueError(), error.__traceback__)  # noqa: B904
+
+
 def judge(work: Callable[[], None]) -> None:
     """Do some work, and sort out how it fails."""
     try:
@@ -63,7 +71,7 @@ def judge(work: Callable[[], None]) -> None:
         raise_if_from_signal(error)
 
 
-@pytest.mark.parametrize("work", [interrupted, wrapped])
+@pytest.mark.parametrize("work", [interrupted, wrapped, wrapped_with_its_traceback])
 @pytest.mark.parametrize(
     "handler", [reached, reached_anyhow, Limit().reached, functools.partial(lambda *_: raise_timeout(_), "partial")]
 )
@@ -71,8 +79,9 @@ def test_what_a_signal_handler_raised_is_told_apart(handler: Callable[..., None]
     """It is raised again, whatever kind of function the handler is and whatever has become of its exception."""
     before = signal.signal(signal.SIGUSR1, handler)
     try:
-        with pytest.raises((TimeoutError, SoftTimeLimitExceeded)):
-            judge(work)
+        with pytest.raises((TimeoutError, SoftTimeLimitExceeded)) as passed:
+            judge(lambda: judge(work))
+        assert passed.value.__context__ is None
     finally:
         signal.signal(signal.SIGUSR1, before)
 
@@ -86,3 +95,14 @@ def test_what_no_signal_handler_raised_is_left_alone() -> None:
 
     judge(look)
     judge(lambda: raise_timeout(1))
+
+
+def test_what_a_signal_handler_raised_before_the_call() -> None:
+    """A caller that tries something else after a time limit has the errors of that, whatever it was handling."""
+    before = signal.signal(signal.SIGUSR1, reached)
+    try:
+        interrupted()
+    except TimeoutError:
+        judge(lambda: raise_timeout(1))
+    finally:
+        signal.signal(signal.SIGUSR1, before)

@@ -16,6 +16,7 @@ from modelboot._install.target import purelib, targets_to_search
 from modelboot._parse import directories, directory
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, read_settings
+from modelboot._turns import raise_if_from_signal
 from modelboot.errors import InstallError, ModelbootError
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def ensure(
     except ModelbootError:  # some are OSError, too
         raise
     except OSError as error:  # whatever the system refused on the way
+        raise_if_from_signal(error)
         where = settings.target or purelib()
         raise InstallError.from_os_error(error, model=str(pin), path=str(where)) from error
     _warn_unless_verified(pin, installed)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelboot._limits import Limits
 from modelboot._network.response import RequestError
+from modelboot._turns import raise_if_from_signal
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -90,6 +91,7 @@ class Connections:
                 connection.close()
                 if not isinstance(error, OSError):
                     raise
+                raise_if_from_signal(error)
                 failure = error
             else:
                 return connection

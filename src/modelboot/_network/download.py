@@ -119,9 +119,7 @@ class _Transfer:
             while True:
                 try:
                     self._check_deadline(url)
-                    with client.stream(
-                        url, sha256=self.wanted.sha256, start=partial.size_bytes, validator=partial.validator
-                    ) as response:
+                    with client.stream(url, start=partial.size_bytes, validator=partial.validator) as response:
                         self._write_body(response, partial)
                     if self._verify(response, partial):
                         return

@@ -1,16 +1,14 @@
-"""Reading a response: which status is worth a retry, Content-Range, validators, the SHA-256 that a server names.
+"""Reading a response: what a status means, Content-Range, validators, and the body as it comes in.
 
-Reads headers only. `Response` and `RequestError` are shared by all transfers, over HTTP or from a file.
+`Response` and `RequestError` are shared by all transfers, over HTTP or from a file.
 """
 
 from __future__ import annotations
 
-import base64
 import email.utils
-import re
 import select
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -19,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 from modelboot._files import CHUNK_BYTES
 from modelboot._redact import printable, without_secrets
+from modelboot._turns import raise_if_from_signal
 from modelboot.errors import Kind
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ def _retry_after_s(text: str) -> float | None:
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # a year that no clock knows
         return None
 
 
@@ -210,6 +209,7 @@ def _gathering(response: urllib3.BaseHTTPResponse) -> Callable[[int], bytes]:
             try:
                 part = response.read1(min(RECORD_BYTES, most_bytes - len(gathered)), decode_content=False)
             except Exception as error:  # noqa: BLE001 - raised by the next read
+                raise_if_from_signal(error)
                 failures.append(error)
                 break
             if not part:
@@ -221,41 +221,12 @@ def _gathering(response: urllib3.BaseHTTPResponse) -> Callable[[int], bytes]:
 
 
 def _is_more_here(response: urllib3.BaseHTTPResponse) -> bool:
-    """Return True if bytes of a response have come that nobody has read yet."""
+    """Return True if bytes of a response have come that are not read yet."""
     try:
         return bool(select.select([response.fileno()], [], [], 0)[0])
-    except (AttributeError, OSError, ValueError):  # the end of the body, or more descriptors than select can name
+    except (AttributeError, OSError, ValueError) as error:  # the end of the body, or a number too large for select
+        raise_if_from_signal(error)
         return False
-
-
-def named_sha256(headers: Mapping[str, str], status: int) -> str | None:
-    """Return the SHA-256 that a server says its file has.
-
-    Args:
-        headers: Of a response or of a redirect to it. The model hub names it as a linked ETag, artifact stores as a
-            checksum, others as RFC 9530 and RFC 3230 have it.
-        status: Of the same response. A digest of the content is not that of the file where the body is a part of it,
-            and no digest is where the response is a redirect, which has a body of its own.
-
-    Returns:
-        64 hexadecimal digits; None where none is named.
-    """
-    for header in ("X-Linked-Etag", "X-Checksum-Sha256"):
-        digits = headers.get(header, "").removeprefix("W/").strip('" ').lower()
-        if re.fullmatch(r"[0-9a-f]{64}", digits):
-            return digits
-    for header in _DIGESTS.get(status, ()):
-        found = re.search(r"(?:^|[,\s])sha-256=:?([A-Za-z0-9+/]{43}=)", headers.get(header, ""), re.IGNORECASE)
-        if found:
-            return base64.b64decode(found[1]).hex()
-    return None
-
-
-_DIGESTS: dict[int, tuple[str, ...]] = {
-    HTTPStatus.OK: ("Repr-Digest", "Digest", "Content-Digest"),
-    HTTPStatus.PARTIAL_CONTENT: ("Repr-Digest", "Digest"),
-}
-"""Headers with the file's own digest, by status."""
 
 
 def _validator(etag: str, last_modified: str) -> str | None:

@@ -91,7 +91,7 @@ class Release:
 
         try:
             self._check(pin)
-            with HttpClient(limits, self.trust_env) as client, client.stream(url, sha256=pin.sha256) as response:
+            with HttpClient(limits, self.trust_env) as client, client.stream(url) as response:
                 reason = _why_no_wheel(response)
         except RequestError as error:
             reason = f"{error.reason}{_after_redirect(url, error.url)}"
