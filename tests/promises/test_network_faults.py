@@ -401,7 +401,7 @@ def test_time_limit_of_a_signal_handler(
 @pytest.mark.parametrize(("within_s", "proxy"), [(HANGS_S, ""), (0.0, ""), (HANGS_S, "http://proxy.invalid")])
 def test_refused_port(target: Path, monkeypatch: pytest.MonkeyPatch, within_s: float, proxy: str) -> None:
     """A host that refuses connections is asked three times, whatever the retries, and once if it took its time."""
-    monkeypatch.setattr(connections, "RETRY_WITHIN_S", within_s)
+    monkeypatch.setattr(_retry, "RETRY_WITHIN_S", within_s)
     monkeypatch.setenv("http_proxy", proxy)
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))

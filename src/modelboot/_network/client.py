@@ -143,6 +143,7 @@ class HttpClient:
             urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, "")),
             headers=headers,
             preload_content=False,
+            decode_content=False,  # parse_response refuses what is compressed
             redirect=False,
             enforce_content_length=False,  # the reader of the body counts it
         )
@@ -235,16 +236,16 @@ def _describe(error: BaseException, url: str, timeout_s: float) -> RequestError:
         reason = f"certificate of {urlsplit(url).hostname} not accepted ({why}); to trust its CA set {CA_VARIABLES}"
         return RequestError(reason, url, kind="certificate")
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
-        return RequestError(f"no byte for {timeout_s:g} s", url, retryable=True)
+        return RequestError(f"no byte for {timeout_s:g} s", url, broken=True)
     if any(isinstance(cause, http.client.IncompleteRead) for cause in causes):  # urllib3 has subclasses of it
-        return RequestError("cut short", url, kind="short", retryable=True)
+        return RequestError("cut short", url, kind="short", broken=True)
     reason = _root_cause(error, causes)
     if isinstance(error, urllib3.exceptions.ProxyError):
         answered = "Tunnel connection failed" in reason
         if any(f"Tunnel connection failed: {status}" in reason for status in (401, 407)):  # tinyproxy says 401
             return RequestError(f"proxy: {reason}{PROXY_LOGIN_HINT}", url, kind="login")
-        return RequestError(f"proxy: {reason}", url, retryable=not answered, unreachable=not answered)
-    return RequestError(reason, url, retryable=True)
+        return RequestError(f"proxy: {reason}", url, broken=not answered)
+    return RequestError(reason, url, broken=True)
 
 
 def _make_printable(error: BaseException) -> None:

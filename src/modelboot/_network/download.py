@@ -163,7 +163,7 @@ class _Transfer:
         self._check_deadline(response.url)
         if response.total_bytes is not None and partial.size_bytes < response.total_bytes:
             reason = f"cut short: {partial.size_bytes:,} of {response.total_bytes:,} bytes received"
-            raise RequestError(reason, response.url, kind="short", retryable=True)
+            raise RequestError(reason, response.url, kind="short", broken=True)
 
     def _verify(self, response: Response, partial: PartialFile) -> bool:
         """Name the file if its hash is right; return False when one put together from parts is to start from zero."""

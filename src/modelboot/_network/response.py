@@ -28,8 +28,6 @@ RECORD_BYTES = 1 << 14
 WAITING_BYTES = 1 << 16
 """Most bytes that are waited for, so that they are not lost when no more come."""
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/json", "application/problem+json")
-RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-"""Statuses that may be another in a moment; every other 4xx and 5xx is final."""
 _KINDS: dict[int, Kind] = {401: "login", 403: "login", 404: "missing", 407: "login", 410: "missing"}
 """What a status says about what to do next."""
 MAX_DIGITS = 20
@@ -46,10 +44,10 @@ class RequestError(Exception):
     url: str
     """Where it happened, after redirects."""
     kind: Kind = "other"
-    retryable: bool = False
-    """Whether a further attempt may succeed."""
-    unreachable: bool = False
-    """Whether there was no connection at all, so that other sources should soon get their turn."""
+    broken: bool = False
+    """Whether the connection broke, or was silent for too long, before all had come."""
+    unreachable_after_s: float | None = None
+    """Seconds until a host or its name server refused, perhaps for a moment only; None where there was a connection."""
     discard_partial: bool = False
     """Whether what has been received so far is of no use to the next attempt."""
     status: int | None = None
@@ -137,7 +135,6 @@ def error_for_status(response: urllib3.BaseHTTPResponse, url: str, *, is_resumin
         reason,
         url,
         kind=_KINDS.get(status, "other"),
-        retryable=status in RETRYABLE_STATUSES or cannot_resume,
         discard_partial=cannot_resume,
         status=status,
         retry_after_s=_retry_after_s(response.headers.get("Retry-After", "").strip()),
@@ -169,13 +166,13 @@ def parse_response(response: urllib3.BaseHTTPResponse, url: str, requested_start
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:  # what the pin's hash is over is not sent, although it was asked for
         reason = f"sends the file compressed ({encoding}), although asked not to"
-        raise RequestError(reason, url, retryable=is_part, discard_partial=is_part)
+        raise RequestError(reason, url, discard_partial=is_part)
     start, total_bytes = 0, _number(headers.get("Content-Length", ""))
     if is_part:
         start, total_bytes = _content_range(headers.get("Content-Range", ""), url)
         if start != requested_start:
             reason = f"sends from byte {start:,}, asked from {requested_start:,}"
-            raise RequestError(reason, url, retryable=True, discard_partial=True)
+            raise RequestError(reason, url, discard_partial=True)
     return Response(
         url=url,
         read=_reader(response),
@@ -191,7 +188,7 @@ def _reader(response: urllib3.BaseHTTPResponse) -> Callable[[int], bytes]:
     if hasattr(response, "read1"):
         return _gathering(response)
     # urllib3 before 2.2 waits for as many bytes as are asked for.
-    return lambda most_bytes: response.read(min(most_bytes, WAITING_BYTES), decode_content=False)
+    return lambda most_bytes: response.read(min(most_bytes, WAITING_BYTES))
 
 
 def _gathering(response: urllib3.BaseHTTPResponse) -> Callable[[int], bytes]:
@@ -204,10 +201,10 @@ def _gathering(response: urllib3.BaseHTTPResponse) -> Callable[[int], bytes]:
     def read(most_bytes: int) -> bytes:
         if failures:
             raise failures.pop()
-        gathered = bytearray(response.read1(min(RECORD_BYTES, most_bytes), decode_content=False))
+        gathered = bytearray(response.read1(min(RECORD_BYTES, most_bytes)))
         while gathered and len(gathered) < most_bytes and _is_more_here(response):
             try:
-                part = response.read1(min(RECORD_BYTES, most_bytes - len(gathered)), decode_content=False)
+                part = response.read1(min(RECORD_BYTES, most_bytes - len(gathered)))
             except Exception as error:  # noqa: BLE001 - raised by the next read
                 raise_if_from_signal(error)
                 failures.append(error)
@@ -243,7 +240,7 @@ def _content_range(text: str, url: str) -> tuple[int, int | None]:
     start = _number(span.partition("-")[0])
     if unit != "bytes" or start is None:
         reason = f"sends a part of the file without saying which: Content-Range {text!r}"
-        raise RequestError(reason, url, retryable=True, discard_partial=True)
+        raise RequestError(reason, url, discard_partial=True)
     return start, _number(total)
 
 

@@ -363,7 +363,7 @@ def _read(response: Response) -> bytes:
         if len(page) > MAX_PAGE_BYTES:
             raise RequestError(f"lists more than {MAX_PAGE_BYTES:,} bytes", response.url)
     if response.total_bytes is not None and len(page) < response.total_bytes:
-        raise RequestError("cut short", response.url, kind="short", retryable=True)
+        raise RequestError("cut short", response.url, kind="short", broken=True)
     return bytes(page)
 
 

@@ -10,6 +10,7 @@ import pytest
 import urllib3
 
 from modelboot._network.response import RequestError, error_for_status, parse_response, redirect_target
+from modelboot._network.retry import is_retryable
 
 URL = "http://a/x/y.whl"
 DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
@@ -52,7 +53,7 @@ def test_redirect_refused(location: str, reason: str) -> None:
     """A redirect that leads to what is not a web address is refused without its secrets."""
     with pytest.raises(RequestError, match=r"^redirects") as refused:
         redirect_target(URL, location)
-    assert (str(refused.value), refused.value.url, refused.value.retryable) == (reason, URL, False)
+    assert (str(refused.value), refused.value.url, is_retryable(refused.value)) == (reason, URL, False)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_status(status: int, again: bool) -> None:  # noqa: FBT001 - a column
     """Only what may be another in a moment is worth a retry; the status is told in words, with what to give."""
     error = error_for_status(answer(status, {}), URL, is_resuming=False)
     assert error.reason == f"HTTP {status} {responses.get(status, '')}".strip() + HINTS.get(status, "")
-    assert (error.retryable, error.kind) == (again, KINDS.get(status, "other"))
+    assert (is_retryable(error), error.kind) == (again, KINDS.get(status, "other"))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_part_of_no_use(status: int, headers: dict[str, str], reason: str) -> No
     with pytest.raises(RequestError, match=r"^sends") as refused:
         parse_response(answer(status, headers), URL, 9)
     assert str(refused.value) == reason
-    assert refused.value.retryable is refused.value.discard_partial is (status == 206)
+    assert is_retryable(refused.value) is refused.value.discard_partial is (status == 206)
 
 
 @pytest.mark.parametrize(
