@@ -24,7 +24,6 @@ from modelboot._parse import (
     read_variable,
 )
 from modelboot._redact import is_secret, without_secrets
-from modelboot._trust_env import TrustEnv, read_trust_env, shown_trust_env
 
 
 class Settings(NamedTuple):
@@ -44,7 +43,6 @@ class Settings(NamedTuple):
     deadline_s: float = 1800.0
     retries: int = 4
     progress: bool | None = None
-    trust_env: TrustEnv = TrustEnv()
 
     def __repr__(self) -> str:
         """Leave out what may carry a password."""
@@ -151,8 +149,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         for each in VARIABLES
     }
     given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
-    settings = defaults._replace(**{"home": _user_cache(env), **given})
-    return settings._replace(trust_env=read_trust_env(env, settings.mirrors, settings.token))
+    return defaults._replace(**{"home": _user_cache(env), **given})
 
 
 def origins(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:
@@ -163,13 +160,11 @@ def origins(settings: Settings, environ: Mapping[str, str] | None = None) -> dic
         environ: The variables they were read from; the process's environment when None.
 
     Returns:
-        Value and origin ("environment" or "default") by variable, without passwords. Variables of other programs are
-        there when they are set.
+        Value and origin ("environment" or "default") by variable, without passwords.
     """
     env = os.environ if environ is None else environ
     shown = {variable.name: variable.show(getattr(settings, variable.field)) for variable in VARIABLES}
-    ours = {name: (value, "environment" if env.get(name, "").strip() else "default") for name, value in shown.items()}
-    return ours | {name: (value, "environment") for name, value in shown_trust_env(env).items()}
+    return {name: (value, "environment" if env.get(name, "").strip() else "default") for name, value in shown.items()}
 
 
 def _user_cache(env: Mapping[str, str]) -> Path | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from modelboot._settings import origins, read_settings
+from modelboot._network.trust_env import TrustEnv, read_trust_env, shown_trust_env
+from modelboot._settings import Settings, origins, read_settings
 from modelboot.errors import SettingsError
 
 SWITCHES = {"0": False, "no": False, "OFF": False, "false": False, "1": True, "yes": True, "on": True, "True": True}
@@ -59,6 +60,12 @@ REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+def read(env: dict[str, str]) -> tuple[Settings, TrustEnv]:
+    """Read modelboot's own variables and those of other programs."""
+    settings = read_settings(env)
+    return settings, read_trust_env(settings, env)
+
+
 @pytest.mark.parametrize(("variable", "setting", "text", "value"), ACCEPTED)
 def test_variable_accepted(variable: str, setting: str, text: str, value: object) -> None:
     """An accepted form is read as its value, of the right type."""
@@ -72,7 +79,7 @@ def test_variable_accepted(variable: str, setting: str, text: str, value: object
 def test_variable_refused(variable: str, text: str) -> None:
     """A form that cannot be used is refused, naming the variable, the value and the accepted form."""
     with pytest.raises(SettingsError, match=f"^{variable}=") as caught:
-        read_settings({variable: text})
+        read({variable: text})
     refusal = caught.value
     assert (refusal.variable, refusal.value, refusal.accepted) == (variable, text, REFUSED[variable][0])
 
@@ -81,7 +88,7 @@ def test_variable_refused(variable: str, text: str) -> None:
 @pytest.mark.parametrize("variable", sorted({row[0] for row in ACCEPTED} | {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}))
 def test_variable_empty(variable: str, text: str) -> None:
     """An empty variable counts as unset."""
-    assert read_settings({variable: text}) == read_settings({})
+    assert read({variable: text}) == read({})
 
 
 MISTYPED = (
@@ -141,14 +148,14 @@ def test_home_of_a_user_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user without a home folder has no store, which others could plant, and no .netrc; "~" is not a folder then."""
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # a user whom the user database does not know
-    assert (read_settings({}).home, read_settings({}).trust_env.netrc) == (None, None)
+    assert (read({})[0].home, read({})[1].netrc) == (None, None)
     with pytest.raises(SettingsError, match=r"^MODELBOOT_TARGET='~/models' is not a folder"):
         read_settings({"MODELBOOT_TARGET": "~/models"})
 
 
 def in_force(env: dict[str, str]) -> dict[str, tuple[str, str]]:
     """Tell what is in force in an environment, and where it came from."""
-    return origins(read_settings(env), env)
+    return origins(read_settings(env), env) | shown_trust_env(env)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from modelboot._network.response import (
 )
 from modelboot._network.trust_env import (
     CA_VARIABLES,
+    TrustEnv,
     authorization_for,
     basic,
     proxy_for,
@@ -37,7 +38,6 @@ from modelboot._network.trust_env import (
     unverified_context,
 )
 from modelboot._redact import printable, without_secrets
-from modelboot._trust_env import TrustEnv
 from modelboot._turns import raise_if_from_signal
 from modelboot.errors import SettingsError
 

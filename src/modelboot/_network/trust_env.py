@@ -1,4 +1,8 @@
-"""What requests and httpx call trust_env: proxies, NO_PROXY, .netrc, and the certificate authorities to trust."""
+"""What requests and httpx call trust_env: what variables and files of other programs say of the network.
+
+Proxies, NO_PROXY, .netrc, the certificate authorities to trust, and the model hub. To read them imports neither `ssl`
+nor anything else that only a request needs.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,153 @@ import base64
 import importlib
 import logging
 import os
-import ssl
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-from modelboot._parse import CERTIFICATES, HEADER_TEXT, parse_token
-from modelboot._trust_env import DEFAULT_PORTS, TrustEnv, origin_of
+from modelboot._parse import CERTIFICATES, HEADER_TEXT, directory, parse_hub, parse_token, read_variable
+from modelboot._redact import without_secrets
+from modelboot._settings import Settings
 from modelboot.errors import SettingsError
 
-NO_TRUST_ENV = TrustEnv()
+if TYPE_CHECKING:
+    import ssl
+
+_log = logging.getLogger(__name__)
+
+HUB = "https://huggingface.co"
+"""The model hub: HF_ENDPOINT names another address of it."""
+DEFAULT_PORTS = {"http": 80, "https": 443}
+Origin = tuple[str, str | None, int | None]
+
+CA_VARIABLES = "SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
+_CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""What users of requests and curl set, in order. SSL_CERT_FILE and SSL_CERT_DIR are OpenSSL's own to read."""
+_HUB_URL, _HUB_TOKEN = "HF_ENDPOINT", "HF_TOKEN"
+"""What users of the model hub set: another address of it, and who they are."""
+_PATHS = ("SSL_CERT_FILE", "SSL_CERT_DIR", *_CA_BUNDLES, "NETRC")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
-def proxy_for(url: str, trust_env: TrustEnv = NO_TRUST_ENV) -> str | None:
+def origin_of(url: str) -> Origin:
+    """Return what a token is bound to: scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
+
+
+class TrustEnv(NamedTuple):
+    """What variables of other programs say: requests and httpx call it trust_env."""
+
+    tokens: tuple[tuple[Origin, str], ...] = ()
+    """Bearer token by the one place it may be sent to."""
+    hub: str = HUB
+    """URL that stands in for the model hub's."""
+    refused_hub: str = ""
+    """An HF_ENDPOINT that is no URL."""
+    netrc: Path | None = None
+    """The user's .netrc; None where there is none."""
+    ca_bundle: tuple[str, Path] | None = None
+    """File or folder of certificates to trust instead of the system's, and the variable that names it."""
+    is_index: bool = False
+    """Whether a package index is asked: its logins follow no redirect to another host, and all bundles are united."""
+    netrc_default: bool = True
+    """Whether .netrc's `default` login may be sent: not to a host that only a page of links names."""
+    cert: Path | None = None
+    """pip's `cert`: certificates to trust as well."""
+    client_cert: Path | None = None
+    """pip's `client-cert`: this user's certificate and its key."""
+    proxy: str | None = None
+    """pip's `proxy`, which stands in for the variables'."""
+    trusted_hosts: frozenset[str] = frozenset()
+    """pip's `trusted-host`: hosts, or host:port, whose certificate is not checked."""
+
+    def __repr__(self) -> str:
+        """Leave out what may carry a password."""
+        return f"TrustEnv(netrc={self.netrc!r}, ca_bundle={self.ca_bundle!r})"
+
+    def trusts(self, url: str) -> bool:
+        """Return True if `trusted_hosts` names the host of a URL, on every port or on its own."""
+        parts = urlsplit(url)
+        hosts = {parts.hostname, f"[{parts.hostname}]"}
+        return bool((hosts | {f"{host}:{parts.port}" for host in hosts if parts.port}) & self.trusted_hosts)
+
+    def check_hub(self) -> None:
+        """Refuse an address of the hub that cannot be used, once the hub is to be asked.
+
+        Raises:
+            SettingsError: It is no URL.
+        """
+        if self.refused_hub:
+            shown, accepted = without_secrets(self.refused_hub), "an http or https URL"
+            raise SettingsError(variable=_HUB_URL, value=shown, accepted=accepted, default=HUB)
+
+
+def read_trust_env(settings: Settings, environ: Mapping[str, str] | None = None) -> TrustEnv:
+    """Read the variables of other programs.
+
+    Args:
+        settings: The settings in force: their token is for their mirrors.
+        environ: The variables; those of the process when None.
+
+    Raises:
+        SettingsError: A variable has a value that cannot be used.
+    """
+    env = os.environ if environ is None else environ
+    bundles = ((variable, read_variable(env, variable, directory, CERTIFICATES)) for variable in _CA_BUNDLES)
+    hub, refused_hub = _hub(env)
+    hub_token = env.get(_HUB_TOKEN, "").strip()
+    tokens = {origin_of(hub): hub_token} if hub_token and not refused_hub else {}
+    if settings.token:
+        tokens |= {origin_of(mirror): settings.token for mirror in settings.mirrors}
+    return TrustEnv(
+        tokens=tuple(tokens.items()),
+        hub=hub,
+        refused_hub=refused_hub,
+        netrc=_netrc(env),
+        ca_bundle=next(((variable, path) for variable, path in bundles if path is not None), None),
+    )
+
+
+def shown_trust_env(env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return the variables of other programs that are set, without passwords, and that they are of the environment."""
+    # The names of proxies are read in lower case, too, and then win, empty or not.
+    shown = {
+        variable: without_secrets(env.get(variable.lower(), env.get(variable, "")).strip()) for variable in _PROXIES
+    }
+    shown |= {variable: env.get(variable, "").strip() for variable in _PATHS}
+    shown |= {_HUB_URL: without_secrets(env.get(_HUB_URL, "").strip())}
+    shown |= {_HUB_TOKEN: "set" if env.get(_HUB_TOKEN, "").strip() else ""}
+    return {variable: (value, "environment") for variable, value in shown.items() if value}
+
+
+def network_variables() -> frozenset[tuple[str, str]]:
+    """Return the variables of other programs that decide how a network is reached, some of them with secrets."""
+    names = {*_PROXIES, *map(str.lower, _PROXIES), *_PATHS, _HUB_URL, _HUB_TOKEN}
+    return frozenset(item for item in os.environ.items() if item[0] in names or item[0].startswith(("PIP_", "UV_")))
+
+
+def _hub(env: Mapping[str, str]) -> tuple[str, str]:
+    """Return the URL of the hub, and what HF_ENDPOINT has if that is none: only who asks the hub is told."""
+    text = env.get(_HUB_URL, "").strip()
+    try:
+        return parse_hub(text or HUB), ""
+    except ValueError:
+        return HUB, text
+
+
+def _netrc(env: Mapping[str, str]) -> Path | None:
+    """Return the file in which curl and requests find credentials."""
+    named = env.get("NETRC", "").strip()
+    for name in [named] if named else ["~/.netrc", "~/_netrc"]:
+        path = os.path.expanduser(name)  # Path.expanduser raises without a home folder
+        if os.path.isfile(path):
+            return Path(path)
+    return None
+
+
+def proxy_for(url: str, trust_env: TrustEnv) -> str | None:
     """Return the proxy a request for a URL goes through.
 
     Args:
@@ -32,6 +169,8 @@ def proxy_for(url: str, trust_env: TrustEnv = NO_TRUST_ENV) -> str | None:
     """
     if trust_env.proxy:
         return trust_env.proxy if "://" in trust_env.proxy else f"http://{trust_env.proxy}"
+    from urllib.request import getproxies, proxy_bypass
+
     parts = urlsplit(url)
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
@@ -46,7 +185,7 @@ def proxy_for(url: str, trust_env: TrustEnv = NO_TRUST_ENV) -> str | None:
 
 
 def no_proxy_matches(entry: str, host: str, port: int) -> bool:
-    """Tell whether one entry of NO_PROXY matches a host and port."""
+    """Return True if one entry of NO_PROXY matches a host and port."""
     name, _, own_port = entry.rpartition(":")
     if name and own_port.isdecimal() and (":" not in name or name.endswith("]")):
         if int(own_port) != port:
@@ -61,9 +200,6 @@ def no_proxy_matches(entry: str, host: str, port: int) -> bool:
         return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
     except ValueError:  # one of them is a name
         return bool(entry) and (host == entry or host.endswith(f".{entry}"))
-
-
-_log = logging.getLogger(__name__)
 
 
 def authorization_for(url: str, first_url: str, trust_env: TrustEnv) -> str | None:
@@ -139,9 +275,6 @@ def _from_netrc(host: str, netrc_file: Path | None, *, allow_default: bool) -> s
     return f"{login or account or ''}:{password or ''}"
 
 
-CA_VARIABLES = "SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
-
-
 def ssl_context(trust_env: TrustEnv) -> ssl.SSLContext:
     """Return the TLS context for downloads. Nothing switches verification off but pip's trusted-host, for an index.
 
@@ -156,6 +289,8 @@ def ssl_context(trust_env: TrustEnv) -> ssl.SSLContext:
     Raises:
         SettingsError: A bundle cannot be read.
     """
+    import ssl
+
     bundles = [] if trust_env.ca_bundle is None else [trust_env.ca_bundle]
     if bundles and not trust_env.is_index:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -176,6 +311,8 @@ def ssl_context(trust_env: TrustEnv) -> ssl.SSLContext:
 
 def unverified_context(trust_env: TrustEnv) -> ssl.SSLContext:
     """Return a context that checks no certificate, for a host of pip's trusted-host: the hash proves the bytes."""
+    import ssl
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     _add_client_cert(context, trust_env)
@@ -203,12 +340,16 @@ def _add(context: ssl.SSLContext, variable: str, bundle: Path) -> None:
 
 
 def _system_has_any(context: ssl.SSLContext) -> bool:
-    """Tell whether OpenSSL has anything to trust. Certificates of a folder are read only when they are needed."""
+    """Return True if OpenSSL has anything to trust. Certificates of a folder are read only when they are needed."""
+    import ssl
+
     folder = ssl.get_default_verify_paths().capath  # None where there is no such folder
-    return bool(context.get_ca_certs() or (folder and [*Path(folder).iterdir()]))
+    with suppress(OSError):  # not this user's to read
+        return bool(context.get_ca_certs() or (folder and os.listdir(folder)))
+    return False
 
 
 def _add_certifi(context: ssl.SSLContext) -> None:
-    with suppress(ImportError):  # requests brings it, and spaCy requests
+    with suppress(ImportError, OSError):  # requests brings it, and spaCy requests; perhaps without its file
         certifi = importlib.import_module("certifi")
         context.load_verify_locations(cafile=certifi.where())

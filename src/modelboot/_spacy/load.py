@@ -20,6 +20,7 @@ from modelboot._install.inspection import inspect as inspect_target
 from modelboot._install.installed import Installed
 from modelboot._install.target import targets_to_search
 from modelboot._limits import Deadline
+from modelboot._network.trust_env import network_variables
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, read_settings
 from modelboot._spacy.failures import Failures
@@ -27,7 +28,6 @@ from modelboot._spacy.names import find_model
 from modelboot._spacy.package import import_package
 from modelboot._spacy.registry import register
 from modelboot._spacy.turns import Turns
-from modelboot._trust_env import network_variables
 from modelboot.errors import LoadError, ModelbootError, SettingsError
 
 if TYPE_CHECKING:

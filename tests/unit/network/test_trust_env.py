@@ -14,15 +14,55 @@ import pytest
 
 from modelboot._network.client import HttpClient
 from modelboot._network.response import RequestError
-from modelboot._network.trust_env import authorization_for, proxy_for
+from modelboot._network.trust_env import TrustEnv, authorization_for, origin_of, proxy_for, read_trust_env
 from modelboot._settings import read_settings
-from modelboot._trust_env import TrustEnv, origin_of
 from modelboot.errors import SettingsError
 from support.peers import Authority, make_authority
 from support.server import ModelServer, Reply
 
 HTTP, HTTPS = "http://release.example.com/x.whl", "https://release.example.com/x.whl"
 PROXY, OTHER = "http://proxy:3128", "http://other:3128"
+
+
+def read(env: dict[str, str]) -> TrustEnv:
+    """Read variables beside settings that nothing changes."""
+    return read_trust_env(read_settings({}), env)
+
+
+@pytest.mark.parametrize("address", ["https://user:s3cret@hub", "https://user:s3cret@[hub"])
+def test_settings_shown_without_the_hub(address: str) -> None:
+    """What a debugger shows of what was read has no password of HF_ENDPOINT, whether that can be used or not."""
+    assert "s3cret" not in repr(read({"HF_ENDPOINT": address}))
+
+
+def test_ca_bundle_of_two() -> None:
+    """Of two bundles that of requests counts, as requests itself has it."""
+    env = {"CURL_CA_BUNDLE": "/curl.pem", "REQUESTS_CA_BUNDLE": "/requests.pem"}
+    assert read(env).ca_bundle == ("REQUESTS_CA_BUNDLE", Path("/requests.pem"))
+    assert read(env | {"REQUESTS_CA_BUNDLE": ""}).ca_bundle == ("CURL_CA_BUNDLE", Path("/curl.pem"))
+
+
+@pytest.mark.parametrize(
+    ("named", "there", "found"),
+    [
+        (None, [], None),
+        (None, [".netrc"], ".netrc"),
+        (None, ["_netrc"], "_netrc"),
+        ("", [".netrc"], ".netrc"),
+        (" ~/other ", [".netrc", "other"], "other"),
+        ("{home}/other", [".netrc", "other"], "other"),
+        ("{home}/absent", [".netrc"], None),
+    ],
+)
+def test_netrc(
+    named: str | None, there: list[str], found: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It lies in the home folder under either name, or where NETRC says; one that is not there is none at all."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in there:
+        (tmp_path / name).touch()
+    env = {} if named is None else {"NETRC": named.format(home=tmp_path)}
+    assert read(env).netrc == (found and tmp_path / found)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +82,7 @@ def test_proxy(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: 
     """The variable of the URL's scheme counts, then ALL_PROXY; a header named Proxy of a CGI request does not."""
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
-    assert proxy_for(url) == proxy
+    assert proxy_for(url, TrustEnv()) == proxy
 
 
 @pytest.mark.parametrize(
@@ -73,7 +113,7 @@ def test_no_proxy(monkeypatch: pytest.MonkeyPatch, exceptions: str, url: str, *,
     """What NO_PROXY covers is asked directly; what merely looks like an entry of it goes through the proxy."""
     monkeypatch.setenv("ALL_PROXY", PROXY)
     monkeypatch.setenv("NO_PROXY", exceptions)
-    assert proxy_for(url) == (None if is_covered else PROXY)
+    assert proxy_for(url, TrustEnv()) == (None if is_covered else PROXY)
 
 
 NETRC = """\
@@ -155,7 +195,7 @@ def distrust(url: str) -> str:
     """Ask a server under the settings in force; return why its certificate is not accepted, or nothing where it is."""
     settings = read_settings()
     try:
-        with HttpClient(settings.limits(), settings.trust_env) as client, client.stream(url):
+        with HttpClient(settings.limits(), read_trust_env(settings)) as client, client.stream(url):
             return ""
     except RequestError as error:
         return f"{error.kind}: {error}"
