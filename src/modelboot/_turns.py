@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
-import traceback
 from types import FrameType
 
 
@@ -22,6 +20,8 @@ def raise_if_from_signal(error: BaseException) -> None:
     Raises:
         BaseException: What the handler raised.
     """
+    import traceback
+
     running = {frame for frame, _ in traceback.walk_stack(sys._getframe(2))}  # noqa: SLF001 - documented
     seen: list[BaseException] = []
     raised: BaseException | None = None
@@ -43,6 +43,8 @@ def raise_if_from_signal(error: BaseException) -> None:
 
 
 def _is_of_handler(frame: FrameType) -> bool:
+    import inspect
+
     names, more, _, values = inspect.getargvalues(frame)
     arguments = [*(values.get(name) for name in names), *(values.get(more, ()) if more else ())]
     return any(argument is frame.f_back for argument in arguments if argument is not None)

@@ -18,7 +18,7 @@ from modelboot._network.file_url import is_file_url, open_file
 from modelboot._network.partial import PartialFile
 from modelboot._network.response import RequestError, Response
 from modelboot._network.retry import RetryBudget
-from modelboot._network.trust_env import TrustEnv
+from modelboot._network.trust_env import ContextAhead, TrustEnv
 from modelboot._progress import Progress
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def download(
         if is_file_url(url):
             transfer.copy(url)
         else:
+            context = context or (ContextAhead(trust_env) if url.startswith("https:") else None)
             # urllib3 opens a socket when it is imported, to see whether there is IPv6: not where only files are copied.
             from modelboot._network.client import HttpClient
 

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from modelboot._parse import CERTIFICATES, HEADER_TEXT, directory, parse_hub, parse_token, read_variable
 from modelboot._redact import without_secrets
 from modelboot._settings import Settings
+from modelboot._threads import Worker
 from modelboot.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -273,6 +274,29 @@ def _from_netrc(host: str, netrc_file: Path | None, *, allow_default: bool) -> s
         return None
     login, account, password = found
     return f"{login or account or ''}:{password or ''}"
+
+
+class ContextAhead:
+    """The TLS context for downloads, made in a thread: to read the certificates takes as long as to import urllib3."""
+
+    def __init__(self, trust_env: TrustEnv) -> None:
+        """Begin."""
+        self._trust_env, self._made = trust_env, list["ssl.SSLContext"]()
+        self._worker = Worker(self._make, "certificates")
+        self._worker.start()
+
+    def _make(self) -> None:
+        with suppress(Exception):  # made again, it raises where it is wanted
+            self._made.append(ssl_context(self._trust_env))
+
+    def __call__(self) -> ssl.SSLContext:
+        """Return the context.
+
+        Raises:
+            SettingsError: A bundle of certificates cannot be read.
+        """
+        self._worker.join()
+        return self._made[0] if self._made else ssl_context(self._trust_env)
 
 
 def ssl_context(trust_env: TrustEnv) -> ssl.SSLContext:

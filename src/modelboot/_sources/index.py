@@ -6,7 +6,6 @@ import os
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -18,19 +17,16 @@ from modelboot._network.download import Download, download
 from modelboot._network.file_url import is_file_url, open_file, path_of
 from modelboot._network.response import RequestError
 from modelboot._network.retry import RetryBudget
-from modelboot._network.trust_env import TrustEnv, origin_of, proxy_for, ssl_context
+from modelboot._network.trust_env import ContextAhead, TrustEnv, origin_of, proxy_for
 from modelboot._pin import ModelPin
 from modelboot._redact import without_secrets
 from modelboot._sources.index_page import Link, is_place, link_to, links_of
 from modelboot._sources.index_settings import NO_PUBLIC_INDEX, Index, read_indexes, unread_files
 from modelboot._sources.source import Probe, failure, log_failures
-from modelboot._threads import Worker
 from modelboot._versions import same_name
 from modelboot.errors import Attempt, SettingsError
 
 if TYPE_CHECKING:
-    import ssl
-
     from modelboot._network.client import HttpClient
 
 T = TypeVar("T")
@@ -42,8 +38,8 @@ PAGE_S = 60.0
 RETRIES = 1
 """Most further tries for a page: other indexes are waiting."""
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
-_LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
-_PATH = re.compile(r"(\w+://[^/\s]+)/\S*")
+_LOOPBACK = r"localhost|127(\.\d+){3}|::1"
+_PATH = r"(\w+://[^/\s]+)/\S*"
 """A web address in a reason: its path may be a secret."""
 _HOST_ALONE = r"\1/..."
 
@@ -134,7 +130,7 @@ def _attempt(index: Index, error: RequestError | SettingsError) -> Attempt:
     return Attempt(
         source="index",
         where=index.shown,
-        reason=f"{_PATH.sub(_HOST_ALONE, reason)}{elsewhere}",
+        reason=f"{re.sub(_PATH, _HOST_ALONE, reason)}{elsewhere}",
         kind=error.kind,
         got_sha256=error.got_sha256,
         got_bytes=error.got_bytes,
@@ -162,11 +158,10 @@ class _Listing:
         parts = urlsplit(index.url)
         if index.is_local and parts.netloc not in {"", "localhost"}:
             raise RequestError("is a file URL of another machine", "")
-        is_plain = index.is_pip and parts.scheme == "http" and not _LOOPBACK.fullmatch(parts.hostname or "")
+        is_plain = index.is_pip and parts.scheme == "http" and not re.fullmatch(_LOOPBACK, parts.hostname or "")
         if is_plain and not index.trust_env.trusts(index.url):
             raise RequestError("is plain http, and no trusted-host of pip's", "")
-        # The certificates are read while modules are imported.
-        self._context = Ahead(partial(ssl_context, index.trust_env)) if parts.scheme == "https" else None
+        self._context = ContextAhead(index.trust_env) if parts.scheme == "https" else None
 
     def download(self, wanted: Download) -> int:
         """Download the wheel from where it is listed; return the bytes received over the network.
@@ -183,11 +178,13 @@ class _Listing:
         raise next((error for error in failures if error.got_sha256), failures[-1])
 
     def _download(self, link: Link, wanted: Download) -> int:
-        trust_env = self._index.trust_env
-        if origin_of(link.url) != origin_of(self._index.url):
-            is_downgrade = urlsplit(link.url).scheme == "http" and urlsplit(self._index.url).scheme != "http"
-            trust_env = trust_env._replace(netrc_default=False, netrc=None if is_downgrade else trust_env.netrc)
-        received_bytes = download(self._with_login(link.url), wanted, trust_env, self._context)
+        trust_env, index = self._index.trust_env, urlsplit(self._index.url)
+        login = index.netloc.rpartition("@")[0]
+        if origin_of(link.url) != origin_of(self._index.url):  # another host gets neither this login nor a default one
+            is_downgrade = urlsplit(link.url).scheme == "http" != index.scheme
+            login, netrc = "", None if is_downgrade else trust_env.netrc
+            trust_env = trust_env._replace(netrc_default=False, netrc=netrc)
+        received_bytes = download(_with_login(link.url, login), wanted, trust_env, self._context)
         return 0 if is_file_url(link.url) else received_bytes
 
     def links(self) -> list[Link]:
@@ -234,7 +231,7 @@ class _Listing:
             login = self._login_of_keyring() if is_own and error.status == HTTPStatus.UNAUTHORIZED else None
             if login is None:
                 raise
-            self._index = self._index._replace(url=_with_netloc(self._index.url, login))
+            self._index = self._index._replace(url=_with_login(self._index.url, login))
             return ask()
 
     def _read_page(self, client: HttpClient) -> list[Link]:
@@ -276,12 +273,6 @@ class _Listing:
                 raise
             return []
 
-    def _with_login(self, url: str) -> str:
-        """Give the index's login to a file of the same origin, and to no other."""
-        file, login = urlsplit(url), urlsplit(self._index.url).netloc.rpartition("@")[0]
-        bare = urlunsplit(file._replace(netloc=file.netloc.rpartition("@")[2]))
-        return _with_netloc(bare, login) if login and origin_of(url) == origin_of(self._index.url) else bare
-
     def _login_of_keyring(self) -> str | None:
         """Return "user:password" as in a URL, where a keyring has one and the URL has no password."""
         from modelboot._sources.keyring import login_for
@@ -290,33 +281,15 @@ class _Listing:
         if parts.password is not None:
             return None
         user = None if parts.username is None else unquote(parts.username)
-        url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-        login = login_for(url, user, self._index.keyring, self._limits.deadline)
+        login = login_for(_with_login(self._index.url, ""), user, self._index.keyring, self._limits.deadline)
         return None if login is None else ":".join(quote(each, safe="") for each in login)
 
 
-class Ahead:
-    """Makes something in a thread, for who asks for it a moment later."""
-
-    def __init__(self, make: Callable[[], ssl.SSLContext]) -> None:
-        """Begin."""
-        self._make = make
-        self._made: list[ssl.SSLContext] = []
-        self._worker = Worker(self._run, "certificates")
-        self._worker.start()
-
-    def _run(self) -> None:
-        with suppress(Exception):  # made again, it raises where it is wanted
-            self._made.append(self._make())
-
-    def __call__(self) -> ssl.SSLContext:
-        self._worker.join()
-        return self._made[0] if self._made else self._make()
-
-
-def _with_netloc(url: str, login: str) -> str:
+def _with_login(url: str, login: str) -> str:
+    """Return a URL with a login in place of its own; with none where that is empty."""
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=f"{login}@{parts.netloc.rpartition('@')[2]}"))
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{login}@{host}" if login else host))
 
 
 def _is_named(filename: str, pin: ModelPin) -> bool:

@@ -17,8 +17,8 @@ MAX_PAGE_BYTES = 32 << 20
 MAX_ENTRIES = 500_000
 """Most lists and objects of a page in JSON: Python needs a hundred bytes for an empty one."""
 FEED_CHARACTERS = 1 << 16
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-_HASH = re.compile(r"(?:^|&)sha256=([0-9a-f]{64})(?:&|$)", re.IGNORECASE)
+_SHA256 = r"[0-9a-fA-F]{64}"
+_HASH = r"(?i)(?:^|&)sha256=([0-9a-f]{64})(?:&|$)"
 
 
 class Link(NamedTuple):
@@ -71,7 +71,7 @@ def _links_of_json(url: str, page: bytes) -> Iterator[Link]:
         filename, href, hashes = file.get("filename"), file.get("url"), file.get("hashes")
         sha256 = hashes.get("sha256") if isinstance(hashes, dict) else None
         if isinstance(filename, str) and isinstance(href, str) and (target := _joined(url, href)):
-            is_hash = isinstance(sha256, str) and _SHA256.fullmatch(sha256)
+            is_hash = isinstance(sha256, str) and re.fullmatch(_SHA256, sha256)
             yield Link(target, filename, str(sha256).lower() if is_hash else None)
 
 
@@ -103,7 +103,7 @@ def _links_of_html(url: str, page: str, deadline: Deadline) -> Iterator[Link]:
 def link_to(url: str) -> Link:
     """Return what a link says of a file: its name, and perhaps its hash as the fragment."""
     parts = urlsplit(url)
-    listed = _HASH.search(parts.fragment)
+    listed = re.search(_HASH, parts.fragment)
     filename = unquote(parts.path.rpartition("/")[2])
     return Link(urlunsplit(parts._replace(fragment="")), filename, listed and listed[1].lower())
 
