@@ -11,7 +11,7 @@ from distributed import WorkerPlugin
 
 from modelboot._catalog import resolve
 from modelboot._install.ensure import ensure_model
-from modelboot._install.provision import provision
+from modelboot._install.fill_wheelhouse import fill_wheelhouse
 from modelboot._install.report import InstalledModel
 from modelboot._pin import ModelPin
 from modelboot._settings import read_settings
@@ -81,7 +81,7 @@ class InstallModels(WorkerPlugin):
 
 def _wheel(pin: ModelPin) -> bytes:
     with tempfile.TemporaryDirectory(prefix="modelboot-") as folder:
-        return provision(pin, Path(folder), read_settings()).path.read_bytes()
+        return fill_wheelhouse(pin, Path(folder), read_settings()).path.read_bytes()
 
 
 def _install(pin: ModelPin, wheel: bytes) -> InstalledModel:

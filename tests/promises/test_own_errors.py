@@ -12,6 +12,7 @@ import spacy
 
 from modelboot import LoadError, ModelPin, ensure_model, load
 from modelboot._network.client import HttpClient
+from modelboot._network.trust_env import read_trust_env
 from modelboot._settings import Settings
 from support.server import ModelServer
 from support.wheels import BuiltWheel
@@ -50,7 +51,7 @@ def test_our_error_while_a_body_is_read(settings: Settings, wheel: BuiltWheel, s
     url = server.publish(wheel).url
     with (
         pytest.raises(LoadError) as caught,
-        HttpClient(settings.limits(), settings.trust_env) as client,
+        HttpClient(settings.limits(), read_trust_env(settings)) as client,
         client.stream(str(url)),
     ):
         raise OURS

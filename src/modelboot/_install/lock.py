@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from modelboot._limits import Deadline
+from modelboot._deadline import Deadline
 from modelboot.errors import InstallError
 
 if sys.platform == "win32":

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from modelboot._limits import Limits
+from modelboot._deadline import Limits
 from modelboot._network.connections import Connections
 from modelboot._network.response import (
     PROXY_LOGIN_HINT,
@@ -31,6 +31,7 @@ from modelboot._network.response import (
 )
 from modelboot._network.trust_env import (
     CA_VARIABLES,
+    TrustEnv,
     authorization_for,
     basic,
     proxy_for,
@@ -38,7 +39,6 @@ from modelboot._network.trust_env import (
     unverified_context,
 )
 from modelboot._redact import printable, without_secrets
-from modelboot._trust_env import TrustEnv
 from modelboot.errors import ModelbootError, SettingsError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from modelboot._limits import Limits
+from modelboot._deadline import Limits
 from modelboot._network.response import RequestError
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from modelboot._deadline import Deadline, Limits
 from modelboot._files import CHUNK_BYTES
-from modelboot._limits import Deadline, Limits
 from modelboot._network.file_url import is_file_url, open_file
 from modelboot._network.partial import PartialFile
 from modelboot._network.response import RequestError, Response
 from modelboot._network.retry import RetryBudget
+from modelboot._network.trust_env import TrustEnv
 from modelboot._progress import Progress
-from modelboot._trust_env import TrustEnv
 
 if TYPE_CHECKING:
     import ssl

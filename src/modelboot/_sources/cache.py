@@ -16,14 +16,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from modelboot._deadline import Limits
 from modelboot._files import rename
-from modelboot._limits import Limits
 from modelboot._network.download import Download, download
 from modelboot._network.response import RequestError
+from modelboot._network.trust_env import TrustEnv
 from modelboot._pin import ModelPin
 from modelboot._sources.source import Probe, request_of
 from modelboot._sources.wheelhouse_hashes import hash_by
-from modelboot._trust_env import TrustEnv
 
 KEPT = re.compile(r"[0-9a-f]{64}\.whl")
 """Name of a wheel that is kept: its SHA-256."""

@@ -15,18 +15,17 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
-from modelboot._limits import Deadline, Limits
+from modelboot._deadline import Deadline, Limits
 from modelboot._network.download import Download, download
 from modelboot._network.file_url import is_file_url, open_file, path_of
 from modelboot._network.response import RequestError, Response
 from modelboot._network.retry import RetryBudget
-from modelboot._network.trust_env import proxy_for, ssl_context
+from modelboot._network.trust_env import TrustEnv, origin_of, proxy_for, ssl_context
 from modelboot._pin import ModelPin
 from modelboot._redact import without_secrets
 from modelboot._sources.index_settings import NO_PUBLIC_INDEX, Index, read_indexes, unread_files
 from modelboot._sources.source import Probe, failure, log_failures
 from modelboot._threads import Worker
-from modelboot._trust_env import TrustEnv, origin_of
 from modelboot._versions import same_name
 from modelboot.errors import Attempt, SettingsError
 

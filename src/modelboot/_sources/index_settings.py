@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from modelboot._environment import is_on
+from modelboot._network.trust_env import TrustEnv
 from modelboot._redact import without_secrets
-from modelboot._trust_env import TrustEnv
 from modelboot._versions import version_key
 
 PIP_SECTIONS = ("global", "download", "install")

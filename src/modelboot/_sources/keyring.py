@@ -11,7 +11,7 @@ import threading
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from modelboot._limits import Deadline
+from modelboot._deadline import Deadline
 
 MODULE = "keyring"
 """Name of the module and of the program."""

@@ -8,15 +8,14 @@ import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
-from modelboot._limits import Limits
+from modelboot._deadline import Limits
 from modelboot._network.download import ZIP_MAGIC, Download
 from modelboot._network.file_url import is_file_url, path_of
 from modelboot._network.response import RequestError, Response
-from modelboot._network.trust_env import proxy_for
+from modelboot._network.trust_env import HUB, TrustEnv, proxy_for
 from modelboot._pin import ModelPin
 from modelboot._redact import without_secrets
 from modelboot._sources.source import Probe, download_from
-from modelboot._trust_env import HUB, TrustEnv
 from modelboot.errors import ModelbootError, SourceName
 
 

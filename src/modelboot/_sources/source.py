@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from modelboot._limits import Limits
+from modelboot._deadline import Limits
 from modelboot._network.download import Download, download
 from modelboot._network.response import RequestError
+from modelboot._network.trust_env import TrustEnv
 from modelboot._pin import ModelPin
-from modelboot._trust_env import TrustEnv
 from modelboot.errors import Attempt, DownloadError, HashMismatchError, SourceName
 
 _log = logging.getLogger(__name__)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from modelboot._limits import Deadline, Limits
+from modelboot._deadline import Deadline, Limits
 from modelboot._network.download import Download, download
 from modelboot._network.response import RequestError
+from modelboot._network.trust_env import TrustEnv
 from modelboot._pin import ModelPin
 from modelboot._sources.source import Probe, failure, request_of, warn_of_other_bytes
 from modelboot._sources.wheelhouse_hashes import known_file, sha256_by
-from modelboot._trust_env import TrustEnv
 from modelboot.errors import Attempt, DownloadError
 
 

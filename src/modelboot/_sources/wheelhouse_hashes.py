@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modelboot._deadline import Deadline
 from modelboot._files import read_chunks
-from modelboot._limits import Deadline
 from modelboot._network.response import RequestError
 
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from modelboot._limits import Deadline
+from modelboot._catalog import resolve_model
+from modelboot._deadline import Deadline
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings
 from modelboot._spacy.load import COMPONENTS, Options, component_names, failures, load_found, settings_of_call, turns
-from modelboot._spacy.names import find_model
 
 if TYPE_CHECKING:
     from typing import ParamSpec, Protocol, TypeVar
@@ -135,7 +135,7 @@ def _key_of_call(
     """Return what a call asks for, however it is spelled, and the settings in force."""
     chosen = (frozenset(component_names(*item)) for item in zip(COMPONENTS, (disable, enable, exclude), strict=True))
     settings = settings_of_call(offline=offline)
-    return CacheKey(find_model(model, settings.pins), *chosen), settings
+    return CacheKey(resolve_model(model, settings.pins), *chosen), settings
 
 
 def _find(key: CacheKey, settings: Settings) -> Language:

@@ -14,20 +14,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelboot._catalog import resolve_model
+from modelboot._deadline import Deadline
 from modelboot._install.ensure import ensure
 from modelboot._install.importable import append_to_sys_path
 from modelboot._install.inspection import inspect as inspect_target
 from modelboot._install.installed import Installed
 from modelboot._install.target import targets_to_search
-from modelboot._limits import Deadline
 from modelboot._pin import ModelPin
-from modelboot._settings import Settings, read_settings
+from modelboot._settings import Settings, network_variables, read_settings
 from modelboot._spacy.failures import Failures
-from modelboot._spacy.names import find_model
 from modelboot._spacy.package import import_package
 from modelboot._spacy.registry import register
 from modelboot._spacy.turns import Turns
-from modelboot._trust_env import network_variables
 from modelboot.errors import LoadError, ModelbootError, SettingsError
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def load(model: str | os.PathLike[str] | ModelPin, options: Options, *, offline:
     choice = tuple((option, frozenset(names)) for option, names in named.items())
     is_comparable = options.keys() == named.keys()  # a vocabulary cannot be compared with that of the next call
     settings = settings_of_call(offline=offline)
-    found = find_model(model, settings.pins)
+    found = resolve_model(model, settings.pins)
     return load_found(found, settings, {**options, **named}, choice if is_comparable else None)
 
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
-from modelboot._limits import Deadline
+from modelboot._deadline import Deadline
 from modelboot._threads import IMPORT_SYSTEM, is_importing
 from modelboot.errors import LoadError
 

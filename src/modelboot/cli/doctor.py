@@ -13,11 +13,12 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from modelboot._catalog import check_requirements
+from modelboot._deadline import Deadline, Limits
 from modelboot._environment import installed_version, is_uv_environment
 from modelboot._install.inspection import inspect
 from modelboot._install.prepare import FOREIGN, RESERVED, is_writable, nearest_existing
 from modelboot._install.target import Target, targets_to_install_into, targets_to_search
-from modelboot._limits import Deadline, Limits
+from modelboot._network.trust_env import trust_env_origins
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, origins
 from modelboot._sources.fetch import each_once, make_sources
@@ -84,7 +85,7 @@ def _installed(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
 
 
 def _settings(settings: Settings, from_command_line: Collection[str]) -> Iterator[Probe]:
-    for variable, (value, origin) in origins(settings).items():
+    for variable, (value, origin) in {**origins(settings), **trust_env_origins()}.items():
         found = _missing_files(variable, value)
         by = "command line" if variable in from_command_line else origin
         yield Probe(subject=variable, value=value, ok=not found, found=found, origin=by)

@@ -14,8 +14,8 @@ import pytest
 from modelboot._network import connections
 from modelboot._network.client import HttpClient
 from modelboot._network.response import RequestError
+from modelboot._network.trust_env import read_trust_env
 from modelboot._settings import Settings
-from modelboot._trust_env import TrustEnv
 from support.peers import Authority
 from support.server import ModelServer, Reply
 
@@ -25,7 +25,7 @@ NOBODY, TLS_NOBODY = "http://release.invalid/x.whl", "https://release.invalid/x.
 
 def read(url: str, settings: Settings) -> tuple[bytes, str]:
     """Read a whole body; return it with its final URL."""
-    with HttpClient(settings.limits(), settings.trust_env) as client, client.stream(url) as response:
+    with HttpClient(settings.limits(), read_trust_env(settings)) as client, client.stream(url) as response:
         return b"".join(response.chunks), response.url
 
 
@@ -70,9 +70,10 @@ def test_redirects_of_every_kind(server: ModelServer, settings: Settings) -> Non
 
 
 @pytest.fixture
-def trusting(authority: Authority, settings: Settings) -> Settings:
-    """Return settings under which the private CA is trusted."""
-    return settings._replace(trust_env=TrustEnv(ca_bundle=("CURL_CA_BUNDLE", authority.ca)))
+def trusting(authority: Authority, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Return settings, in an environment in which the private CA is trusted."""
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(authority.ca))
+    return settings
 
 
 def test_redirect_from_https_to_http(server: ModelServer, tls_server: ModelServer, trusting: Settings) -> None:
@@ -172,7 +173,7 @@ def test_unknown_host(
 def test_connection_after_the_deadline(server: ModelServer, settings: Settings) -> None:
     """A connection that comes about when all are to be ended is ended at once, so nothing is asked for."""
     server.serve("/x.whl", Reply(body=BODY))
-    with HttpClient(settings.limits(), settings.trust_env) as client:
+    with HttpClient(settings.limits(), read_trust_env(settings)) as client:
         client.connections.shutdown()
         with pytest.raises(RequestError, match=r"."), client.stream(f"{server.url}/x.whl"):
             pytest.fail("a connection that was ended has answered")

@@ -13,12 +13,12 @@ from unittest.mock import Mock, call
 
 import pytest
 
-from modelboot._limits import Deadline, Limits
+from modelboot._deadline import Deadline, Limits
 from modelboot._network import retry as _retry
 from modelboot._network.download import Download, download
 from modelboot._network.response import RequestError
+from modelboot._network.trust_env import TrustEnv
 from modelboot._progress import Progress
-from modelboot._trust_env import TrustEnv
 from modelboot.errors import InstallError
 from support.folders import names
 from support.interrupts import threads_left

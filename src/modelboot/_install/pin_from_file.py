@@ -18,9 +18,9 @@ from modelboot._install.archive import InvalidWheel, validate
 from modelboot._network.download import MAX_UNKNOWN_BYTES
 from modelboot._network.file_url import is_file_url, open_file
 from modelboot._network.response import RequestError, Response
-from modelboot._pin import ModelPin
+from modelboot._network.trust_env import read_trust_env
+from modelboot._pin import ModelPin, is_reference
 from modelboot._redact import without_secrets
-from modelboot._reference import is_reference
 from modelboot._settings import Settings
 from modelboot.errors import Attempt, DownloadError, InstallError, Kind, OfflineError
 
@@ -98,7 +98,7 @@ def _opened(url: str, settings: Settings, stack: ExitStack) -> Response:
     # urllib3 opens a socket when it is imported: not where only files are read.
     from modelboot._network.client import HttpClient
 
-    client = stack.enter_context(HttpClient(settings.limits(), settings.trust_env))
+    client = stack.enter_context(HttpClient(settings.limits(), read_trust_env(settings)))
     return stack.enter_context(client.stream(url))
 
 
