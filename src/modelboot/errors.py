@@ -46,7 +46,7 @@ def cannot_find(name: str) -> str:
 SourceName = Literal["cache", "wheelhouse", "release", "mirror", "index"]
 ReportedSource = Literal["present", "cache", "wheelhouse", "release", "index"]
 """Where a wheel or a model came from: "present" if it was there already; a mirror counts as the release."""
-Kind = Literal["bytes", "certificate", "login", "missing", "page", "short", "other"]
+Kind = Literal["bytes", "certificate", "auth", "missing", "not_a_wheel", "short", "other"]
 """What an attempt failed on, as far as it decides what to do next."""
 
 
@@ -364,11 +364,11 @@ _MISSING_HINTS: dict[SourceName, str] = {
 
 
 _DOWNLOAD_HINTS: dict[Kind, str] = {
-    "page": (
+    "not_a_wheel": (
         "a login page, proxy or mirror answered instead of the release: sign in to the network, set HTTPS_PROXY, or "
         "fix MODELBOOT_BASE_URL"
     ),
-    "login": "check the login or the token that was given; `modelboot doctor` shows which settings are in force",
+    "auth": "check the login or the token that was given; `modelboot doctor` shows which settings are in force",
     "certificate": "set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to the PEM file of the CA your network uses",
     "short": (
         "the connection is interrupted: run it again, raise MODELBOOT_RETRIES, or set MODELBOOT_BASE_URL to a "

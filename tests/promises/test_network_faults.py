@@ -131,7 +131,7 @@ CASES = {
     ),
     "chunks-to-the-cap": Case(answers(Reply(body=b"PK" * (CAP // 2), chunked=True)), OTHER_BYTES, kind="bytes"),
     "chunks-beyond-the-cap": Case(answers(Reply(body=b"PK" * (CAP // 2) + b"x", chunked=True)), TOO_MUCH),
-    "page": Case(answers(HTML), r"received an HTML page instead of the wheel \(text/html\)", kind="page"),
+    "not_a_wheel": Case(answers(HTML), r"received an HTML page instead of the wheel \(text/html\)", kind="not_a_wheel"),
     "status-of-four-digits": Case(answers(Reply(1000)), "HTTP/1.1 1000 *", env=ONCE),
     "two-lengths": Case(answers(Reply(headers=TWO, body=b"PK", endless=True)), "Content-Length contained .+", env=ONCE),
     # redirects

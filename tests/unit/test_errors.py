@@ -222,9 +222,9 @@ def failed(kind: str, source: str = "release", hint: str | None = None) -> Attem
 
 
 KIND_HINTS = {
-    "page": "a login page, proxy or mirror answered instead of the release: sign in to the network, set HTTPS_PROXY, "
+    "not_a_wheel": "a login page, proxy or mirror answered instead of the release: sign in to the network, set HTTPS_PROXY, "
     "or fix MODELBOOT_BASE_URL",
-    "login": "check the login or the token that was given; `modelboot doctor` shows which settings are in force",
+    "auth": "check the login or the token that was given; `modelboot doctor` shows which settings are in force",
     "certificate": "set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to the PEM file of the CA your network uses",
     "short": "the connection is interrupted: run it again, raise MODELBOOT_RETRIES, or set MODELBOOT_BASE_URL to a "
     "nearer mirror",

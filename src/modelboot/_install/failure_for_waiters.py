@@ -12,7 +12,7 @@ from dataclasses import asdict
 from modelboot._files import read_regular_file
 from modelboot._install.target import Target
 from modelboot._pin import ModelPin
-from modelboot._sources.source import Source, failure
+from modelboot._sources.source import Source, download_error
 from modelboot.errors import Attempt, DownloadError
 
 
@@ -55,7 +55,7 @@ def raise_failure(target: Target, pin: ModelPin, sources: Sequence[Source], wait
     except (OSError, ValueError, KeyError, TypeError):
         return
     if is_mine:
-        raise failure(pin, *attempts)
+        raise download_error(pin, *attempts)
 
 
 def _key(pin: ModelPin, sources: Sequence[Source]) -> dict[str, object]:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from modelboot._files import NOTHING_THERE
+from modelboot._files import UNREADABLE_ERRNOS
 from modelboot._install.lock import NO_LOCKS, is_same_file, try_lock, unlock
 
 SUFFIX = ".stage"
@@ -180,7 +180,7 @@ def _all_in(work: Path) -> list[Path]:
                 and entry.is_dir(follow_symlinks=False)
             ]
     except OSError as error:
-        if error.errno in NOTHING_THERE:
+        if error.errno in UNREADABLE_ERRNOS:
             return []
         raise
 

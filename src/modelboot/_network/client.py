@@ -244,7 +244,7 @@ def _describe(error: BaseException, url: str, timeout_s: float) -> RequestError:
     if isinstance(error, urllib3.exceptions.ProxyError):
         answered = "Tunnel connection failed" in reason
         if any(f"Tunnel connection failed: {status}" in reason for status in (401, 407)):  # tinyproxy says 401
-            return RequestError(f"proxy: {reason}{PROXY_LOGIN_HINT}", url, kind="login")
+            return RequestError(f"proxy: {reason}{PROXY_LOGIN_HINT}", url, kind="auth")
         return RequestError(f"proxy: {reason}", url, retryable=not answered, unreachable=not answered)
     return RequestError(reason, url, retryable=True)
 

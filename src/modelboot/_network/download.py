@@ -203,4 +203,4 @@ def _reject_html(response: Response, chunk: bytes) -> None:
     if response.is_html or first in {b"<", b"{"}:
         what = "a JSON document" if "json" in response.content_type or first == b"{" else "an HTML page"
         reason = f"received {what} instead of the wheel ({response.content_type or 'no content type'})"
-        raise RequestError(reason, response.url, kind="page")
+        raise RequestError(reason, response.url, kind="not_a_wheel")

@@ -31,7 +31,7 @@ WAITING_BYTES = 1 << 16
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/json", "application/problem+json")
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses that may be another in a moment; every other 4xx and 5xx is final."""
-_KINDS: dict[int, Kind] = {401: "login", 403: "login", 404: "missing", 407: "login", 410: "missing"}
+_KINDS: dict[int, Kind] = {401: "auth", 403: "auth", 404: "missing", 407: "auth", 410: "missing"}
 """What a status says about what to do next."""
 MAX_DIGITS = 20
 """Numbers of more digits are nonsense, and Python refuses to read those of thousands."""

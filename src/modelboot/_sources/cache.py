@@ -22,10 +22,10 @@ from modelboot._network.download import Download, download
 from modelboot._network.response import RequestError
 from modelboot._network.trust_env import TrustEnv
 from modelboot._pin import ModelPin
-from modelboot._sources.source import Probe, request_of
+from modelboot._sources.source import Probe, as_failed_attempt
 from modelboot._sources.wheelhouse_hashes import hash_by
 
-KEPT = re.compile(r"[0-9a-f]{64}\.whl")
+CACHED = re.compile(r"[0-9a-f]{64}\.whl")
 """Name of a wheel that is kept: its SHA-256."""
 UNFINISHED = re.compile(r"[0-9a-f]{64}\.[0-9a-f]{16}\.part")
 """Name of a copy that is not complete: the wheel's SHA-256, and what tells it from another copy of it."""
@@ -33,7 +33,7 @@ UNFINISHED_STALE_S = 3600.0
 """An unfinished copy that old is of a process that died."""
 
 
-class KeptWheel(NamedTuple):
+class CachedWheel(NamedTuple):
     """A wheel in the cache, by its name: its bytes are checked when it is used."""
 
     sha256: str
@@ -58,7 +58,7 @@ class WheelCache(NamedTuple):
     def fetch(self, pin: ModelPin, wanted: Download) -> int:
         """Link or copy the wheel and verify it; remove one that is damaged."""
         kept = self._path(pin)
-        with request_of(self, pin):
+        with as_failed_attempt(self, pin):
             try:
                 _take(kept, wanted)
             except RequestError as error:
@@ -84,15 +84,15 @@ class WheelCache(NamedTuple):
             except OSError:  # another file system, or one without hard links
                 self._copy(wheel, path)
 
-    def kept(self) -> Iterator[KeptWheel]:
+    def cached(self) -> Iterator[CachedWheel]:
         """Yield the wheels that are kept."""
-        for path in self._files(KEPT):
+        for path in self._files(CACHED):
             if _is_regular(path):
-                yield KeptWheel(path.stem, path, path.stat().st_size)
+                yield CachedWheel(path.stem, path, path.stat().st_size)
 
-    def prune(self) -> Iterator[KeptWheel]:
+    def prune(self) -> Iterator[CachedWheel]:
         """Remove what is kept, yield each wheel that was, and leave alone what others have put there."""
-        for wheel in self.kept():
+        for wheel in self.cached():
             wheel.path.unlink(missing_ok=True)
             yield wheel
         self._remove_unfinished(older_than_s=0)

@@ -16,7 +16,7 @@ from modelboot._settings import Settings
 from modelboot._sources.cache import WheelCache
 from modelboot._sources.index import PackageIndexes
 from modelboot._sources.release import Release
-from modelboot._sources.source import Source, failure, log_failures
+from modelboot._sources.source import Source, download_error, log_failures
 from modelboot._sources.wheelhouse import Wheelhouse
 from modelboot.errors import Attempt, DownloadError, OfflineError, ReportedSource
 
@@ -58,7 +58,7 @@ def cache_folder(settings: Settings) -> Path | None:
     return settings.home / "wheels" if settings.home else None
 
 
-def each_once(sources: Sequence[Source], pin: ModelPin) -> list[Source]:
+def unique_sources(sources: Sequence[Source], pin: ModelPin) -> list[Source]:
     """Return the sources for a wheel, none twice: a pin's own file is the same one for every mirror."""
     unique: dict[tuple[str, str], Source] = {}
     for source in sources:
@@ -96,7 +96,7 @@ def fetch_wheel(
         progress=progress,
     )
     attempts: list[Attempt] = []
-    for source in each_once(sources, pin):
+    for source in unique_sources(sources, pin):
         if source.disabled(pin):
             continue
         progress.ask(str(pin), printable(f"{source.name} ({source.location(pin)})"))
@@ -128,4 +128,4 @@ def _not_found(pin: ModelPin, sources: Sequence[Source], attempts: tuple[Attempt
         reference = f"{pin.name}=={pin.version}" if pin.url is None else reference_to(pin)
         url = off[0].location(pin)
         return OfflineError(name=pin.name, version=pin.version_label, url=url, reference=reference, attempts=attempts)
-    return failure(pin, *attempts)
+    return download_error(pin, *attempts)

@@ -24,7 +24,7 @@ from modelboot._network.trust_env import TrustEnv, origin_of, proxy_for, ssl_con
 from modelboot._pin import ModelPin
 from modelboot._redact import without_secrets
 from modelboot._sources.index_settings import NO_PUBLIC_INDEX, Index, read_indexes, unread_files
-from modelboot._sources.source import Probe, failure, log_failures
+from modelboot._sources.source import Probe, download_error, log_failures
 from modelboot._threads import Worker
 from modelboot._versions import same_name
 from modelboot.errors import Attempt, SettingsError
@@ -101,7 +101,7 @@ class PackageIndexes(NamedTuple):
             else:
                 log_failures(pin, attempts)
                 return received_bytes
-        raise failure(pin, *(attempts or [_NONE_SET_UP]))
+        raise download_error(pin, *(attempts or [_NONE_SET_UP]))
 
     def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:
         """Read what each index lists."""
@@ -377,7 +377,7 @@ def links_of(response: Response, page: bytes, deadline: Deadline) -> list[Link]:
         return [*_links_of_json(response.url, page)]
     if kind in {"", "text/html", "application/vnd.pypi.simple.v1+html"}:
         return [*_links_of_html(response.url, page.decode(errors="replace"), deadline)]
-    raise RequestError(f"is no package index ({kind})", response.url, kind="page")
+    raise RequestError(f"is no package index ({kind})", response.url, kind="not_a_wheel")
 
 
 def _links_of_json(url: str, page: bytes) -> Iterator[Link]:
@@ -387,7 +387,7 @@ def _links_of_json(url: str, page: bytes) -> Iterator[Link]:
         files = json.loads(page)["files"]
         entries: Iterable[Mapping[str, object]] = [file for file in files if isinstance(file, dict)]
     except (ValueError, TypeError, LookupError, RecursionError) as error:
-        raise RequestError("is no package index (JSON without files)", url, kind="page") from error
+        raise RequestError("is no package index (JSON without files)", url, kind="not_a_wheel") from error
     for file in entries:
         filename, href, hashes = file.get("filename"), file.get("url"), file.get("hashes")
         sha256 = hashes.get("sha256") if isinstance(hashes, dict) else None
@@ -404,7 +404,7 @@ def _links_of_html(url: str, page: str, deadline: Deadline) -> Iterator[Link]:
         try:
             parser.feed(page[start : start + FEED_CHARACTERS])
         except AssertionError as error:  # Python's own, on a declaration that nobody makes
-            raise RequestError("is no package index (HTML that cannot be read)", url, kind="page") from error
+            raise RequestError("is no package index (HTML that cannot be read)", url, kind="not_a_wheel") from error
     base = _joined(url, parser.base) or url
     for href in parser.hrefs:
         if ".whl" in href and (target := _joined(base, href)):  # joining takes time, and a page may have a million

@@ -81,14 +81,14 @@ if hasattr(os, "register_at_fork"):
 
 def cache_info() -> CacheInfo:
     """Return hits, misses, maximum and current size."""
-    recalled = _recall.cache_info().hits
+    recalled = _cached_get_nlp.cache_info().hits
     return CacheInfo(recalled + _state.hits, _state.misses, None, len(_state.models))
 
 
 def cache_clear() -> None:
     """Forget every model and every remembered failure."""
     with _state.lock:
-        _recall.cache_clear()
+        _cached_get_nlp.cache_clear()
         _state.models.clear()
         failures.clear()
         _state.hits = _state.misses = 0
@@ -103,7 +103,7 @@ def get_nlp(
 ) -> Language:
     """Return the pipeline of an equal earlier call, or find or load it; see `modelboot.get_nlp`."""
     try:  # not `suppress`, which would be most of the cost of a hit
-        return _recall(model, disable, enable, exclude, offline)  # type: ignore[arg-type]  # what cannot be hashed comes below
+        return _cached_get_nlp(model, disable, enable, exclude, offline)  # type: ignore[arg-type]  # what cannot be hashed comes below
     except _RelativePathError:  # another one after a chdir
         pass
     except TypeError:
@@ -153,7 +153,7 @@ def _find(key: CacheKey, settings: Settings) -> Language:
 
 # Bounded, as it holds spellings, not models: each generator is a new one.
 @functools.lru_cache(maxsize=1024)
-def _recall(
+def _cached_get_nlp(
     model: str | os.PathLike[str] | ModelPin,
     disable: str | Iterable[str],
     enable: str | Iterable[str],

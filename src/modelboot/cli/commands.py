@@ -78,7 +78,7 @@ def check(options: argparse.Namespace) -> None:
 
 def check_facts(report: CheckReport) -> Facts:
     """Return the JSON of `check`: the facts of the install, and those of the check."""
-    return {**model_facts(report.installed), **report.facts()}
+    return {**model_facts(report.installed), **report.to_dict()}
 
 
 def doctor(options: argparse.Namespace) -> None:

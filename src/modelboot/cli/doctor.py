@@ -21,7 +21,7 @@ from modelboot._install.target import Target, targets_to_install_into, targets_t
 from modelboot._network.trust_env import trust_env_origins
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, origins
-from modelboot._sources.fetch import each_once, make_sources
+from modelboot._sources.fetch import make_sources, unique_sources
 from modelboot._sources.source import Probe
 from modelboot.cli.doctor_report import DoctorReport
 from modelboot.errors import IncompatibleError
@@ -153,7 +153,7 @@ else:
 
 
 def _sources(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
-    for source in each_once(make_sources(settings), pin):
+    for source in unique_sources(make_sources(settings), pin):
         why = source.disabled(pin)
         if why:
             yield Probe(subject=source.name, value=source.location(pin), ok=None, found=f"not asked: {why}")

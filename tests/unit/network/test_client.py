@@ -125,7 +125,7 @@ def test_proxy_refuses(server: ModelServer, monkeypatch: pytest.MonkeyPatch, set
     monkeypatch.setenv("https_proxy", server.url)
     server.serve("release.invalid:443", Reply(status))
     refused = refusal(TLS_NOBODY, settings)
-    hint, kind = ("", "other") if status == 403 else (": give user:password in HTTPS_PROXY", "login")
+    hint, kind = ("", "other") if status == 403 else (": give user:password in HTTPS_PROXY", "auth")
     assert str(refused) == f"proxy: Tunnel connection failed: {status} {responses[status]}{hint}"
     assert (refused.kind, refused.retryable) == (kind, False)
 

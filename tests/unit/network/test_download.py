@@ -107,7 +107,7 @@ def test_page(server: ModelServer, destination: Destination, content_type: str, 
     shown = content_type or "no content type"
     what = "a JSON document" if "json" in shown or b"{" in body else "an HTML page"
     assert failed.value.reason == f"received {what} instead of the wheel ({shown})"
-    assert (failed.value.kind, failed.value.got_sha256) == ("page", None)
+    assert (failed.value.kind, failed.value.got_sha256) == ("not_a_wheel", None)
     assert destination.left() == []
 
 
