@@ -180,7 +180,7 @@ def _installed_spacy(entry: CatalogEntry) -> str:
 
 
 def resolve_model(model: str | os.PathLike[str] | ModelPin, pins: Path | None) -> ModelPin | Path | str:
-    """Tell what a caller means.
+    """Return what a caller means.
 
     Args:
         model: A pin, whatever `resolve` takes, or whatever `spacy.load` would load: a folder, "blank:xx", an installed
@@ -210,7 +210,7 @@ def resolve_model(model: str | os.PathLike[str] | ModelPin, pins: Path | None) -
 
 
 def _is_path(text: str) -> bool:
-    """Tell whether a text can only be a path: it has a separator, and is no direct reference."""
+    """Return True if a text can only be a path: it has a separator, and is not a direct reference."""
     return not is_reference(text) and any(separator and separator in text for separator in (os.sep, os.altsep))
 
 

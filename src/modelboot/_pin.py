@@ -79,7 +79,7 @@ class ModelPin:
         return self.version or f"sha256-{self.sha256[:12]}"
 
     def accepts(self, version: str) -> bool:
-        """Tell whether a wheel of that version can be the pinned one."""
+        """Return True if a wheel of that version can be the pinned one."""
         return self.version is None or same_version(self.version, version)
 
     @property
@@ -125,7 +125,7 @@ def _is_wheel_url(value: object) -> bool:
     try:
         parts = urlsplit(value)
         has_host = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets without an address between them, a port that is no number
+    except ValueError:  # brackets without an address between them, a port that is not a number
         return False
     is_known = parts.scheme == "file" or (parts.scheme in {"https", "http"} and has_host)
     return is_known and not unquote(parts.path).endswith((".gz", ".bz2", ".tar", ".tgz", ".zip"))
@@ -158,7 +158,7 @@ _REFERENCE = r"([A-Za-z0-9][\w.-]*)\s*@\s*(\S+)"
 
 
 def is_reference(text: str) -> bool:
-    """Tell whether a text is meant as a direct reference, rightly written or not."""
+    """Return True if a text is meant as a direct reference, rightly written or not."""
     return re.match(_MEANT_AS_REFERENCE, text) is not None
 
 
@@ -233,7 +233,7 @@ def read_pins(path: Path, *, variable: str = "MODELBOOT_PINS") -> tuple[ModelPin
         The pins, in order.
 
     Raises:
-        SettingsError: It cannot be read, or a line is no direct reference; the file and the line are named.
+        SettingsError: It cannot be read, or a line is not a direct reference; the file and the line are named.
     """
     try:
         lines = path.read_text("utf-8-sig").splitlines()  # editors on Windows begin a file with a mark

@@ -75,16 +75,8 @@ T = TypeVar("T")
 
 CERTIFICATES = "a file or folder of PEM certificates"
 DIRECTORY = "a folder (~ only where there is a home folder)"
-_SWITCH_WORDS = {
-    "0": False,
-    "false": False,
-    "no": False,
-    "off": False,
-    "1": True,
-    "true": True,
-    "yes": True,
-    "on": True,
-}
+_ON = frozenset({"1", "true", "yes", "on"})
+_OFF = frozenset({"0", "false", "no", "off"})
 PLACEHOLDERS = frozenset({"{name}", "{version}", "{file}"})
 """What a mirror may have in its URL, to be replaced with what a wheel has."""
 SECONDS = "a number of seconds above 0"
@@ -127,9 +119,9 @@ def read_variable(
 
 def parse_switch(text: str) -> bool:
     """Read 0 or 1, or a word for it."""
-    if text.lower() not in _SWITCH_WORDS:
+    if text.lower() not in _ON | _OFF:
         raise ValueError(text)
-    return _SWITCH_WORDS[text.lower()]
+    return text.lower() in _ON
 
 
 def parse_switch_or_auto(text: str) -> bool | None:
@@ -163,7 +155,7 @@ def parse_mirror(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https", "file"} or not (parts.hostname or parts.scheme == "file"):
         raise ValueError(text)
-    _ = parts.port  # a ValueError where that is no number
+    _ = parts.port  # a ValueError where that is not a number
     if not {*re.findall(r"\{.*?\}|[{}]", text)} <= PLACEHOLDERS:
         raise ValueError(text)
     return text.rstrip("/")
@@ -178,7 +170,7 @@ def parse_hub(text: str) -> str:
 
 def parse_token(text: str) -> str:
     """Read what a header may hold."""
-    if not re.fullmatch(r"[\x21-\x7e]+", text):  # what a header may hold
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
         raise ValueError(text)
     return text
 
@@ -195,9 +187,8 @@ def directory(path: str | os.PathLike[str]) -> Path:
     Raises:
         SettingsError: It is empty, has a null byte, or starts with the home folder of a user who has none.
     """
-    if "\0" in os.fspath(path):
-        raise SettingsError(variable="folder", value=str(path), accepted=DIRECTORY)
-    expanded = os.path.expanduser(path)  # Path.expanduser's error says neither which folder nor what to do
+    # Path.expanduser's error says neither which folder nor what to do.
+    expanded = "" if "\0" in os.fspath(path) else os.path.expanduser(path)
     if not expanded or expanded.startswith("~"):
         raise SettingsError(variable="folder", value=str(path), accepted=DIRECTORY)
     return Path(os.path.abspath(expanded))  # Path.absolute keeps "..", Path.resolve follows links
@@ -310,7 +301,7 @@ def network_variables() -> frozenset[tuple[str, str]]:
 def _user_cache(env: Mapping[str, str]) -> Path | None:
     """Return modelboot's folder in the one in which this platform's programs keep what they can fetch again.
 
-    None for a user without a home folder (an arbitrary uid in a container): somebody else could have made a folder of
+    None for a user without a home folder (an arbitrary uid in a container): another user could have made a folder of
     a fixed name in a shared temporary folder.
     """
     variable, fallback = {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**_: object) -> Callable[[type], type]:
-        """Tell type checkers, and nobody else, what the constructors accept (PEP 681)."""
+        """Tell type checkers alone what the constructors accept (PEP 681)."""
         return lambda cls: cls
 
 
@@ -117,7 +117,7 @@ def _callers_frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, in
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
 class ModelbootError(Exception):
-    """Root of everything modelboot raises on purpose. Those that mean "no pipeline for you" are OSError, too.
+    """Root of everything modelboot raises on purpose. Those that mean that there is no pipeline are OSError, too.
 
     Attributes:
         message: What failed, on what, expected and got, on one line.
@@ -292,7 +292,7 @@ class OfflineError(ModelbootError, OSError):
     url: str
     """Release URL of the wheel that is missing."""
     reference: str | None
-    """What names this wheel to `modelboot fetch`, without credentials; None for a wheel that nobody has pinned yet."""
+    """What names this wheel to `modelboot fetch`, without credentials; None for a wheel that is not pinned yet."""
     attempts: tuple[Attempt, ...] = ()
 
     @property
@@ -395,7 +395,7 @@ class HashMismatchError(DownloadError):
     def hint(self) -> str:
         """Whom to ask. Never to skip the check."""
         return (
-            "do not use that file: ask whoever runs the source for the original wheel, or take it from another source "
+            "do not use that file: ask the owner of the source for the original wheel, or take it from another source "
             "(MODELBOOT_WHEELHOUSE, MODELBOOT_BASE_URL)"
         )
 

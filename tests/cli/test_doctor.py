@@ -118,7 +118,10 @@ def test_doctor_on_a_narrow_terminal(tmp_path: Path, target: Path) -> None:
         (Reply(body=b"<html>"), "something other than a wheel (no content type)"),
         (Reply(body=b""), "an empty response"),
         (Reply(302, headers={"Location": "ftp://x/y"}), "redirects from http to ftp://x/y"),
-        (Reply(headers={"X-Linked-Etag": f'"{"ab" * 32}"'}, body=b"PK"), f"has another file: sha256 {'ab' * 32}"),
+        (
+            Reply(headers={"X-Linked-Etag": f'"{"ab" * 32}"'}, body=b"PK"),
+            f"serves a different file: sha256 {'ab' * 32}",
+        ),
     ],
     ids=["slow", "404", "page", "untyped page", "empty", "redirect", "other digest"],
 )
@@ -275,7 +278,7 @@ def test_doctor_names_the_store_where_the_target_is_taken(wheel: BuiltWheel, tar
 
 
 def test_doctor_as_another_user() -> None:
-    """A user without permissions is told which targets can be written; a home that may not be entered is no crash."""
+    """A user without permissions is told which targets can be written; a home that may not be entered ends nothing."""
     skip_unless_other_user()
     with public_folder() as folder:
         closed, own = folder / "closed", folder / "own"

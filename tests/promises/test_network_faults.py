@@ -82,7 +82,7 @@ class Case:
     Attributes:
         replies: What each path is answered, in turn.
         reason: Why it fails, whole, as a pattern; None when the wheel is got.
-        asked: Every request: its path, from where it resumes, and of which file; "*" where nobody knows how much of
+        asked: Every request: its path, from where it resumes, and of which file; "*" where it is not known how much of
             what was under way has come.
         env: Settings beside the defaults.
         kind: What the failure is told to be.
@@ -123,7 +123,9 @@ CASES = {
     ),
     "nothing": Case(answers(Reply()), OTHER_BYTES, kind="bytes"),
     "nearly-a-page": Case(answers(Reply(body=b"P<")), OTHER_BYTES, kind="bytes"),
-    "names-another-file": Case(answers(Reply(headers=OTHER, body=b"PK")), f"has another file: sha256 {'0' * 64}"),
+    "names-another-file": Case(
+        answers(Reply(headers=OTHER, body=b"PK")), f"serves a different file: sha256 {'0' * 64}"
+    ),
     "declares-too-much": Case(
         answers(Reply(declared_length=(4 << 30) + 1)),
         "declares 4,294,967,297 bytes, more than the 4,294,967,296 expected",

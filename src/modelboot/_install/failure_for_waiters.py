@@ -40,7 +40,7 @@ def raise_failure(target: Target, pin: ModelPin, sources: Sequence[Source], wait
     Args:
         target: Where the model goes.
         pin: The wheel.
-        sources: Whom this process would ask.
+        sources: The places this process would ask.
         waited_since: When the wait began, in seconds since the epoch; None when there was none.
 
     Raises:

@@ -120,7 +120,7 @@ def _is_pinned(path: Path, pin: ModelPin) -> bool:
 def _link_at_top(path: Path, dest: Path, pin: ModelPin) -> None:
     """Let pip's --find-links see the wheel: it searches one folder only. Not every file system has links.
 
-    A wheel of that name with other bytes is somebody else's and stays.
+    A wheel of that name with other bytes is not modelboot's and stays.
     """
     top = dest / path.name
     with suppress(OSError):

@@ -194,7 +194,7 @@ def _as_recorded(installed: Installed) -> Installed:
 
 
 def list_installed(targets: Iterable[Target]) -> list[Installed]:
-    """List the pipelines in some targets, whoever installed them, by name, version and folder.
+    """List the pipelines in some targets, of every installer, by name, version and folder.
 
     A name can be there twice, in two targets or versions.
     """

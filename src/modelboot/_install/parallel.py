@@ -71,7 +71,7 @@ class Member(io.RawIOBase):
 
     @contextmanager
     def chunks(self) -> Iterator[Iterator[bytes]]:
-        """Inflate it, a large one ahead of whoever takes the chunks."""
+        """Inflate it, a large one ahead of the caller."""
         with cast("zipfile.ZipExtFile", self._archives.get.open(self._info)) as stream:
             chunks = iter(partial(stream.read1, CHUNK_BYTES), b"")
             with read_ahead(chunks) if self.size_bytes >= LARGE_BYTES else nullcontext(chunks) as taken:

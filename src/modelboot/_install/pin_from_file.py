@@ -28,12 +28,12 @@ _log = logging.getLogger(__name__)
 
 
 def is_url_or_path(text: str) -> bool:
-    """Tell whether a text names a URL or a wheel file, not a model."""
+    """Return True if a text names a URL or a wheel file, not a model."""
     return not is_reference(text) and ("://" in text or text.endswith(".whl") or os.sep in text)
 
 
 def pin_of(place: str, settings: Settings) -> ModelPin:
-    """Make the pin of a wheel that nobody has pinned yet.
+    """Make the pin of a wheel that is not pinned yet.
 
     Args:
         place: An http, https or file URL, or a path.
@@ -106,7 +106,7 @@ def _described(wheel: Path, url: str) -> ModelPin:
     """Read METADATA, and check the whole wheel as an install does.
 
     Raises:
-        InvalidWheel: It is no wheel of a pipeline.
+        InvalidWheel: It is not a wheel of a pipeline.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:

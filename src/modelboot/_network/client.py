@@ -53,7 +53,7 @@ INVALID_HOST = (urllib3.exceptions.LocationValueError, http.client.InvalidURL)
 
 
 class HttpClient:
-    """Requests under one deadline, which ends whatever they are waiting for."""
+    """Requests under one deadline, which ends every wait of theirs."""
 
     def __init__(
         self, limits: Limits, trust_env: TrustEnv, context: Callable[[], ssl.SSLContext] | None = None
@@ -119,7 +119,7 @@ class HttpClient:
             named = named_sha256(response.headers, response.status)
             if sha256 is not None and named not in {None, sha256} and response.status < HTTPStatus.BAD_REQUEST:
                 response.close()
-                raise RequestError(f"has another file: sha256 {named}", url)
+                raise RequestError(f"serves a different file: sha256 {named}", url)
             location = response.headers.get("Location")
             if response.status not in REDIRECTS or not location:
                 break
@@ -149,7 +149,7 @@ class HttpClient:
             headers=headers,
             preload_content=False,
             redirect=False,
-            enforce_content_length=False,  # whoever reads the body counts it
+            enforce_content_length=False,  # the reader of the body counts it
         )
 
     def _pool(self, proxy: str | None, url: str) -> urllib3.PoolManager:
@@ -158,7 +158,7 @@ class HttpClient:
         if key not in self._pools:
             try:
                 self._pools[key] = self._new_pool(proxy, is_tls=is_tls, is_trusted=key[-1])
-            except ValueError as error:  # socks, a port that is no number
+            except ValueError as error:  # socks, a port that is not a number
                 if proxy is None or isinstance(error, SettingsError):
                     raise
                 reason = f"the proxy {without_secrets(proxy)} is not an http or https URL"
@@ -223,7 +223,7 @@ class HttpClient:
             raise
         except (urllib3.exceptions.HTTPError, OSError) as error:
             if any(isinstance(cause, INVALID_HOST) for cause in _causes(error)):
-                raise RequestError("is no address", url) from None  # the cause quotes the query
+                raise RequestError("is not a valid host name", url) from None  # the cause quotes the query
             _make_printable(error)
             raise _describe(error, url, self._limits.timeout_s) from error
 

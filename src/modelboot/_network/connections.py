@@ -53,7 +53,7 @@ class Connections:
         self.close()
 
     def shutdown(self) -> None:
-        """End every connection, now and to come: whoever reads from one gets an error."""
+        """End every connection, now and to come: a reader of one gets an error."""
         self._is_shut_down = True
         for connection in self._sockets:
             _shutdown(connection)

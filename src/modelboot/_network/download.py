@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MAX_UNKNOWN_BYTES = 4 << 30
 """Most bytes taken when neither the caller nor the server says how large the file is."""
 ZIP_MAGIC = b"PK"
-"""Every zip file starts so; what starts otherwise is no wheel at all."""
+"""Every zip file starts so; what starts otherwise is not a wheel."""
 
 _log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class _Transfer:
                         return
                 except RequestError as error:
                     self._check_deadline(error.url, error)  # then the timer has cut the connection
-                    if error.discard_partial and partial.size_bytes:  # to ask for the complete file is no retry
+                    if error.discard_partial and partial.size_bytes:  # to ask for the complete file is not a retry
                         partial.discard()
                     else:
                         self._wait(error, retries)

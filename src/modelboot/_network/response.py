@@ -63,7 +63,7 @@ class RequestError(Exception):
     """Length of what was received, in bytes; None when nothing was hashed."""
 
     def __post_init__(self) -> None:
-        """Forget secrets and control characters: whoever prints this error, or what it led to, prints all of it."""
+        """Forget secrets and control characters: this error, or what it led to, is printed in full."""
         self.url = printable(without_secrets(self.url))
         self.reason = printable(self.reason)
         self.args = (self.reason,)
@@ -106,7 +106,7 @@ def redirect_target(url: str, location: str) -> str:
         location: Its header of that name.
 
     Raises:
-        RequestError: It leads from https to http, or to what is no web address.
+        RequestError: It leads from https to http, or to what is not a web address.
     """
     try:
         target = urljoin(url, location)
@@ -221,7 +221,7 @@ def _gathering(response: urllib3.BaseHTTPResponse) -> Callable[[int], bytes]:
 
 
 def _is_more_here(response: urllib3.BaseHTTPResponse) -> bool:
-    """Return True if bytes of a response have come that nobody has read yet."""
+    """Return True if bytes of a response have come that are not read yet."""
     try:
         return bool(select.select([response.fileno()], [], [], 0)[0])
     except (AttributeError, OSError, ValueError):  # the end of the body, or more descriptors than select can name

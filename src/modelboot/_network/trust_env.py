@@ -48,7 +48,7 @@ class TrustEnv(NamedTuple):
     hub: str = HUB
     """URL that stands in for the model hub's."""
     refused_hub: str = ""
-    """An HF_ENDPOINT that is no URL."""
+    """An HF_ENDPOINT that is not a URL."""
     netrc: Path | None = None
     """The user's .netrc; None where there is none."""
     ca_bundle: tuple[str, Path] | None = None
@@ -80,7 +80,7 @@ class TrustEnv(NamedTuple):
         """Refuse an address of the hub that cannot be used, once the hub is to be asked.
 
         Raises:
-            SettingsError: It is no URL.
+            SettingsError: It is not a URL.
         """
         if self.refused_hub:
             shown, accepted = without_secrets(self.refused_hub), "an http or https URL"
@@ -175,7 +175,7 @@ def proxy_for(url: str, trust_env: TrustEnv = NO_TRUST_ENV) -> str | None:
 
 
 def no_proxy_matches(entry: str, host: str, port: int) -> bool:
-    """Tell whether one entry of NO_PROXY matches a host and port."""
+    """Return True if one entry of NO_PROXY matches a host and port."""
     name, _, own_port = entry.rpartition(":")
     if name and own_port.isdecimal() and (":" not in name or name.endswith("]")):
         if int(own_port) != port:
@@ -332,7 +332,7 @@ def _add(context: ssl.SSLContext, variable: str, bundle: Path) -> None:
 
 
 def _system_has_any(context: ssl.SSLContext) -> bool:
-    """Tell whether OpenSSL has anything to trust. Certificates of a folder are read only when they are needed."""
+    """Return True if OpenSSL has anything to trust. Certificates of a folder are read only when they are needed."""
     folder = ssl.get_default_verify_paths().capath  # None where there is no such folder
     return bool(context.get_ca_certs() or (folder and [*Path(folder).iterdir()]))
 

@@ -1,7 +1,7 @@
 """The cache: one verified wheel per hash for all environments of a user, so that none of them downloads it again.
 
 A rename or a hard link puts a wheel there, a hash check lets it out, and one that is damaged is removed. Files of other
-names are somebody else's: MODELBOOT_HOME may be a folder that has more than modelboot's own.
+names are not modelboot's: MODELBOOT_HOME may be a folder that has more than modelboot's own.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class WheelCache(NamedTuple):
         return str(self._path(pin))
 
     def disabled(self, pin: ModelPin) -> str:
-        """Return that it does not keep the wheel: most calls are about one it does not keep, which is no failure."""
+        """Return that it does not keep the wheel: most calls are about one it does not keep, which is fine."""
         return "" if _is_regular(self._path(pin)) else "this wheel is not kept"
 
     def fetch(self, pin: ModelPin, wanted: Download) -> int:
@@ -73,7 +73,7 @@ class WheelCache(NamedTuple):
         return [Probe(subject=self.name, value=self.location(pin), ok=True, found=found)]
 
     def keep(self, wheel: Path, sha256: str) -> None:
-        """Keep a verified wheel. Where that cannot be, the next environment downloads it again, which is no failure."""
+        """Keep a verified wheel. Where that cannot be, the next environment downloads it again, which is fine."""
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{sha256}.whl"
@@ -123,7 +123,7 @@ class WheelCache(NamedTuple):
 
 
 def _is_regular(path: Path) -> bool:
-    """Tell whether a file is there, and is one itself: nobody needs a link in here."""
+    """Return True if a file is there, and is one itself: no link belongs in here."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:

@@ -74,7 +74,7 @@ def fetch_wheel(
     Args:
         pin: The wheel.
         directory: Where it is put, named by its hash; also for temporary files.
-        sources: Whom to ask, in order.
+        sources: The places to ask, in order.
         limits: By when.
         progress: Follows the download.
 

@@ -163,7 +163,7 @@ class _Listing:
         """Ask nothing yet.
 
         Raises:
-            RequestError: It is no place that can be asked.
+            RequestError: It is not a place that can be asked.
         """
         self._index, self._pin, self._is_offline = index, pin, is_offline
         # Other indexes are waiting, so that a page has not the time of a download.
@@ -370,14 +370,14 @@ def links_of(response: Response, page: bytes, deadline: Deadline) -> list[Link]:
     """Return the files that a page lists, in JSON or HTML; entries that cannot be read are left out.
 
     Raises:
-        RequestError: It is no page of an index, but that of a portal, for example.
+        RequestError: It is not a page of an index, but that of a portal, for example.
     """
     kind = response.content_type.partition(";")[0].strip().lower()
     if kind == "application/vnd.pypi.simple.v1+json":
         return [*_links_of_json(response.url, page)]
     if kind in {"", "text/html", "application/vnd.pypi.simple.v1+html"}:
         return [*_links_of_html(response.url, page.decode(errors="replace"), deadline)]
-    raise RequestError(f"is no package index ({kind})", response.url, kind="not_a_wheel")
+    raise RequestError(f"is not a package index ({kind})", response.url, kind="not_a_wheel")
 
 
 def _links_of_json(url: str, page: bytes) -> Iterator[Link]:
@@ -387,7 +387,7 @@ def _links_of_json(url: str, page: bytes) -> Iterator[Link]:
         files = json.loads(page)["files"]
         entries: Iterable[Mapping[str, object]] = [file for file in files if isinstance(file, dict)]
     except (ValueError, TypeError, LookupError, RecursionError) as error:
-        raise RequestError("is no package index (JSON without files)", url, kind="not_a_wheel") from error
+        raise RequestError("is not a package index (JSON without files)", url, kind="not_a_wheel") from error
     for file in entries:
         filename, href, hashes = file.get("filename"), file.get("url"), file.get("hashes")
         sha256 = hashes.get("sha256") if isinstance(hashes, dict) else None
@@ -403,8 +403,8 @@ def _links_of_html(url: str, page: str, deadline: Deadline) -> Iterator[Link]:
             raise RequestError(str(deadline), url)
         try:
             parser.feed(page[start : start + FEED_CHARACTERS])
-        except AssertionError as error:  # Python's own, on a declaration that nobody makes
-            raise RequestError("is no package index (HTML that cannot be read)", url, kind="not_a_wheel") from error
+        except AssertionError as error:  # Python's own, on a declaration that is never made
+            raise RequestError("is not a package index (HTML that cannot be read)", url, kind="not_a_wheel") from error
     base = _joined(url, parser.base) or url
     for href in parser.hrefs:
         if ".whl" in href and (target := _joined(base, href)):  # joining takes time, and a page may have a million

@@ -106,7 +106,7 @@ def log_failures(pin: ModelPin, attempts: Sequence[Attempt]) -> None:
 
 
 def log_hash_mismatches(pin: ModelPin, attempts: Iterable[Attempt]) -> None:
-    """Log other bytes that a source gave before another served: somebody gives them out under this name.
+    """Log other bytes that a source gave before another served: they are given out under this name.
 
     Where none serves, the error tells.
     """
@@ -123,7 +123,7 @@ def download_error(pin: ModelPin, *attempts: Attempt) -> DownloadError:
         attempts: Every source that was asked, in order.
 
     Returns:
-        A HashMismatchError when any of them gave other bytes: then somebody is to be distrusted.
+        A HashMismatchError when any of them gave other bytes: then one of them is not to be trusted.
     """
     error = HashMismatchError if any(attempt.got_sha256 for attempt in attempts) else DownloadError
     return error(name=pin.name, version=pin.version_label, sha256=pin.sha256, attempts=attempts)

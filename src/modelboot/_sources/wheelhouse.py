@@ -46,7 +46,7 @@ class Wheelhouse(NamedTuple):
         raise download_error(pin, *(attempts or [self._nothing_found(pin)]))
 
     def _candidates(self, pin: ModelPin, deadline: Deadline) -> Iterator[Path]:
-        """Yield files of the pinned name, then wheels that somebody renamed: those with the pinned hash."""
+        """Yield files of the pinned name, then wheels that were renamed: those with the pinned hash."""
         for folder in self.folders:
             # Not Path.is_file: it raises where the folder may not be searched.
             yield from (path for path in _places_of_name(folder, pin) if os.path.isfile(path))

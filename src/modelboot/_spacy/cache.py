@@ -113,7 +113,7 @@ def get_nlp(
 
 
 def _is_hashable(*arguments: object) -> bool:
-    """Tell whether the spelling of a call can be a key: with a list it cannot."""
+    """Return True if the spelling of a call can be a key: with a list it cannot."""
     try:
         hash(arguments)
     except TypeError:

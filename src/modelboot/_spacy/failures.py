@@ -15,7 +15,7 @@ FAILURE_TTL_S = 60.0
 """Seconds for which a failure is remembered: further calls for the same model fail at once."""
 
 
-class OriginalTraceback(Exception):  # noqa: N818 - a cause to be shown, raised by nobody
+class OriginalTraceback(Exception):  # noqa: N818 - a cause to be shown, never raised
     """The traceback of the failure that is repeated, as text: it keeps no caller's variables alive."""
 
     def __init__(self, text: str) -> None:
@@ -35,7 +35,7 @@ class _Failure(NamedTuple):
     cause: OriginalTraceback
     until_s: float
     seen: object
-    """What the disk had of the model: when that changes, the failure has had its day."""
+    """What the disk had of the model: when that changes, the failure is not raised again."""
 
 
 class Failures:

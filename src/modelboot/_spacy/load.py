@@ -112,7 +112,7 @@ def _load_pin(pin: ModelPin, settings: Settings, options: Options, components_ke
         pin: The model.
         settings: The settings in force.
         options: What spaCy is told.
-        choice: Stands for the options in what is remembered of failures; None when they cannot be compared.
+        components_key: Stands for the options in what is remembered of failures; None when they cannot be compared.
 
     Returns:
         The pipeline, freshly loaded, of the pinned version.

@@ -78,7 +78,7 @@ class KeyedLock:
             self._changed.notify_all()
 
     def _would_deadlock(self, key: Hashable, me: int) -> bool:
-        """Tell whether the thread with the turn waits for this one: for one of its turns, or for what it imports."""
+        """Return True if the thread with the turn waits for this one: for one of its turns, or for what it imports."""
         owner, seen = self._owners[key], {me}
         while owner not in seen:
             seen.add(owner)
@@ -89,6 +89,6 @@ class KeyedLock:
 
 
 def _waits_for_import(thread: int) -> bool:
-    """Tell whether a thread waits right now for a module that another thread imports."""
+    """Return True if a thread waits right now for a module that another thread imports."""
     frame = sys._current_frames().get(thread)  # noqa: SLF001 - documented, and the only way to see it
     return frame is not None and frame.f_code.co_filename == IMPORT_SYSTEM and frame.f_code.co_name == "acquire"

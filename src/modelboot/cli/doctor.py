@@ -66,7 +66,7 @@ _UV_SYNC = (
 
 
 def find_versions() -> Iterator[Probe]:
-    """Tell which programs take part; those that are not there are told, too."""
+    """Yield which programs take part, those that are not there, too."""
     yield Probe(subject="modelboot", value=installed_version("modelboot") or "not installed", ok=True)
     yield Probe(subject="Python", value=platform.python_version(), ok=True, found=sys.executable or "")
     spacy = installed_version("spacy")
@@ -109,7 +109,7 @@ def _unmet(pin: ModelPin) -> str:
 
 
 def _targets(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
-    """Tell of each target whether an install can use it."""
+    """Yield for each target whether an install can use it."""
     is_last = False
     for target in targets_to_install_into(pin, settings):
         is_foreign = inspect(target, pin).state == "foreign"

@@ -1,4 +1,4 @@
-"""`modelboot pin`: the line that pins a model, in the format of whoever reads it."""
+"""`modelboot pin`: the line that pins a model, in the format of its reader."""
 
 from __future__ import annotations
 

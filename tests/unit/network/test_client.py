@@ -146,7 +146,7 @@ def test_redirect_to_no_host(server: ModelServer, settings: Settings, location: 
     server.serve("/x.whl", Reply(302, {"Location": location}))
     refused = refusal(f"{server.url}/x.whl", settings)
     assert not refused.retryable
-    assert str(refused).endswith(("is no address", ": invalid host name"))
+    assert str(refused).endswith(("is not a valid host name", ": invalid host name"))
     assert "s3cret" not in shown(refused)
     assert "Failed to parse" not in shown(refused)  # where older versions of urllib3 quote all of the URL
 

@@ -1,4 +1,4 @@
-"""A URL becomes a verified file: what is shown meanwhile, what is no wheel, and whose fault a failure is.
+"""A URL becomes a verified file: what is shown meanwhile, what is not a wheel, and whose fault a failure is.
 
 What servers do wrong is in the table of tests/promises/test_network_faults.py.
 """

@@ -162,7 +162,7 @@ def distrust(url: str) -> str:
 
 @pytest.fixture
 def url(tls_server: ModelServer) -> str:
-    """Return a URL of a server whose CA nobody knows."""
+    """Return a URL of a server whose CA no system knows."""
     tls_server.serve("/x.whl", Reply())
     return f"{tls_server.url}/x.whl"
 
@@ -217,7 +217,7 @@ def test_bundle_of_no_use(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_certifi(
     url: str, places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
 ) -> None:
-    """Certifi's are trusted where the system trusts nobody, neither in a file nor in a folder that is read later."""
+    """Certifi's are trusted where the system trusts none, neither in a file nor in a folder that is read later."""
     (tmp_path / "certs").mkdir()
     (tmp_path / "certs.pem").touch()
     if system == "file":
