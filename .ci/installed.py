@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def is_same(path: Path, content: bytes) -> bool:
-    """Tell whether a file has this content."""
+    """Return True if a file has this content."""
     return path.is_file() and path.read_bytes() == content
 
 

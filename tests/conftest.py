@@ -121,7 +121,7 @@ def _own_imports(tmp_path: Path) -> Iterator[None]:
 
 
 def _lies_in(folder: Path, module: object) -> bool:
-    """Tell whether a module was imported from below a folder, such as a package that a test installed."""
+    """Return True if a module was imported from below a folder, such as a package that a test installed."""
     return str(getattr(module, "__file__", None) or "").startswith(f"{folder}{os.sep}")
 
 
@@ -146,7 +146,7 @@ def target(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settings() -> Settings:
-    """Return the settings in force, which a test may vary with `dataclasses.replace`."""
+    """Return the settings in force, which a test may vary with `_replace`."""
     return read_settings()
 
 

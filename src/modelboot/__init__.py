@@ -89,8 +89,8 @@ def get_nlp(
 ) -> Language:
     """Return a pinned spaCy pipeline: installed if it is not there, loaded once, and the same object ever after.
 
-    The object is shared by all who ask in this process, and is for reading. Whoever adds pipes to it, switches pipes
-    or sets attributes such as `max_length` takes `load` instead, which returns a fresh one.
+    The object is shared by all callers in this process, and is for reading. To add pipes, switch pipes or set
+    attributes such as `max_length`, use `load` instead, which returns a fresh one.
 
     Args:
         model: A catalog name ("fr_core_news_sm"), a name with a version ("en_core_web_sm==3.7.1"), a direct reference
@@ -153,7 +153,7 @@ def load(  # noqa: PLR0913 - those of spacy.load
         exclude: Component or components not to load.
         config: Overrides of the pipeline's config, nested or in dot notation.
         offline: Whether to keep off the network (MODELBOOT_OFFLINE), should the model have to be installed.
-        more: Whatever else the installed spaCy's `load` accepts.
+        more: Other arguments that the installed spaCy's `load` accepts.
 
     Returns:
         The loaded pipeline.

@@ -18,12 +18,12 @@ _ON = frozenset({"y", "yes", "t", "true", "on", "1"})
 
 
 def is_on(variable: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether a switch of pip's or uv's is on: both know the same words for that, in upper and lower case."""
+    """Return True if a switch of pip's or uv's is on: both know the same words for that, in upper and lower case."""
     return environ.get(variable, "").lower() in _ON
 
 
 def is_uv_environment() -> bool:
-    """Tell whether uv made the running environment: `uv sync` then removes what the project does not name."""
+    """Return True if uv made the running environment: `uv sync` then removes what the project does not name."""
     try:
         lines = Path(sys.prefix, "pyvenv.cfg").read_text("utf-8", errors="replace").splitlines()
     except OSError:
@@ -32,7 +32,7 @@ def is_uv_environment() -> bool:
 
 
 def is_externally_managed() -> bool:
-    """Tell whether only the operating system's packages may be put beside this Python, as pip and uv read it (PEP 668).
+    """Return True if only the system's packages may be put beside this Python, as pip and uv read it (PEP 668).
 
     Like pip's own switch, PIP_BREAK_SYSTEM_PACKAGES lifts that; a virtual environment is its owner's.
     """
@@ -63,7 +63,7 @@ def _versions_on_path(name: str) -> Iterator[str]:
 
 
 def _version_elsewhere(name: str) -> str | None:
-    """Look for what is no plain dist-info folder: archives, egg-info, other importers. This import takes 20 ms."""
+    """Look for what is not a plain dist-info folder: archives, egg-info, other importers. This import takes 20 ms."""
     from importlib import metadata
 
     found = metadata.distributions(name=name)

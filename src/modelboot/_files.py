@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 CHUNK_BYTES = 1 << 18
-NOTHING_THERE = frozenset(
+UNREADABLE_ERRNOS = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
 )
 """What the system answers where there is no folder to read: an odd entry of sys.path, one this user may not read."""

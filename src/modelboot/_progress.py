@@ -32,13 +32,13 @@ class Progress(Protocol):
 
 
 def make_progress(wanted: bool | None) -> Progress:  # noqa: FBT001 - the one thing it depends on
-    """Return a bar where one is wanted (None: where somebody watches) and can be seen, else a line in the log."""
+    """Return a bar where one is wanted (None: where a user watches) and can be seen, else a line in the log."""
     is_bar = _is_watched() if wanted is None else wanted
     return _Bar() if is_bar and _has_stderr() else _LogLine()
 
 
 def _has_stderr() -> bool:
-    """Tell whether there is a stderr: daemons and programs without a console have none, or have closed it.
+    """Return True if there is a stderr: daemons and programs without a console have none, or have closed it.
 
     What such a program puts in its place may be able to write and nothing else.
     """
@@ -46,7 +46,7 @@ def _has_stderr() -> bool:
 
 
 def _is_watched() -> bool:
-    """Tell whether stderr is a terminal, or what a Jupyter kernel shows below the cell."""
+    """Return True if stderr is a terminal, or what a Jupyter kernel shows below the cell."""
     is_terminal = getattr(sys.stderr, "isatty", lambda: False)
     return _has_stderr() and (is_terminal() or type(sys.stderr).__module__ == "ipykernel.iostream")
 

@@ -19,7 +19,7 @@ def without_secrets(url: str) -> str:
     try:
         parts = urlsplit(url)
         host_known = parts.port is not None or bool(parts.netloc)
-    except ValueError:  # brackets without an address between them, a port that is no number
+    except ValueError:  # brackets without an address between them, a port that is not a number
         return _after_last_at(url)
     if not (host_known or parts.scheme == "file" or url.startswith("/")):
         return _after_last_at(url)
@@ -34,7 +34,7 @@ def printable(text: str) -> str:
     r"""Make one line of a text from outside, without a character that a terminal obeys instead of showing.
 
     Args:
-        text: What a server, a program or a file name says; it may hold escape sequences, or bytes that are no UTF-8.
+        text: What a server, a program or a file name says; it may hold escape sequences, or bytes that are not UTF-8.
 
     Returns:
         The text: whitespace that breaks lines is a space, other control characters are written as `\x1b`.
@@ -54,5 +54,5 @@ _TEXT_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2
 
 
 def is_secret(variable: str) -> bool:
-    """Tell whether the value of a variable is not to be shown."""
+    """Return True if the value of a variable is not to be shown."""
     return variable.endswith("_TOKEN")

@@ -1,29 +1,19 @@
-"""MODELBOOT_* variables -> `Settings`. Nothing else reads settings from `os.environ`."""
+"""MODELBOOT_* variables, parsed -> `Settings`. Nothing else reads settings from `os.environ`."""
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
-from modelboot._limits import Deadline, Limits
-from modelboot._parse import (
-    DIRECTORY,
-    HEADER_TEXT,
-    SECONDS,
-    directories,
-    directory,
-    parse_count,
-    parse_mirrors,
-    parse_seconds,
-    parse_switch,
-    parse_switch_or_auto,
-    parse_token,
-    read_variable,
-)
+from modelboot._deadline import Deadline, Limits
 from modelboot._redact import is_secret, without_secrets
+from modelboot.errors import SettingsError
 
 
 class Settings(NamedTuple):
@@ -79,6 +69,138 @@ class Variable(NamedTuple):
         if isinstance(value, (bool, float)):
             return f"{value:g}"
         return self.none if value is None else str(value)
+
+
+T = TypeVar("T")
+
+CERTIFICATES = "a file or folder of PEM certificates"
+DIRECTORY = "a folder (~ only where there is a home folder)"
+_ON = frozenset({"1", "true", "yes", "on"})
+_OFF = frozenset({"0", "false", "no", "off"})
+PLACEHOLDERS = frozenset({"{name}", "{version}", "{file}"})
+"""What a mirror may have in its URL, to be replaced with what a wheel has."""
+SECONDS = "a number of seconds above 0"
+HEADER_TEXT = "a token: characters of ASCII without spaces"
+_MAX_SECONDS = 2e6
+"""Timers of the operating system overflow at 2**31 milliseconds; 23 days are as good as "never"."""
+
+
+def read_variable(
+    env: Mapping[str, str], variable: str, parse: Callable[[str], T], accepted: str, default: str = "none"
+) -> T | None:
+    """Read one variable.
+
+    Args:
+        env: The variables.
+        variable: Its name.
+        parse: Turns the text into the value; raises ValueError for a text that cannot be used.
+        accepted: What `parse` takes, as the end of the sentence "… is not …".
+        default: What holds when it is unset, in words.
+
+    Returns:
+        The value; None for a variable that is unset or empty.
+
+    Raises:
+        SettingsError: The text cannot be used.
+    """
+    text = env.get(variable, "").strip()
+    if not text:
+        return None
+    try:
+        return parse(text)
+    except ValueError:
+        shown = " ".join(
+            without_secrets(part) if any(mark in part for mark in "@/?") else part for part in text.split()
+        )
+        shown = "***" if is_secret(variable) else shown
+        # The cause would show the whole value, password included.
+        raise SettingsError(variable=variable, value=shown, accepted=accepted, default=default) from None
+
+
+def parse_switch(text: str) -> bool:
+    """Read 0 or 1, or a word for it."""
+    if text.lower() not in _ON | _OFF:
+        raise ValueError(text)
+    return text.lower() in _ON
+
+
+def parse_switch_or_auto(text: str) -> bool | None:
+    """Read a switch; None for "auto"."""
+    return None if text.lower() == "auto" else parse_switch(text)
+
+
+def parse_seconds(text: str) -> float:
+    """Read seconds above 0."""
+    number = float(text)
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(text)
+    return min(number, _MAX_SECONDS)
+
+
+def parse_count(text: str) -> int:
+    """Read a whole number from 0 up."""
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+def parse_mirrors(text: str) -> tuple[str, ...]:
+    """Read URLs that are separated by spaces."""
+    return tuple(map(parse_mirror, text.split()))
+
+
+def parse_mirror(text: str) -> str:
+    """Read the root of a mirror, or a URL with places for what a wheel has."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https", "file"} or not (parts.hostname or parts.scheme == "file"):
+        raise ValueError(text)
+    _ = parts.port  # a ValueError where that is not a number
+    if not {*re.findall(r"\{.*?\}|[{}]", text)} <= PLACEHOLDERS:
+        raise ValueError(text)
+    return text.rstrip("/")
+
+
+def parse_hub(text: str) -> str:
+    """Read the address of a model hub, which is neither a file nor a pattern."""
+    if "{" in text or urlsplit(text).scheme == "file":
+        raise ValueError(text)
+    return parse_mirror(text)
+
+
+def parse_token(text: str) -> str:
+    """Read what a header may hold."""
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise ValueError(text)
+    return text
+
+
+def directory(path: str | os.PathLike[str]) -> Path:
+    """Make an absolute path of a folder that a user named, so that a later chdir does not move it.
+
+    Args:
+        path: The folder; it need not exist. "~" stands for the home folder.
+
+    Returns:
+        The absolute folder.
+
+    Raises:
+        SettingsError: It is empty, has a null byte, or starts with the home folder of a user who has none.
+    """
+    # Path.expanduser's error says neither which folder nor what to do.
+    expanded = "" if "\0" in os.fspath(path) else os.path.expanduser(path)
+    if not expanded or expanded.startswith("~"):
+        raise SettingsError(variable="folder", value=str(path), accepted=DIRECTORY)
+    return Path(os.path.abspath(expanded))  # Path.absolute keeps "..", Path.resolve follows links
+
+
+def directories(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[Path, ...]:
+    """Make absolute paths of one folder, of several, or of a text with os.pathsep between them."""
+    if isinstance(paths, str):
+        paths = [part.strip() for part in paths.split(os.pathsep) if part.strip()]
+    elif isinstance(paths, os.PathLike):
+        paths = [paths]
+    return tuple(directory(path) for path in paths)
 
 
 VARIABLES = (
@@ -167,10 +289,19 @@ def origins(settings: Settings, environ: Mapping[str, str] | None = None) -> dic
     return {name: (value, "environment" if env.get(name, "").strip() else "default") for name, value in shown.items()}
 
 
+_NETWORK = r"(HTTPS?|ALL|NO)_PROXY|NETRC|SSL_CERT_|(REQUESTS|CURL)_CA_BUNDLE|HF_(ENDPOINT|TOKEN)|PIP_|UV_"
+"""Variables of other programs, or how they begin."""
+
+
+def network_variables() -> frozenset[tuple[str, str]]:
+    """Return the variables of other programs that decide how a network is reached, some of them with secrets."""
+    return frozenset(item for item in os.environ.items() if re.match(_NETWORK, item[0], re.IGNORECASE))
+
+
 def _user_cache(env: Mapping[str, str]) -> Path | None:
     """Return modelboot's folder in the one in which this platform's programs keep what they can fetch again.
 
-    None for a user without a home folder (an arbitrary uid in a container): somebody else could have made a folder of
+    None for a user without a home folder (an arbitrary uid in a container): another user could have made a folder of
     a fixed name in a shared temporary folder.
     """
     variable, fallback = {

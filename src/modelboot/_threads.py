@@ -27,11 +27,11 @@ JOIN_S = 1.0
 
 
 class Worker:
-    """A thread that ends before whoever started it goes on, also when Ctrl-C comes while it is started or waited for.
+    """A thread that ends before the caller goes on, even if Ctrl-C comes while it is started or waited for.
 
     `Thread.join` alone does not do: in Python before 3.13, once interrupted, it takes the thread for ended. Nor does an
     event, or a lock in a `with` statement: Ctrl-C can leave the lock held, in Python 3.14 most of the time (its issue
-    148874), and whoever waits again waits forever.
+    148874), and the next wait for it never ends.
     """
 
     def __init__(self, call: Callable[[], object], name: str) -> None:
@@ -113,10 +113,10 @@ def run_at_once(jobs: Sequence[Job]) -> None:
 
 @contextmanager
 def read_ahead(chunks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
-    """Read chunks in a second thread, a few ahead of whoever takes them.
+    """Read chunks in a second thread, a few ahead of the caller.
 
     Args:
-        chunks: Nobody else may read them until the block ends.
+        chunks: No other code may read them until the block ends.
 
     Yields:
         The same chunks. What reading them raises is raised where they are taken.
@@ -212,7 +212,7 @@ class BackgroundHash:
 
 
 def is_importing(frame: FrameType | None) -> bool:
-    """Tell whether a thread is in the middle of an import, so that others may wait for that."""
+    """Return True if a thread is in the middle of an import, so that others may wait for that."""
     while frame is not None:
         if frame.f_code.co_filename == IMPORT_SYSTEM:
             return True

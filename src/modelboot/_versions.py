@@ -21,7 +21,7 @@ _INCLUDES = {
 
 
 def is_version(text: str) -> bool:
-    """Tell whether a text is a version, without whitespace around it."""
+    """Return True if a text is a version, without whitespace around it."""
     try:
         return text == text.strip() and _compare(text, text) == 0
     except ValueError:
@@ -29,7 +29,7 @@ def is_version(text: str) -> bool:
 
 
 def same_version(one: str, other: str) -> bool:
-    """Tell whether two spellings mean one version; False for what is no version."""
+    """Return True if two spellings mean one version; False for what is not a version."""
     try:
         return one == other or _compare(one, other) == 0
     except ValueError:
@@ -37,7 +37,7 @@ def same_version(one: str, other: str) -> bool:
 
 
 def is_newer_version(one: str, other: str) -> bool:
-    """Tell whether one version comes after another; False when either is no version."""
+    """Return True if one version comes after another; False when either is not a version."""
     try:
         return _compare(one, other) > 0
     except ValueError:
@@ -58,7 +58,7 @@ def _compare(one: str, other: str) -> int:
     """Return a number below, equal to or above 0 as one version comes before, with or after another.
 
     Raises:
-        ValueError: Either is no version.
+        ValueError: Either is not a version.
     """
     left, right = _numbers(one), _numbers(other)
     if left is not None and right is not None:
@@ -70,7 +70,7 @@ def _compare(one: str, other: str) -> int:
 
 
 def _order(one: str, other: str) -> int:
-    """Compare as `_compare` does; what is no version comes before all that are."""
+    """Compare as `_compare` does; what is not a version comes before all that are."""
     try:
         return _compare(one, other)
     except ValueError:
@@ -93,7 +93,7 @@ def _numbers(version: str) -> tuple[int, ...] | None:
 
 
 def accepts_version(specifier: str, version: str) -> bool:
-    """Tell whether a range such as ">=3.8.0,<3.9.0" includes a version; pre-releases count like any other."""
+    """Return True if a range such as ">=3.8.0,<3.9.0" includes a version; pre-releases count like any other."""
     clauses = [_split(clause) for clause in specifier.split(",")]
     if all(operator in _INCLUDES and _numbers(bound) is not None for operator, bound in [*clauses, ("==", version)]):
         return all(_INCLUDES[operator](_compare(version, bound)) for operator, bound in clauses)
@@ -103,7 +103,7 @@ def accepts_version(specifier: str, version: str) -> bool:
 
 
 def is_older_than_range(specifier: str, version: str) -> bool:
-    """Tell whether a version comes before all that a range with a lower bound includes."""
+    """Return True if a version comes before all that a range with a lower bound includes."""
     clauses = [_split(clause) for clause in specifier.split(",")]
     return all(_compare(version, bound) < 0 for operator, bound in clauses if operator == ">=")
 
@@ -115,7 +115,7 @@ def _split(clause: str) -> tuple[str, str]:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Tell whether two spellings mean one distribution, as package indexes judge it (PEP 503)."""
+    """Return True if two spellings mean one distribution, as package indexes judge it (PEP 503)."""
     return one == other or _normalized(one) == _normalized(other)
 
 
@@ -125,7 +125,7 @@ def _normalized(name: str) -> str:
 
 
 def is_requirement(text: str) -> bool:
-    """Tell whether a text is a requirement, such as "sudachipy>=0.5.2"."""
+    """Return True if a text is a requirement, such as "sudachipy>=0.5.2"."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
@@ -144,7 +144,7 @@ def required_name(requirement: str) -> str | None:
 
 
 def meets(requirement: str, version: str) -> bool:
-    """Tell whether an installed version meets a requirement; pre-releases count like any other."""
+    """Return True if an installed version meets a requirement; pre-releases count like any other."""
     from packaging.requirements import Requirement
 
     return Requirement(requirement).specifier.contains(version, prereleases=True)

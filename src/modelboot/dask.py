@@ -11,11 +11,11 @@ from distributed import WorkerPlugin
 
 from modelboot._catalog import resolve
 from modelboot._install.ensure import ensure_model
-from modelboot._install.provision import provision
+from modelboot._install.fill_wheelhouse import fill_wheelhouse
 from modelboot._install.report import InstalledModel
 from modelboot._pin import ModelPin
 from modelboot._settings import read_settings
-from modelboot._sources.source import warn_of_other_bytes
+from modelboot._sources.source import log_hash_mismatches
 from modelboot.errors import DownloadError, OfflineError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class InstallModels(WorkerPlugin):
 
 def _wheel(pin: ModelPin) -> bytes:
     with tempfile.TemporaryDirectory(prefix="modelboot-") as folder:
-        return provision(pin, Path(folder), read_settings()).path.read_bytes()
+        return fill_wheelhouse(pin, Path(folder), read_settings()).path.read_bytes()
 
 
 def _install(pin: ModelPin, wheel: bytes) -> InstalledModel:
@@ -89,7 +89,7 @@ def _install(pin: ModelPin, wheel: bytes) -> InstalledModel:
     try:
         return ensure_model(pin, offline=True)
     except (OfflineError, DownloadError) as error:  # it is not here, or a wheelhouse of this worker's has other bytes
-        warn_of_other_bytes(pin, error.attempts)
+        log_hash_mismatches(pin, error.attempts)
         with tempfile.TemporaryDirectory(prefix="modelboot-") as folder:
             Path(folder, pin.filename).write_bytes(wheel)
             return ensure_model(pin, wheelhouse=folder, offline=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**_: object) -> Callable[[type], type]:
-        """Tell type checkers, and nobody else, what the constructors accept (PEP 681)."""
+        """Tell type checkers alone what the constructors accept (PEP 681)."""
         return lambda cls: cls
 
 
@@ -46,7 +46,7 @@ def cannot_find(name: str) -> str:
 SourceName = Literal["cache", "wheelhouse", "release", "mirror", "index"]
 ReportedSource = Literal["present", "cache", "wheelhouse", "release", "index"]
 """Where a wheel or a model came from: "present" if it was there already; a mirror counts as the release."""
-Kind = Literal["bytes", "certificate", "login", "missing", "page", "short", "other"]
+Kind = Literal["bytes", "certificate", "auth", "missing", "not_a_wheel", "short", "other"]
 """What an attempt failed on, as far as it decides what to do next."""
 
 
@@ -89,7 +89,7 @@ def _callers_frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, in
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
 class ModelbootError(Exception):
-    """Root of everything modelboot raises on purpose. Those that mean "no pipeline for you" are OSError, too.
+    """Root of everything modelboot raises on purpose. Those that mean that there is no pipeline are OSError, too.
 
     Attributes:
         message: What failed, on what, expected and got, on one line.
@@ -260,7 +260,7 @@ class OfflineError(ModelbootError, OSError):
     url: str
     """Release URL of the wheel that is missing."""
     reference: str | None
-    """What names this wheel to `modelboot fetch`, without credentials; None for a wheel that nobody has pinned yet."""
+    """What names this wheel to `modelboot fetch`, without credentials; None for a wheel that is not pinned yet."""
     attempts: tuple[Attempt, ...] = ()
 
     def _summary(self) -> str:
@@ -316,11 +316,11 @@ _MISSING_HINTS: dict[SourceName, str] = {
 
 
 _DOWNLOAD_HINTS: dict[Kind, str] = {
-    "page": (
+    "not_a_wheel": (
         "a login page, proxy or mirror answered instead of the release: sign in to the network, set HTTPS_PROXY, or "
         "fix MODELBOOT_BASE_URL"
     ),
-    "login": "check the login or the token that was given; `modelboot doctor` shows which settings are in force",
+    "auth": "check the login or the token that was given; `modelboot doctor` shows which settings are in force",
     "certificate": "set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to the PEM file of the CA your network uses",
     "short": (
         "the connection is interrupted: run it again, raise MODELBOOT_RETRIES, or set MODELBOOT_BASE_URL to a "
@@ -344,7 +344,7 @@ class HashMismatchError(DownloadError):
     def _hint(self) -> str:
         """Whom to ask. Never to skip the check."""
         return (
-            "do not use that file: ask whoever runs the source for the original wheel, or take it from another source "
+            "do not use that file: ask the owner of the source for the original wheel, or take it from another source "
             "(MODELBOOT_WHEELHOUSE, MODELBOOT_BASE_URL)"
         )
 

@@ -45,7 +45,7 @@ def modelboot_nlp(pytestconfig: pytest.Config) -> Language:
 
     It is the object that `get_nlp` returns for the same model and components.
     """
-    with _told_briefly(pytestconfig):
+    with _short_errors(pytestconfig):
         return get_nlp(_model(pytestconfig), exclude=pytestconfig.getini("modelboot_exclude"))
 
 
@@ -58,7 +58,7 @@ def modelboot_load(pytestconfig: pytest.Config) -> Callable[..., Language]:
 
     def load_fresh(model: str | ModelPin | None = None, /, **options: Any) -> Language:  # noqa: ANN401 - spaCy's types
         options.setdefault("exclude", pytestconfig.getini("modelboot_exclude"))
-        with _told_briefly(pytestconfig):
+        with _short_errors(pytestconfig):
             return load(model or _model(pytestconfig), **options)
 
     return load_fresh
@@ -69,7 +69,7 @@ def _model(config: pytest.Config) -> str:
 
 
 @contextmanager
-def _told_briefly(config: pytest.Config) -> Iterator[None]:
+def _short_errors(config: pytest.Config) -> Iterator[None]:
     """Turn an error of modelboot into its message and hint, without a traceback; skip a missing pipeline if told to."""
     from modelboot.errors import DownloadError, HashMismatchError, ModelbootError, OfflineError
 

@@ -175,7 +175,7 @@ def test_usage_wrong(words: str, told: str) -> None:
 
 
 def test_call_without_a_command() -> None:
-    """It shows the help, as `--help` does, and is no failure; `--version` prints name and version."""
+    """It shows the help, as `--help` does, and is not a failure; `--version` prints name and version."""
     assert run() == run("--help")
     assert output().startswith("usage: modelboot")
     assert run("--version") == (0, f"modelboot {__version__}\n", "")
@@ -295,7 +295,7 @@ def test_failure_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("file_mirror")
 @pytest.mark.parametrize("options", [[], ["--debug"]], ids=["plain", "debug"])
 def test_failure_unexpected(monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
-    """A fault that nobody foresaw is two lines, whatever it says of itself; its traceback is there for the asking."""
+    """An unforeseen fault is two lines, whatever it says of itself; its traceback is there for the asking."""
     monkeypatch.setattr("spacy.language.Language.__call__", Mock(side_effect=RuntimeError("two\n  lines")))
     *log, error, hint = failure("check", *options)
     assert error == "error: RuntimeError: two lines"
@@ -316,7 +316,7 @@ def child(redirection: str, *words: str, stdout: int = subprocess.PIPE, **env: s
 
 
 def test_stdout_closed_early() -> None:
-    """A reader that has seen enough, as `head` has, is no failure."""
+    """A reader that has seen enough, as `head` has, is not a failure."""
     read_end, write_end = os.pipe()
     os.close(read_end)
     try:
@@ -327,7 +327,7 @@ def test_stdout_closed_early() -> None:
 
 @pytest.mark.parametrize(("words", "err"), [("list --available", ""), ("--version", f"modelboot {__version__}\n")])
 def test_stdout_absent(words: str, err: str) -> None:
-    """A caller without any stdout, as a service may be, is no failure either; the version then goes to stderr."""
+    """A caller without any stdout, as a service may be, is not a failure either; the version then goes to stderr."""
     assert child(">&-", *words.split()) == (0, "", err)
 
 

@@ -274,7 +274,7 @@ def test_doctor_names_the_store_where_the_target_is_taken(wheel: BuiltWheel, tar
 
 
 def test_doctor_as_another_user() -> None:
-    """A user without permissions is told which targets can be written; a home that may not be entered is no crash."""
+    """A user without permissions is told which targets can be written; a home that may not be entered ends nothing."""
     skip_unless_other_user()
     with public_folder() as folder:
         closed, own = folder / "closed", folder / "own"

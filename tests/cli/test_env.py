@@ -53,7 +53,7 @@ def test_env_for_other_programs(pin: ModelPin, target: Path) -> None:
 
 
 def test_env_hides_no_other_version(pin: ModelPin, target: Path, tmp_path: Path, printed: Printed) -> None:
-    """A target is added unless it hides what the environment has under a name; a mere folder of it is no package."""
+    """A target is added unless it hides what the environment has under a name; a mere folder of it is not a package."""
     ensure_model(pin)
     other = tmp_path / "environment"
     (other / NAME).mkdir(parents=True)

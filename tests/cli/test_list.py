@@ -20,7 +20,7 @@ HEADS = ["name", "version", "spaCy", "size", "license"]
 
 @pytest.mark.parametrize("command", ["list", "verify"])
 def test_list_of_nothing(command: str) -> None:
-    """Where nothing is installed that is no failure, and what to do is said; as JSON it is an empty list."""
+    """Where nothing is installed that is not a failure, and what to do is said; as JSON it is an empty list."""
     told = "no models are installed; `modelboot list --available` shows the models you can install\n"
     assert (output(command), facts(command)) == (told, [])
 

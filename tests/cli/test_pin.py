@@ -163,7 +163,7 @@ def test_install_from_an_empty_pins_file(tmp_path: Path, target: Path) -> None:
 
 
 def test_install_from_a_pins_file_that_is_not_there() -> None:
-    """What `-r` names is told as what `-r` names, and not as a variable that nobody has set."""
+    """What `-r` names is told as what `-r` names, and not as a variable that is not set."""
     error = "error: --requirement='absent.txt' is not a pins file: No such file or directory"
     assert failure("install", "-r", "absent.txt") == [error, "hint: fix --requirement"]
 

@@ -151,7 +151,7 @@ def test_check_when_the_pipeline_lacks_a_requirement(tool: Tool, environment: En
 
 @with_both
 def test_uninstall_removes_every_file(tool: Tool, environment: Environment, pin: ModelPin) -> None:
-    """Nothing of the pipeline stays, nobody else's file goes, and it can come back."""
+    """Nothing of the pipeline stays, no file of others goes, and it can come back."""
     before = environment.files()
     ensure_model(pin, target=environment.purelib)
     assert tool(environment, "uninstall", "en_tiny_sm").returncode == 0

@@ -141,7 +141,7 @@ def test_cache_that_is_switched_off(
 def test_place_that_cannot_be_used(  # noqa: PLR0913, PLR0917 - fixtures
     place: str, mirror: ModelServer, wheel: BuiltWheel, kept: Path, tmp_path: Path, target: Path
 ) -> None:
-    """A cache that cannot be written, or in which somebody put a link, is no reason to fail, and is left alone."""
+    """A cache that cannot be written, or that has a link in it, is not a reason to fail, and is left alone."""
     if place == "a file":
         keep(kept.parent, b"mine")
     else:
@@ -192,7 +192,7 @@ def test_cache_command(
 
 @pytest.mark.usefixtures("file_mirror")
 def test_wheel_that_is_fetched_into_a_folder(wheel: BuiltWheel, kept: Path, tmp_path: Path) -> None:
-    """`fetch --dest` takes a kept wheel, too, and what is done to that copy afterwards harms nobody."""
+    """`fetch --dest` takes a kept wheel, too, and what is done to that copy afterwards harms no other copy."""
     keep(kept, wheel.content)
     dest = tmp_path / "dest"
     dest.mkdir()

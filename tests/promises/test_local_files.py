@@ -90,7 +90,7 @@ def test_wheel_that_changes_is_read_again(house: Path, wheel: BuiltWheel, tmp_pa
 
 
 def test_wheelhouse_after_fork(house: Path, wheel: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child that is forked while a thread hashes does not wait for a lock that nobody will release."""
+    """A child that is forked while a thread hashes does not wait for a lock that no thread will release."""
     (house / "a.whl").write_bytes(b"PK other")
     (house / "z.whl").write_bytes(wheel.content)
     hashing, left = threading.Event(), threading.Event()
@@ -144,7 +144,7 @@ PLACES: dict[str, tuple[Callable[[Path], object], str, str]] = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_file_url_of_no_wheel(wheel: BuiltWheel, tmp_path: Path, target: Path, place: str) -> None:
-    """What is not the wheel is refused in words, at once: nobody waits for the writer of a FIFO."""
+    """What is not the wheel is refused in words, at once: no call waits for the writer of a FIFO."""
     put, *told = PLACES[place]
     put(tmp_path / FILE)
     with pytest.raises(DownloadError, match=NAME) as failed:
@@ -156,7 +156,7 @@ def test_file_url_of_no_wheel(wheel: BuiltWheel, tmp_path: Path, target: Path, p
 
 @pytest.mark.parametrize("name", ["RECORD", "INSTALLER", "direct_url.json", "entry_points.txt"])
 def test_fifo_in_a_dist_info(wheel: BuiltWheel, target: Path, name: str) -> None:
-    """A FIFO in place of a file of the dist-info makes nobody wait: not `list`, not `verify`, not the next install."""
+    """A FIFO in place of a file of the dist-info blocks no command: not `list`, not `verify`, not the next install."""
     ensure_model(wheel.pin)
     (target / f"{NAME}-{VERSION}.dist-info" / name).unlink()
     os.mkfifo(target / f"{NAME}-{VERSION}.dist-info" / name)

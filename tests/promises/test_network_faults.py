@@ -84,7 +84,7 @@ class Case:
     Attributes:
         replies: What each path is answered, in turn.
         reason: Why it fails, whole, as a pattern; None when the wheel is got.
-        asked: Every request: its path, from where it resumes, and of which file; "*" where nobody knows how much of
+        asked: Every request: its path, from where it resumes, and of which file; "*" where it is not known how much of
             what was under way has come.
         env: Settings beside the defaults.
         kind: What the failure is told to be.
@@ -134,7 +134,7 @@ CASES = {
     ),
     "chunks-to-the-cap": Case(answers(Reply(body=b"PK" * (CAP // 2), chunked=True)), OTHER_BYTES, kind="bytes"),
     "chunks-beyond-the-cap": Case(answers(Reply(body=b"PK" * (CAP // 2) + b"x", chunked=True)), TOO_MUCH),
-    "page": Case(answers(HTML), r"received an HTML page instead of the wheel \(text/html\)", kind="page"),
+    "not_a_wheel": Case(answers(HTML), r"received an HTML page instead of the wheel \(text/html\)", kind="not_a_wheel"),
     "status-of-four-digits": Case(answers(Reply(1000)), "HTTP/1.1 1000 *", env=ONCE),
     "two-lengths": Case(answers(Reply(headers=TWO, body=b"PK", endless=True)), "Content-Length contained .+", env=ONCE),
     # redirects

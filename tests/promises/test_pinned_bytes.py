@@ -1,4 +1,4 @@
-"""P1: only the pinned bytes are ever called the pinned wheel, whoever gave them and whoever checked them before."""
+"""P1: only the pinned bytes are ever called the pinned wheel, whatever gave them and checked them before."""
 
 from __future__ import annotations
 

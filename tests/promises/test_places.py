@@ -36,7 +36,7 @@ def test_damage_of_the_same_size_that_may_not_be_repaired(tiny: BuiltWheel) -> N
 def test_modes_follow_the_umask(umask: int, pin: ModelPin, target: Path, *, is_foreign: bool) -> None:
     """Files and folders have the modes that pip gives them, not those of private temporary ones; the store's, too."""
     if is_foreign:
-        (target / f"{NAME}-0.1.dist-info").mkdir(parents=True)  # nobody's, so that the store stands in
+        (target / f"{NAME}-0.1.dist-info").mkdir(parents=True)  # of no installer, so that the store stands in
     before = os.umask(umask)
     try:
         folder = ensure_model(pin).path.parents[1]
@@ -77,7 +77,7 @@ def test_versions_replace_one_another_upwards_only(
 
 
 def test_own_newer_version_that_is_damaged_gives_way(old: BuiltWheel, pin: ModelPin, target: Path) -> None:
-    """A newer one that is no longer whole is not kept: the pin takes its place."""
+    """A newer one that is not whole any more is not kept: the pin takes its place."""
     ensure_model(pin)
     (target / NAME / "__init__.py").unlink()
     ensure_model(old.pin)

@@ -21,7 +21,7 @@ def _empty(target: Path) -> None:
 
 
 def _other_package(target: Path) -> None:
-    """Put a package of somebody else's there."""
+    """Put another program's package there."""
     for path in (target / "other" / "__init__.py", target / "other-1.0.dist-info" / "RECORD"):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"x = 1\n")

@@ -238,7 +238,7 @@ def no_longer_proven(target: Path) -> None:
 def test_change_while_loading_is_left_alone(
     meanwhile: Callable[[Path], None], tiny_pin: ModelPin, installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What another program does to the model while it is loaded is no damage of modelboot's: the store stands in."""
+    """What another program does to the model while it is loaded is not modelboot's damage: the store stands in."""
     really_load = spacy.load
     seen: list[object] = []
 

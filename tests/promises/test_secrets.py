@@ -70,7 +70,10 @@ FAILURES = {
     "reset": (Reply(body=b"PK", declared_length=9, reset=True), "cut short|[Rr]eset"),
     "stall": (Reply(stall="headers"), "no byte for"),
     "redirected-away": (Reply(302, {"Location": f"ftp://{LOGIN}@x/?{SECRET}"}), "redirects from http to ftp://x"),
-    "redirected-nowhere": (Reply(302, {"Location": f"http://{LOGIN}@no host/?{SECRET}"}), "is no address|not known"),
+    "redirected-nowhere": (
+        Reply(302, {"Location": f"http://{LOGIN}@no host/?{SECRET}"}),
+        "is not a valid host name|not known",
+    ),
     "refused": (REFUSED, "Connection refused"),
 }
 Origin = Callable[[str, BuiltWheel, ModelServer, Reply], ModelPin]
@@ -90,7 +93,7 @@ def origin(file_mirror: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.Lo
 
     def set_up(name: str, wheel: BuiltWheel, server: ModelServer, reply: Reply) -> ModelPin:
         way = WAYS[name]
-        with closed_port() as port:  # where nobody listens, nobody replies
+        with closed_port() as port:  # where no server listens, none replies
             host = f"127.0.0.1:{port if reply is REFUSED else server.port}"
         server.serve(way.path, reply)
         server.serve(f"/moved/{FILE}", Reply(302, {"Location": f"http://{host}/blob?user={USER}&sig={SECRET}"}))

@@ -303,9 +303,9 @@ def test_failure_before_the_wait_is_not_believed(  # noqa: PLR0913, PLR0917 - fi
 def test_what_is_planted_in_place_of_a_lock_is_left_alone(
     ask: Ask, target: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
-    """A link is not followed, so whoever has locked the file it leads to is not waited for; nothing is removed.
+    """A link is not followed, so a lock of the file it leads to is not waited for; nothing is removed.
 
-    That no lock can be had is no warning.
+    That no lock can be had is not a warning.
     """
     killed(ask.holding(FETCHING))
     found = [path.relative_to(target) for path in (target / WORK).iterdir() if path.is_file()]
@@ -358,7 +358,7 @@ def test_group_folder(ask: Ask, server: ModelServer, shared: Path, tmp_path: Pat
 
 
 def test_debris_of_another_user(ask: Ask, shared: Path) -> None:
-    """What a killed install of another user left, its lock file among it, is no reason to fail: it may stay."""
+    """What a killed install of another user left, its lock file among it, is not a reason to fail: it may stay."""
     killed(ask.holding(PUBLISHING))
     shared.chmod(0o777)
     (shared / WORK).chmod(0o777)
@@ -394,7 +394,7 @@ def test_warm_start_removes_what_a_killed_upgrade_left(
 def test_debris_whose_process_cannot_be_seen_goes_by_its_age(
     ask: Ask, target: Path, monkeypatch: pytest.MonkeyPatch, *, is_elsewhere: bool
 ) -> None:
-    """Where no lock tells whether its process lives, only what nobody has changed for ten minutes is removed."""
+    """Where no lock tells whether its process lives, only what has not changed for ten minutes is removed."""
     boot, prefix = target.with_name("boot_id"), list[str]()
     if is_elsewhere:
         boot.write_text("11111111-2222-3333-4444-555555555555\n")
@@ -440,7 +440,7 @@ def test_strangers_in_the_work_folder_stay(ask: Ask, target: Path, tmp_path: Pat
 def test_planted_part_is_not_written_to(
     ask: Ask, server: ModelServer, target: Path, tmp_path: Path, plant: Callable[[Path, Path], None]
 ) -> None:
-    """What a killed download left is not resumed where it is a link, or a second name of somebody's file."""
+    """What a killed download left is not resumed where it is a link, or a second name of another file."""
     wheel = large_wheel(tmp_path, size_bytes=3_000_000)
     pin = server.publish(wheel)
     killed(ask.holding(rf"os.rename .+/{WORK}/", pin=pin))

@@ -81,7 +81,7 @@ def test_warm_start_makes_no_system_call_but_reading(installed: tuple[Path, Mode
         pytest.skip("there is no strace here that may trace")
     target, pin = installed
     trace = tmp_path / "trace"
-    # Python's own bytecode of libraries that nobody has imported yet is not what this is about.
+    # Python's own bytecode of libraries that are not imported yet is not what this is about.
     env = {**STUB_SPACY, "MODELBOOT_TARGET": str(target), "PYTHONDONTWRITEBYTECODE": "1"}
     calls_to_see = "trace=%network,%file,%process,flock,fsync,ftruncate,fchmod,fchown"
     strace = ["strace", "-f", "-qq", "-e", calls_to_see, "-o", str(trace)]

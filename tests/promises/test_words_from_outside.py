@@ -96,7 +96,7 @@ def test_words_of_an_index(
 def test_words_of_a_damaged_install(
     wheel: BuiltWheel, pin: ModelPin, target: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """`verify` and `list` show the name of a file that somebody put into a package."""
+    """`verify` and `list` show the name of a file that a user put into a package."""
     ensure_model(pin)
     (target / wheel.name / f"x{ESCAPE}.py").touch()
     main(["verify", NAME])

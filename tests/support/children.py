@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from modelboot import ModelPin
 
 OTHER = 65534
-"""Somebody without rights: "nobody" on most systems, but no account is needed."""
+"""A user without rights: "nobody" on most systems, but no account is needed."""
 TESTS = Path(__file__).parents[1]
 _WITH_STUB = [str(TESTS / "support" / "stub"), str(TESTS), os.environ.get("PYTHONPATH", "")]
 STUB_SPACY: dict[str, str | None] = {"PYTHONPATH": os.pathsep.join(filter(None, _WITH_STUB))}

@@ -106,7 +106,7 @@ def parts_below(folder: Path) -> list[Path]:
 
 
 def is_complete(folder: Path, pin: ModelPin) -> bool:
-    """Return whether a model is installed from the pinned wheel, with every byte it should have and no further file."""
+    """Return True if a model is installed from the pinned wheel, with every byte it should have and no further file."""
     dist_info = folder / f"{pin.name}-{pin.version}.dist-info"
     there = {
         path.relative_to(folder).as_posix()

@@ -54,7 +54,7 @@ def unmount(merged: Path) -> None:
 
 
 def keep_mounts_private() -> None:
-    """Let what this process mounts be seen by nobody else, and end with it; nothing happens where that is refused."""
+    """Let what this process mounts be seen here alone, and end with it; nothing happens where that is refused."""
     if _LIBC.unshare(_CLONE_NEWNS) == 0:
         _call("mount", b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None)
 

@@ -161,7 +161,7 @@ def squid(login: str, leads_to: Peer) -> Iterator[Peer]:
 
     Args:
         login: "user:password" that it asks for.
-        leads_to: Where every tunnel ends, whatever host was asked for: names that nobody else can resolve.
+        leads_to: Where every tunnel ends, whatever host was asked for: names that no other resolver knows.
 
     Yields:
         The running proxy.
@@ -266,7 +266,7 @@ def _start(words: list[str], folder: Path, values: Mapping[str, object]) -> tupl
 
 
 def _free_port() -> int:
-    """Find a port on loopback that nobody listens on."""
+    """Find a port on loopback that no process listens on."""
     while True:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", random.choice(PORTS)))  # noqa: S311 - no secret

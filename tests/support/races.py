@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def _warm_up(race: Race) -> None:
-    """Do before the start what is no part of the race, and import what each forked racer would import again."""
+    """Do before the start what is not part of the race, and import what each forked racer would import again."""
     if race.load:
         with suppress(ModuleNotFoundError):  # where a stub stands in
             import spacy.lang.en  # noqa: F401 - what a pipeline imports

@@ -36,7 +36,7 @@ class Headers(HTTPMessage):
     """A request's headers, found in any letter case."""
 
     def __repr__(self) -> str:
-        """Show the headers, in a failed assertion and to whoever looks for secrets in them."""
+        """Show the headers, in a failed assertion and to a test that looks for secrets in them."""
         return str(self)
 
 

@@ -252,7 +252,7 @@ def _nothing(_: Builder, __: Sandbox) -> None:
 
 
 def _neighbour(_: Builder, sandbox: Sandbox) -> None:
-    """Put somebody else's package there, of a name that begins like the model's."""
+    """Put another program's package there, of a name that begins like the model's."""
     for folder in (f"{NAME}_more", f"{NAME}_more-1.0.dist-info"):
         (sandbox.target / folder).mkdir(parents=True)
         (sandbox.target / folder / "RECORD").write_text("", "utf-8")

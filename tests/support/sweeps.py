@@ -26,7 +26,7 @@ FAILURES = ("torn", "wedged", "left", "lost", "changed", "unclear")
 
 - torn: a reader saw a model as installed that was not complete
 - wedged: the next plain call failed, or did not give the pinned model, complete and alone
-- left: files that belong to nobody after that call
+- left: files that belong to no install after that call
 - lost: files of others that were altered
 - changed: the install said that it failed, and the target is not as it was before; or that it succeeded, and is not so;
   or it was killed with the model in place and the wheel still there

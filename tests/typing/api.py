@@ -121,7 +121,7 @@ def model_pin_is_frozen() -> None:
 
 
 def errors_have_facts() -> None:
-    """Whoever catches the root has message and hint, whoever catches a leaf its facts."""
+    """The root has message and hint, a leaf has its facts."""
     try:
         get_nlp()
     except modelboot.DownloadError as error:

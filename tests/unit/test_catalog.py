@@ -145,7 +145,7 @@ def test_resolve_unknown_version(version: str) -> None:
 
 @pytest.mark.parametrize("marker", ["python_version < '3'", "extra == 'ja'"])
 def test_requirements_met(marker: str) -> None:
-    """Requirements that are installed, in any case of letters, or that do not apply here, are no error."""
+    """Requirements that are installed, in any case of letters, or that do not apply here, are not an error."""
     check_requirements(pin())
     check_requirements(pin("PyTest>=1", "packaging", f"{MISSING}; {marker}"))
 

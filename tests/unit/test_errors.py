@@ -34,7 +34,7 @@ NETWORK_HINT = (
     "the wheel into a folder and set MODELBOOT_WHEELHOUSE to that folder"
 )
 MISMATCH_HINT = (
-    "do not use that file: ask whoever runs the source for the original wheel, or take it from another source "
+    "do not use that file: ask the owner of the source for the original wheel, or take it from another source "
     "(MODELBOOT_WHEELHOUSE, MODELBOOT_BASE_URL)"
 )
 LOAD_HINT = "look at the cause: spaCy's version and plugins, memory, open files; `modelboot verify` checks the files"
@@ -222,9 +222,9 @@ def failed(kind: str, source: str = "release", hint: str | None = None) -> Attem
 
 
 KIND_HINTS = {
-    "page": "a login page, proxy or mirror answered instead of the release: sign in to the network, set HTTPS_PROXY, "
-    "or fix MODELBOOT_BASE_URL",
-    "login": "check the login or the token that was given; `modelboot doctor` shows which settings are in force",
+    "not_a_wheel": "a login page, proxy or mirror answered instead of the release: sign in to the network, set "
+    "HTTPS_PROXY, or fix MODELBOOT_BASE_URL",
+    "auth": "check the login or the token that was given; `modelboot doctor` shows which settings are in force",
     "certificate": "set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to the PEM file of the CA your network uses",
     "short": "the connection is interrupted: run it again, raise MODELBOOT_RETRIES, or set MODELBOOT_BASE_URL to a "
     "nearer mirror",

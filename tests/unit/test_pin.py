@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelboot import ModelPin, SettingsError
-from modelboot._reference import is_reference, parse_name, parse_reference, read_pins
+from modelboot._pin import is_reference, parse_name, parse_reference, read_pins
 
 NAME, VERSION, SHA = "en_acme_sm", "1.2.0", "0123456789abcdef" * 4
 URL = "https://host/path/en_acme_sm-1.2.0-py3-none-any.whl"

@@ -37,7 +37,7 @@ def test_without_secrets(url: str, shown: str) -> None:
     "character",
     [
         *("\0", "\x07", "\x08", "\x1b", "\x7f", "\x85", "\x9b", "\x9d"),  # controls of both sets
-        *("\ud800", "\udc9b", "\udfff"),  # what bytes that are no UTF-8 become
+        *("\ud800", "\udc9b", "\udfff"),  # what bytes that are not UTF-8 become
         *("\u2028", "\u2029"),  # ends of lines and paragraphs
         *("\u202a", "\u202b", "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069"),  # directions
     ],

@@ -6,11 +6,12 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from modelboot._network.trust_env import TrustEnv, read_trust_env, shown_trust_env
-from modelboot._settings import Settings, origins, read_settings
+from modelboot._network.trust_env import read_trust_env, trust_env_origins
+from modelboot._settings import Settings, directories, directory, origins, read_settings
 from modelboot.errors import SettingsError
 
 SWITCHES = {"0": False, "no": False, "OFF": False, "false": False, "1": True, "yes": True, "on": True, "True": True}
@@ -60,12 +61,6 @@ REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def read(env: dict[str, str]) -> tuple[Settings, TrustEnv]:
-    """Read modelboot's own variables and those of other programs."""
-    settings = read_settings(env)
-    return settings, read_trust_env(settings, env)
-
-
 @pytest.mark.parametrize(("variable", "setting", "text", "value"), ACCEPTED)
 def test_variable_accepted(variable: str, setting: str, text: str, value: object) -> None:
     """An accepted form is read as its value, of the right type."""
@@ -79,7 +74,7 @@ def test_variable_accepted(variable: str, setting: str, text: str, value: object
 def test_variable_refused(variable: str, text: str) -> None:
     """A form that cannot be used is refused, naming the variable, the value and the accepted form."""
     with pytest.raises(SettingsError, match=f"^{variable}=") as caught:
-        read({variable: text})
+        read_trust_env(read_settings({variable: text}), {variable: text})
     refusal = caught.value
     assert (refusal.variable, refusal.value, refusal.accepted) == (variable, text, REFUSED[variable][0])
 
@@ -88,7 +83,8 @@ def test_variable_refused(variable: str, text: str) -> None:
 @pytest.mark.parametrize("variable", sorted({row[0] for row in ACCEPTED} | {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}))
 def test_variable_empty(variable: str, text: str) -> None:
     """An empty variable counts as unset."""
-    assert read({variable: text}) == read({})
+    env = {variable: text}
+    assert (read_settings(env), read_trust_env(Settings(), env)) == (read_settings({}), read_trust_env(Settings(), {}))
 
 
 MISTYPED = (
@@ -148,14 +144,14 @@ def test_home_of_a_user_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user without a home folder has no store, which others could plant, and no .netrc; "~" is not a folder then."""
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # a user whom the user database does not know
-    assert (read({})[0].home, read({})[1].netrc) == (None, None)
+    assert (read_settings({}).home, read_trust_env(Settings(), {}).netrc) == (None, None)
     with pytest.raises(SettingsError, match=r"^MODELBOOT_TARGET='~/models' is not a folder"):
         read_settings({"MODELBOOT_TARGET": "~/models"})
 
 
 def in_force(env: dict[str, str]) -> dict[str, tuple[str, str]]:
     """Tell what is in force in an environment, and where it came from."""
-    return origins(read_settings(env), env) | shown_trust_env(env)
+    return {**origins(read_settings(env), env), **trust_env_origins(env)}
 
 
 @pytest.mark.parametrize(
@@ -203,3 +199,23 @@ def test_origins_in_lower_case(env: dict[str, str], shown: str | None) -> None:
     """Of the proxies' variables the one that counts is told."""
     values = [value for name, (value, _) in in_force(env).items() if not name.startswith("MODELBOOT_")]
     assert values == ([] if shown is None else [shown])
+
+
+def test_folder_with_a_link(tmp_path: Path) -> None:
+    """Links in a folder's path stay: what the user wrote is what is shown."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert directory(tmp_path / "link" / "t") == tmp_path / "link" / "t"
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        pytest.param(f"/a{os.pathsep}/b", ("/a", "/b"), id="text"),
+        pytest.param(["/a", Path("/b")], ("/a", "/b"), id="list"),
+        pytest.param(iter(["/a", "/b"]), ("/a", "/b"), id="iterator"),
+        pytest.param(Path(f"/a{os.pathsep}b"), (f"/a{os.pathsep}b",), id="path"),
+    ],
+)
+def test_folders_of_an_argument(paths: Any, expected: tuple[str, ...]) -> None:  # noqa: ANN401 - every form there is
+    """Several folders may come as one text or as any iterable; a path is one folder, with the separator in its name."""
+    assert directories(paths) == (*map(Path, expected),)

@@ -13,9 +13,8 @@ from modelboot._install.importable import append_to_sys_path
 from modelboot._install.installed import Installed
 from modelboot._install.outcome import Outcome, Timings
 from modelboot._install.target import purelib, targets_to_search
-from modelboot._parse import directories, directory
 from modelboot._pin import ModelPin
-from modelboot._settings import Settings, read_settings
+from modelboot._settings import Settings, directories, directory, read_settings
 from modelboot._turns import raise_if_from_signal
 from modelboot.errors import InstallError, ModelbootError
 

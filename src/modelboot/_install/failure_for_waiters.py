@@ -12,7 +12,7 @@ from dataclasses import asdict
 from modelboot._files import read_regular_file
 from modelboot._install.target import Target
 from modelboot._pin import ModelPin
-from modelboot._sources.source import Source, failure
+from modelboot._sources.source import Source, download_error
 from modelboot.errors import Attempt, DownloadError
 
 
@@ -40,7 +40,7 @@ def raise_failure(target: Target, pin: ModelPin, sources: Sequence[Source], wait
     Args:
         target: Where the model goes.
         pin: The wheel.
-        sources: Whom this process would ask.
+        sources: The places this process would ask.
         waited_since: When the wait began, in seconds since the epoch; None when there was none.
 
     Raises:
@@ -55,7 +55,7 @@ def raise_failure(target: Target, pin: ModelPin, sources: Sequence[Source], wait
     except (OSError, ValueError, KeyError, TypeError):
         return
     if is_mine:
-        raise failure(pin, *attempts)
+        raise download_error(pin, *attempts)
 
 
 def _key(pin: ModelPin, sources: Sequence[Source]) -> dict[str, object]:

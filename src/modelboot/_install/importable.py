@@ -22,7 +22,7 @@ def append_to_sys_path(folder: Path) -> None:
 
 
 def _real(folder: str | Path) -> str:
-    """Resolve links; what is no path at all stays as it is."""
+    """Resolve links; what is not a path stays as it is."""
     try:
         return os.path.realpath(folder)
     except (OSError, TypeError, ValueError):

@@ -59,7 +59,7 @@ def inspect(target: Target, pin: ModelPin) -> Inspection:
 
 
 def _is_busy(target: Target, pin: ModelPin, seen: tuple[Path, ...]) -> bool:
-    """Tell whether another process installs this model now, or has done so since the target was looked at."""
+    """Return True if another process installs this model now, or has done so since the target was looked at."""
     return bool(all_of(target.work, pin.name)) or seen != _existing(target, pin, _named(target, pin))
 
 
@@ -75,7 +75,7 @@ def _inspect(target: Target, pin: ModelPin) -> Inspection:
 
 
 def may_replace(target: Target, pin: ModelPin) -> bool:
-    """Tell whether all that a target holds of a model is modelboot's own, so that it may be replaced or removed.
+    """Return True if all that a target holds of a model is modelboot's own, so that it may be replaced or removed.
 
     That is what INSTALLER says is modelboot's and what its RECORD names, or what the dist-info in a staging directory
     of modelboot's proves to be the middle of its own publishing. A newer version and another build of this version are
@@ -108,12 +108,12 @@ def _is_pinned(installed: Installed, pin: ModelPin) -> bool:
 
 
 def _must_stay(other: Installed, pin: ModelPin) -> bool:
-    """Tell whether what is installed is another program's, or another pin's."""
+    """Return True if what is installed is another program's, or another pin's."""
     if other.installer != INSTALLER:
         return True
     if _is_pinned(other, pin) or other.first_problem is not None:
         return False  # it is the pinned one, or damaged
-    # Without a version in the pin nobody knows which is newer: then nothing is lost.
+    # Without a version in the pin it is not known which is newer: then nothing is lost.
     is_other_build = pin.version is None or same_version(other.version, pin.version)
     return is_other_build or is_newer_version(other.version, pin.version or "")
 

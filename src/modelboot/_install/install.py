@@ -63,7 +63,7 @@ def install(
     check_requirements(pin)
     limits = settings.limits()
     with (
-        # Begun first, as it may end last: nobody else waits for what this process imports.
+        # Begun first, as it may end last: no other process waits for what this one imports.
         preloading([UNPACK, *preload], make_progress(settings.progress)) as progress,
         _prepared(pin, settings, replacing) as target,
         lock.locked(
@@ -125,7 +125,7 @@ def _prepared(pin: ModelPin, settings: Settings, replacing: Installed | None) ->
 
 
 def _can_take(target: Target, pin: ModelPin, replacing: Installed | None) -> bool:
-    """Tell whether nothing in a target has to stay."""
+    """Return True if nothing in a target has to stay."""
     if replacing is not None and target == replacing.target:
         return may_replace(target, pin)
     return inspect(target, pin).state != "foreign"

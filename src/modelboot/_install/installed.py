@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from modelboot._files import NOTHING_THERE, read_regular_file, sha256_of
+from modelboot._files import UNREADABLE_ERRNOS, read_regular_file, sha256_of
 from modelboot._install.target import INSTALLER, Target
 from modelboot._versions import same_name, version_key
 
@@ -175,7 +175,7 @@ def all_in(target: Target, name: str | None = None) -> Iterator[Installed]:
         with os.scandir(target.folder) as entries:
             found = [(split_name(entry.name)[0], entry.path) for entry in entries if entry.name.endswith(".dist-info")]
     except OSError as error:
-        if error.errno in NOTHING_THERE:
+        if error.errno in UNREADABLE_ERRNOS:
             return
         raise
     yield from (Installed(each, target, Path(path)) for each, path in found if name is None or same_name(each, name))
@@ -194,7 +194,7 @@ def _as_recorded(installed: Installed) -> Installed:
 
 
 def list_installed(targets: Iterable[Target]) -> list[Installed]:
-    """List the pipelines in some targets, whoever installed them, by name, version and folder.
+    """List the pipelines in some targets, of every installer, by name, version and folder.
 
     A name can be there twice, in two targets or versions.
     """

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from modelboot._limits import Deadline
+from modelboot._deadline import Deadline
 from modelboot.errors import InstallError
 
 if sys.platform == "win32":
@@ -167,7 +167,7 @@ def unlock(descriptor: int) -> None:
 
 
 def is_same_file(descriptor: int, path: Path) -> bool:
-    """Tell whether a path still leads to an open file: another process may have removed it."""
+    """Return True if a path still leads to an open file: another process may have removed it."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except OSError:
@@ -176,10 +176,10 @@ def is_same_file(descriptor: int, path: Path) -> bool:
 
 @contextmanager
 def occupied(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Show that somebody works in a folder, so that nobody else removes it.
+    """Show that this process works in a folder, so that no other removes it.
 
     Args:
-        folder: The folder; made again when somebody has just removed it.
+        folder: The folder; made again when another process has just removed it.
 
     Yields:
         A function that tells, at the end of the work, whether nobody else works there: then, until the block ends,
@@ -217,7 +217,7 @@ if sys.platform != "win32":
                     _held.add(descriptor)
                     return descriptor
                 os.close(descriptor)
-            time.sleep(0.001)  # whoever removes it needs no longer
+            time.sleep(0.001)  # the process that removes it needs no longer
         return None
 
     def _is_alone(descriptor: int | None) -> bool:

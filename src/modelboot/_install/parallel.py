@@ -34,7 +34,7 @@ LARGE_BYTES = 1 << 25
 """A member of that size is inflated in a thread of its own. Smaller ones keep two threads busy as they are."""
 
 
-class ArchiveOfEachThread:
+class ThreadLocalZip:
     """A wheel that each thread opens for itself.
 
     The members of a ZipFile share a lock. Ctrl-C can leave that held (in Python 3.14, its issue 148874), and then the
@@ -53,7 +53,7 @@ class ArchiveOfEachThread:
             self._opened.pop().close()
 
     @property
-    def mine(self) -> zipfile.ZipFile:
+    def get(self) -> zipfile.ZipFile:
         """The archive as this thread has opened it."""
         if not hasattr(self._own, "archive"):
             self._own.archive = zipfile.ZipFile(self._path)
@@ -64,15 +64,15 @@ class ArchiveOfEachThread:
 class Member(io.RawIOBase):
     """A member of an archive, which is opened when it is written."""
 
-    def __init__(self, archives: ArchiveOfEachThread, info: zipfile.ZipInfo) -> None:
+    def __init__(self, archives: ThreadLocalZip, info: zipfile.ZipInfo) -> None:
         """Open nothing yet."""
         self._archives, self._info = archives, info
         self.path, self.size_bytes = info.filename, info.file_size
 
     @contextmanager
     def chunks(self) -> Iterator[Iterator[bytes]]:
-        """Inflate it, a large one ahead of whoever takes the chunks."""
-        with cast("zipfile.ZipExtFile", self._archives.mine.open(self._info)) as stream:
+        """Inflate it, a large one ahead of the caller."""
+        with cast("zipfile.ZipExtFile", self._archives.get.open(self._info)) as stream:
             chunks = iter(partial(stream.read1, CHUNK_BYTES), b"")
             with read_ahead(chunks) if self.size_bytes >= LARGE_BYTES else nullcontext(chunks) as taken:
                 yield taken
@@ -81,15 +81,15 @@ class Member(io.RawIOBase):
 class ParallelSource(WheelFile):
     """A wheel whose members are not opened one after another: `ParallelDestination` does so."""
 
-    def __init__(self, archives: ArchiveOfEachThread, name: str) -> None:
+    def __init__(self, archives: ThreadLocalZip, name: str) -> None:
         """Name the wheel.
 
         Args:
             archives: The wheel's file.
             name: What to take its name and version from: the file's own name may be anything.
         """
-        archives.mine.filename = name
-        super().__init__(archives.mine)
+        archives.get.filename = name
+        super().__init__(archives.get)
         self._archives = archives
 
     def get_contents(self) -> Iterator[tuple[tuple[str, str, str], BinaryIO, bool]]:

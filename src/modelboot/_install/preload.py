@@ -29,7 +29,7 @@ class PreloadingProgress:
 def preloading(modules: Sequence[str], shown: Progress) -> Iterator[Progress]:
     """Import modules beside a download.
 
-    What an import raises is not lost: whoever needs the module imports it again, and the caller sees it there.
+    What an import raises is not lost: the code that needs the module imports it again, and the caller sees it there.
 
     Args:
         modules: Their names, in the order in which they are needed.

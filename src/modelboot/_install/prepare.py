@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def is_writable(target: Target) -> bool:
-    """Tell whether this user can install there, without changing anything."""
+    """Return True if this user can install there, without changing anything."""
     for _ in range(_LOOKS):
         existing = nearest_existing(target.work)
         # Also the folder itself: the work folder may have been made while it was still writable.

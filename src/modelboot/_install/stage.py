@@ -2,7 +2,7 @@
 
 A staging directory lies in `.modelboot/` on the target's own file system, so that everything leaves it by rename. Its
 process holds a lock in it until the end. One of this host (all of its containers) whose lock is free is stale. One of
-another host, or where locks do not work, is stale once nobody has changed it for ten minutes.
+another host, or where locks do not work, is stale once it has not changed for ten minutes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from modelboot._files import NOTHING_THERE
+from modelboot._files import UNREADABLE_ERRNOS
 from modelboot._install.lock import NO_LOCKS, is_same_file, try_lock, unlock
 
 SUFFIX = ".stage"
@@ -28,7 +28,7 @@ LOCK = "lock"
 MIN_RESUMABLE_BYTES = 1 << 20
 """A smaller part of a wheel is not worth keeping: it is fetched again."""
 UNKNOWN_STALE_S = 600.0
-"""Where a free lock proves nothing, a staging directory that nobody has changed for so many seconds is stale."""
+"""Where a free lock proves nothing, a staging directory that has not changed for so many seconds is stale."""
 _ATTEMPTS = 1000
 _REMOVE_ATTEMPTS = 50
 
@@ -123,7 +123,7 @@ def resumable_parts(staging: Path) -> tuple[Path, ...]:
 
 
 def _is_own_file(path: Path, min_bytes: int) -> bool:
-    """Tell whether a file may be written to: no link, of no other user, and under no second name."""
+    """Return True if a file may be written to: no link, of no other user, and under no second name."""
     try:
         status = os.lstat(path)
     except OSError:
@@ -144,7 +144,7 @@ def stale(work: Path) -> list[Path]:
 
 
 def remove_stale(work: Path, name: str, *, inherit_into: Path | None = None) -> None:
-    """Remove the stale staging directories of one model. What this user may not remove stays for somebody who may.
+    """Remove the stale staging directories of one model. What this user may not remove stays for a user who may.
 
     Args:
         work: The `.modelboot` folder.
@@ -180,7 +180,7 @@ def _all_in(work: Path) -> list[Path]:
                 and entry.is_dir(follow_symlinks=False)
             ]
     except OSError as error:
-        if error.errno in NOTHING_THERE:
+        if error.errno in UNREADABLE_ERRNOS:
             return []
         raise
 
@@ -212,7 +212,7 @@ def _taken(staging: Path) -> Iterator[bool]:
 
 
 def _locks_work(staging: Path) -> bool:
-    """Tell whether a lock that is held can be seen at all: on some network file systems it cannot."""
+    """Return True if a lock that is held can be seen at all: on some network file systems it cannot."""
     with suppress(OSError):
         second = try_lock(staging / LOCK)
         if second is None:
@@ -222,7 +222,7 @@ def _locks_work(staging: Path) -> bool:
 
 
 def _is_old(staging: Path) -> bool:
-    """Tell whether nobody has changed a staging directory, or anything in it, for a long time."""
+    """Return True if no process has changed a staging directory, or anything in it, for a long time."""
     try:
         times = [os.lstat(staging).st_mtime]
         for folder, folders, files in os.walk(staging):
@@ -233,7 +233,7 @@ def _is_old(staging: Path) -> bool:
 
 
 def _is_of_this_host(staging: Path) -> bool:
-    """Tell whether it belongs to a process under this kernel, where locks are sure to be seen."""
+    """Return True if it belongs to a process under this kernel, where locks are sure to be seen."""
     return staging.name.split(".")[1] == _host()
 
 

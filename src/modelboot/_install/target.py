@@ -173,7 +173,7 @@ def _shared(settings: Settings) -> Iterator[Target]:
         return
     working = _working_directory()
     # Links are not resolved in what is yielded: the folder is shown to people, and named by links on purpose.
-    # As Python reads it: no text is no folder, whatever the type says, nor is one with a null byte.
+    # As Python reads it: what is not text is not a folder, whatever the type says, nor is one with a null byte.
     path: list[object] = [*sys.path]
     entries = [entry for entry in path if isinstance(entry, str) and entry and "\0" not in entry]
     others = [Path(os.path.normpath(os.path.join(working, folder))) for folder in entries]

@@ -6,13 +6,13 @@ import errno
 import os
 import shutil
 
+from modelboot._deadline import Deadline
 from modelboot._files import rename
 from modelboot._fsync import fsync_folder
 from modelboot._install import lock, stage
 from modelboot._install.installed import Installed
 from modelboot._install.publish import rename_all
 from modelboot._install.target import INSTALLER, Rename
-from modelboot._limits import Deadline
 from modelboot.errors import InstallError, ModelbootError
 
 

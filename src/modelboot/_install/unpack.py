@@ -14,7 +14,7 @@ import installer
 from modelboot._fsync import Flusher, fsync_folders
 from modelboot._install.archive import UNREADABLE, InvalidWheel, WheelContents, validate
 from modelboot._install.installed import DIRECT_URL, OWN_FACTS
-from modelboot._install.parallel import ArchiveOfEachThread, ParallelDestination, ParallelSource
+from modelboot._install.parallel import ParallelDestination, ParallelSource, ThreadLocalZip
 from modelboot._install.target import INSTALLER
 from modelboot._pin import ModelPin
 from modelboot._redact import without_secrets
@@ -52,7 +52,7 @@ def _check_disk_space(needed_bytes: int, pin: ModelPin, folder: Path) -> None:
 
 def _run_installer(wheel: Path, metadata: dict[str, bytes], directory: Path, contents: WheelContents) -> None:
     name = f"{contents.dist_info.removesuffix('.dist-info')}-py3-none-any.whl"
-    with ArchiveOfEachThread(wheel) as archives, Flusher() as flusher:
+    with ThreadLocalZip(wheel) as archives, Flusher() as flusher:
         destination = ParallelDestination(directory, contents.hashes, flusher)
         installer.install(ParallelSource(archives, name), destination, metadata)
 

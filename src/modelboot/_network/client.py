@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from modelboot._limits import Limits
+from modelboot._deadline import Limits
 from modelboot._network.connections import Connections
 from modelboot._network.response import (
     PROXY_LOGIN_HINT,
@@ -55,7 +55,7 @@ INVALID_HOST = (urllib3.exceptions.LocationValueError, http.client.InvalidURL)
 
 
 class HttpClient:
-    """Requests under one deadline, which ends whatever they are waiting for."""
+    """Requests under one deadline, which ends every wait of theirs."""
 
     def __init__(
         self, limits: Limits, trust_env: TrustEnv, context: Callable[[], ssl.SSLContext] | None = None
@@ -162,7 +162,7 @@ class HttpClient:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise_if_from_signal(error)
             if any(isinstance(cause, INVALID_HOST) for cause in _causes(error)):
-                raise RequestError("is no address", url) from None  # the cause quotes the query
+                raise RequestError("is not a valid host name", url) from None  # the cause quotes the query
             _make_printable(error)
             raise _describe(error, url, self._limits.timeout_s) from error
 
@@ -172,7 +172,7 @@ class HttpClient:
         if key not in self._pools:
             try:
                 self._pools[key] = self._new_pool(proxy, is_tls=is_tls, is_trusted=key[-1])
-            except ValueError as error:  # socks, a port that is no number
+            except ValueError as error:  # socks, a port that is not a number
                 if proxy is None or isinstance(error, SettingsError):
                     raise
                 reason = f"the proxy {without_secrets(proxy)} is not an http or https URL"
@@ -243,7 +243,7 @@ def _describe(error: BaseException, url: str, timeout_s: float) -> RequestError:
     if isinstance(error, urllib3.exceptions.ProxyError):
         answered = "Tunnel connection failed" in reason
         if any(f"Tunnel connection failed: {status}" in reason for status in (401, 407)):  # tinyproxy says 401
-            return RequestError(f"proxy: {reason}{PROXY_LOGIN_HINT}", url, kind="login")
+            return RequestError(f"proxy: {reason}{PROXY_LOGIN_HINT}", url, kind="auth")
         return RequestError(f"proxy: {reason}", url, broken=not answered)
     return RequestError(reason, url, broken=True)
 

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from modelboot._limits import Limits
+from modelboot._deadline import Limits
 from modelboot._network.response import RequestError
 from modelboot._turns import raise_if_from_signal
 
@@ -52,7 +52,7 @@ class Connections:
         self.close()
 
     def shutdown(self) -> None:
-        """End every connection, now and to come: whoever reads from one gets an error."""
+        """End every connection, now and to come: a reader of one gets an error."""
         self._is_shut_down = True
         for connection in self._sockets:
             _shutdown(connection)

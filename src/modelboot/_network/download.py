@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from modelboot._deadline import Deadline, Limits
 from modelboot._files import CHUNK_BYTES
-from modelboot._limits import Deadline, Limits
 from modelboot._network.file_url import is_file_url, open_file
 from modelboot._network.partial import PartialFile
 from modelboot._network.response import RequestError, Response
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MAX_UNKNOWN_BYTES = 4 << 30
 """Most bytes taken when neither the caller nor the server says how large the file is."""
 ZIP_MAGIC = b"PK"
-"""Every zip file starts so; what starts otherwise is no wheel at all."""
+"""Every zip file starts so; what starts otherwise is not a wheel."""
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class _Transfer:
                         return
                 except RequestError as error:
                     self._check_deadline(error.url, error)  # then the timer has cut the connection
-                    if error.discard_partial and partial.size_bytes:  # to ask for the complete file is no retry
+                    if error.discard_partial and partial.size_bytes:  # to ask for the complete file is not a retry
                         partial.discard()
                     else:
                         self._wait(error, retries)
@@ -202,4 +202,4 @@ def _reject_html(response: Response, chunk: bytes) -> None:
     if response.is_html or first in {b"<", b"{"}:
         what = "a JSON document" if "json" in response.content_type or first == b"{" else "an HTML page"
         reason = f"received {what} instead of the wheel ({response.content_type or 'no content type'})"
-        raise RequestError(reason, response.url, kind="page")
+        raise RequestError(reason, response.url, kind="not_a_wheel")

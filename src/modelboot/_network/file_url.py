@@ -16,7 +16,7 @@ from modelboot.errors import Kind, ModelbootError
 
 
 def is_file_url(url: str) -> bool:
-    """Tell whether a URL names a file of this machine."""
+    """Return True if a URL names a file of this machine."""
     return urlsplit(url).scheme == "file"
 
 

@@ -28,7 +28,7 @@ RECORD_BYTES = 1 << 14
 WAITING_BYTES = 1 << 16
 """Most bytes that are waited for, so that they are not lost when no more come."""
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/json", "application/problem+json")
-_KINDS: dict[int, Kind] = {401: "login", 403: "login", 404: "missing", 407: "login", 410: "missing"}
+_KINDS: dict[int, Kind] = {401: "auth", 403: "auth", 404: "missing", 407: "auth", 410: "missing"}
 """What a status says about what to do next."""
 MAX_DIGITS = 20
 """Numbers of more digits are nonsense, and Python refuses to read those of thousands."""
@@ -60,7 +60,7 @@ class RequestError(Exception):
     """Length of what was received, in bytes; None when nothing was hashed."""
 
     def __post_init__(self) -> None:
-        """Forget secrets and control characters: whoever prints this error, or what it led to, prints all of it."""
+        """Forget secrets and control characters: this error, or what it led to, is printed in full."""
         self.url = printable(without_secrets(self.url))
         self.reason = printable(self.reason)
         self.args = (self.reason,)
@@ -103,7 +103,7 @@ def redirect_target(url: str, location: str) -> str:
         location: Its header of that name.
 
     Raises:
-        RequestError: It leads from https to http, or to what is no web address.
+        RequestError: It leads from https to http, or to what is not a web address.
     """
     try:
         target = urljoin(url, location)

@@ -1,7 +1,7 @@
-"""What requests and httpx call trust_env: what variables and files of other programs say of the network.
+"""What requests and httpx call trust_env: what other programs' variables and files say of the network.
 
-Proxies, NO_PROXY, .netrc, the certificate authorities to trust, and the model hub. To read them imports neither `ssl`
-nor anything else that only a request needs.
+Proxies and NO_PROXY, .netrc, the certificate authorities to trust, and the model hub. To read them imports neither
+`ssl` nor anything else that only a request needs.
 """
 
 from __future__ import annotations
@@ -16,23 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from modelboot._parse import CERTIFICATES, HEADER_TEXT, directory, parse_hub, parse_token, read_variable
 from modelboot._redact import without_secrets
-from modelboot._settings import Settings
+from modelboot._settings import CERTIFICATES, HEADER_TEXT, Settings, directory, parse_hub, parse_token, read_variable
 from modelboot._threads import Worker
 from modelboot.errors import SettingsError
 
 if TYPE_CHECKING:
     import ssl
 
-_log = logging.getLogger(__name__)
-
 HUB = "https://huggingface.co"
 """The model hub: HF_ENDPOINT names another address of it."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 Origin = tuple[str, str | None, int | None]
 
-CA_VARIABLES = "SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
 _CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """What users of requests and curl set, in order. SSL_CERT_FILE and SSL_CERT_DIR are OpenSSL's own to read."""
 _HUB_URL, _HUB_TOKEN = "HF_ENDPOINT", "HF_TOKEN"
@@ -55,7 +51,7 @@ class TrustEnv(NamedTuple):
     hub: str = HUB
     """URL that stands in for the model hub's."""
     refused_hub: str = ""
-    """An HF_ENDPOINT that is no URL."""
+    """An HF_ENDPOINT that is not a URL."""
     netrc: Path | None = None
     """The user's .netrc; None where there is none."""
     ca_bundle: tuple[str, Path] | None = None
@@ -87,7 +83,7 @@ class TrustEnv(NamedTuple):
         """Refuse an address of the hub that cannot be used, once the hub is to be asked.
 
         Raises:
-            SettingsError: It is no URL.
+            SettingsError: It is not a URL.
         """
         if self.refused_hub:
             shown, accepted = without_secrets(self.refused_hub), "an http or https URL"
@@ -98,8 +94,8 @@ def read_trust_env(settings: Settings, environ: Mapping[str, str] | None = None)
     """Read the variables of other programs.
 
     Args:
-        settings: The settings in force: their token is for their mirrors.
-        environ: The variables; those of the process when None.
+        settings: The settings in force, whose token is for their mirrors.
+        environ: The variables to read; the process's environment when None.
 
     Raises:
         SettingsError: A variable has a value that cannot be used.
@@ -120,8 +116,9 @@ def read_trust_env(settings: Settings, environ: Mapping[str, str] | None = None)
     )
 
 
-def shown_trust_env(env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Return the variables of other programs that are set, without passwords, and that they are of the environment."""
+def trust_env_origins(environ: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:
+    """Return value and origin of the variables of other programs that are set, as `origins` does, without passwords."""
+    env = os.environ if environ is None else environ
     # The names of proxies are read in lower case, too, and then win, empty or not.
     shown = {
         variable: without_secrets(env.get(variable.lower(), env.get(variable, "")).strip()) for variable in _PROXIES
@@ -130,12 +127,6 @@ def shown_trust_env(env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     shown |= {_HUB_URL: without_secrets(env.get(_HUB_URL, "").strip())}
     shown |= {_HUB_TOKEN: "set" if env.get(_HUB_TOKEN, "").strip() else ""}
     return {variable: (value, "environment") for variable, value in shown.items() if value}
-
-
-def network_variables() -> frozenset[tuple[str, str]]:
-    """Return the variables of other programs that decide how a network is reached, some of them with secrets."""
-    names = {*_PROXIES, *map(str.lower, _PROXIES), *_PATHS, _HUB_URL, _HUB_TOKEN}
-    return frozenset(item for item in os.environ.items() if item[0] in names or item[0].startswith(("PIP_", "UV_")))
 
 
 def _hub(env: Mapping[str, str]) -> tuple[str, str]:
@@ -201,6 +192,9 @@ def no_proxy_matches(entry: str, host: str, port: int) -> bool:
         return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
     except ValueError:  # one of them is a name
         return bool(entry) and (host == entry or host.endswith(f".{entry}"))
+
+
+_log = logging.getLogger(__name__)
 
 
 def authorization_for(url: str, first_url: str, trust_env: TrustEnv) -> str | None:
@@ -274,6 +268,9 @@ def _from_netrc(host: str, netrc_file: Path | None, *, allow_default: bool) -> s
         return None
     login, account, password = found
     return f"{login or account or ''}:{password or ''}"
+
+
+CA_VARIABLES = "SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
 
 
 class ContextAhead:

@@ -1,7 +1,7 @@
 """The cache: one verified wheel per hash for all environments of a user, so that none of them downloads it again.
 
 A rename or a hard link puts a wheel there, a hash check lets it out, and one that is damaged is removed. Files of other
-names are somebody else's: MODELBOOT_HOME may be a folder that has more than modelboot's own.
+names are not modelboot's: MODELBOOT_HOME may be a folder that has more than modelboot's own.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from modelboot._deadline import Limits
 from modelboot._files import rename
-from modelboot._limits import Limits
 from modelboot._network.download import Download, download
 from modelboot._network.response import RequestError
 from modelboot._network.trust_env import TrustEnv
 from modelboot._pin import ModelPin
-from modelboot._sources.source import Probe, request_of
+from modelboot._sources.source import Probe, as_failed_attempt
 from modelboot._sources.wheelhouse_hashes import hash_by
 
-KEPT = re.compile(r"[0-9a-f]{64}\.whl")
+CACHED = re.compile(r"[0-9a-f]{64}\.whl")
 """Name of a wheel that is kept: its SHA-256."""
 UNFINISHED = re.compile(r"[0-9a-f]{64}\.[0-9a-f]{16}\.part")
 """Name of a copy that is not complete: the wheel's SHA-256, and what tells it from another copy of it."""
@@ -33,7 +33,7 @@ UNFINISHED_STALE_S = 3600.0
 """An unfinished copy that old is of a process that died."""
 
 
-class KeptWheel(NamedTuple):
+class CachedWheel(NamedTuple):
     """A wheel in the cache, by its name: its bytes are checked when it is used."""
 
     sha256: str
@@ -52,13 +52,13 @@ class WheelCache(NamedTuple):
         return str(self._path(pin))
 
     def disabled(self, pin: ModelPin) -> str:
-        """Return that it does not keep the wheel: most calls are about one it does not keep, which is no failure."""
+        """Return that it does not keep the wheel: most calls are about one it does not keep, which is fine."""
         return "" if _is_regular(self._path(pin)) else "this wheel is not kept"
 
     def fetch(self, pin: ModelPin, wanted: Download) -> int:
         """Link or copy the wheel and verify it; remove one that is damaged."""
         kept = self._path(pin)
-        with request_of(self, pin):
+        with as_failed_attempt(self, pin):
             try:
                 _take(kept, wanted)
             except RequestError as error:
@@ -73,7 +73,7 @@ class WheelCache(NamedTuple):
         return [Probe(subject=self.name, value=self.location(pin), ok=True, found=found)]
 
     def keep(self, wheel: Path, sha256: str) -> None:
-        """Keep a verified wheel. Where that cannot be, the next environment downloads it again, which is no failure."""
+        """Keep a verified wheel. Where that cannot be, the next environment downloads it again, which is fine."""
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{sha256}.whl"
@@ -84,15 +84,15 @@ class WheelCache(NamedTuple):
             except OSError:  # another file system, or one without hard links
                 self._copy(wheel, path)
 
-    def kept(self) -> Iterator[KeptWheel]:
+    def cached(self) -> Iterator[CachedWheel]:
         """Yield the wheels that are kept."""
-        for path in self._files(KEPT):
+        for path in self._files(CACHED):
             if _is_regular(path):
-                yield KeptWheel(path.stem, path, path.stat().st_size)
+                yield CachedWheel(path.stem, path, path.stat().st_size)
 
-    def prune(self) -> Iterator[KeptWheel]:
+    def prune(self) -> Iterator[CachedWheel]:
         """Remove what is kept, yield each wheel that was, and leave alone what others have put there."""
-        for wheel in self.kept():
+        for wheel in self.cached():
             wheel.path.unlink(missing_ok=True)
             yield wheel
         self._remove_unfinished(older_than_s=0)
@@ -123,7 +123,7 @@ class WheelCache(NamedTuple):
 
 
 def _is_regular(path: Path) -> bool:
-    """Tell whether a file is there, and is one itself: nobody needs a link in here."""
+    """Return True if a file is there, and is one itself: no link belongs in here."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:

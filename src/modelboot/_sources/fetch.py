@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from modelboot._limits import Limits
+from modelboot._deadline import Limits
 from modelboot._network.download import Download
 from modelboot._network.trust_env import read_trust_env
-from modelboot._pin import ModelPin
+from modelboot._pin import ModelPin, reference_to
 from modelboot._progress import Progress
 from modelboot._redact import printable
-from modelboot._reference import reference_to
 from modelboot._settings import Settings
 from modelboot._sources.cache import WheelCache
 from modelboot._sources.index import PackageIndexes
 from modelboot._sources.release import Release
-from modelboot._sources.source import Source, failure, log_failures
+from modelboot._sources.source import Source, download_error, log_failures
 from modelboot._sources.wheelhouse import Wheelhouse
 from modelboot.errors import Attempt, DownloadError, OfflineError, ReportedSource
 
@@ -59,7 +58,7 @@ def cache_folder(settings: Settings) -> Path | None:
     return settings.home / "wheels" if settings.home else None
 
 
-def each_once(sources: Sequence[Source], pin: ModelPin) -> list[Source]:
+def unique_sources(sources: Sequence[Source], pin: ModelPin) -> list[Source]:
     """Return the sources for a wheel, none twice: a pin's own file is the same one for every mirror."""
     unique: dict[tuple[str, str], Source] = {}
     for source in sources:
@@ -75,7 +74,7 @@ def fetch_wheel(
     Args:
         pin: The wheel.
         directory: Where it is put, named by its hash; also for temporary files.
-        sources: Whom to ask, in order.
+        sources: The places to ask, in order.
         limits: By when.
         progress: Follows the download.
 
@@ -97,7 +96,7 @@ def fetch_wheel(
         progress=progress,
     )
     attempts: list[Attempt] = []
-    for source in each_once(sources, pin):
+    for source in unique_sources(sources, pin):
         if source.disabled(pin):
             continue
         progress.ask(str(pin), printable(f"{source.name} ({source.location(pin)})"))
@@ -129,4 +128,4 @@ def _not_found(pin: ModelPin, sources: Sequence[Source], attempts: tuple[Attempt
         reference = f"{pin.name}=={pin.version}" if pin.url is None else reference_to(pin)
         url = off[0].location(pin)
         return OfflineError(name=pin.name, version=pin.version_label, url=url, reference=reference, attempts=attempts)
-    return failure(pin, *attempts)
+    return download_error(pin, *attempts)

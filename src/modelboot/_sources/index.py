@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
-from modelboot._limits import Deadline, Limits
+from modelboot._deadline import Deadline, Limits
 from modelboot._network.download import Download, download
 from modelboot._network.file_url import is_file_url, open_file, path_of
 from modelboot._network.response import RequestError
@@ -22,7 +22,7 @@ from modelboot._pin import ModelPin
 from modelboot._redact import without_secrets
 from modelboot._sources.index_page import Link, is_place, link_to, links_of
 from modelboot._sources.index_settings import NO_PUBLIC_INDEX, Index, read_indexes, unread_files
-from modelboot._sources.source import Probe, failure, log_failures
+from modelboot._sources.source import Probe, download_error, log_failures
 from modelboot._versions import same_name
 from modelboot.errors import Attempt, SettingsError
 
@@ -80,7 +80,7 @@ class PackageIndexes(NamedTuple):
             else:
                 log_failures(pin, attempts)
                 return received_bytes
-        raise failure(pin, *(attempts or [_NONE_SET_UP]))
+        raise download_error(pin, *(attempts or [_NONE_SET_UP]))
 
     def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:
         """Read what each index lists."""
@@ -145,7 +145,7 @@ class _Listing:
         """Ask nothing yet.
 
         Raises:
-            RequestError: It is no place that can be asked.
+            RequestError: It is not a place that can be asked.
         """
         self._index, self._pin, self._is_offline = index, pin, is_offline
         # Other indexes are waiting, so that a page has not the time of a download.

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from modelboot._limits import Deadline
+from modelboot._deadline import Deadline
 from modelboot._network.file_url import is_file_url
 from modelboot._network.response import RequestError, Response
 
@@ -38,7 +38,7 @@ def links_of(response: Response, deadline: Deadline) -> list[Link]:
         deadline: By when it is to be parsed.
 
     Raises:
-        RequestError: It is no page of an index, but that of a portal, for example; it is too large, or was cut short.
+        RequestError: It is not a page of an index, but that of a portal; it is too large, or was cut short.
     """
     page = _read(response)
     kind = response.content_type.partition(";")[0].strip().lower()
@@ -46,7 +46,7 @@ def links_of(response: Response, deadline: Deadline) -> list[Link]:
         return [*_links_of_json(response.url, page)]
     if kind in {"", "text/html", "application/vnd.pypi.simple.v1+html"}:
         return [*_links_of_html(response.url, page.decode(errors="replace"), deadline)]
-    raise RequestError(f"is no package index ({kind})", response.url, kind="page")
+    raise RequestError(f"is not a package index ({kind})", response.url, kind="not_a_wheel")
 
 
 def _read(response: Response) -> bytes:
@@ -66,7 +66,7 @@ def _links_of_json(url: str, page: bytes) -> Iterator[Link]:
     try:
         files = [file for file in json.loads(page)["files"] if isinstance(file, dict)]
     except (ValueError, TypeError, LookupError, RecursionError) as error:
-        raise RequestError("is no package index (JSON without files)", url, kind="page") from error
+        raise RequestError("is not a package index (JSON without files)", url, kind="not_a_wheel") from error
     for file in files:
         filename, href, hashes = file.get("filename"), file.get("url"), file.get("hashes")
         sha256 = hashes.get("sha256") if isinstance(hashes, dict) else None
@@ -93,7 +93,7 @@ def _links_of_html(url: str, page: str, deadline: Deadline) -> Iterator[Link]:
         try:
             parser.feed(page[start : start + FEED_CHARACTERS])
         except AssertionError as error:  # Python's own, on a declaration that is never made
-            raise RequestError("is no package index (HTML that cannot be read)", url, kind="page") from error
+            raise RequestError("is not a package index (HTML that cannot be read)", url, kind="not_a_wheel") from error
     base = (_joined(url, bases[0]) if bases else "") or url
     for href in hrefs:
         if ".whl" in href and (target := _joined(base, href)):  # joining takes time, and a page may have a million

@@ -64,8 +64,8 @@ class Index(NamedTuple):
             return shown
         with suppress(ValueError):  # brackets that do not match
             parts = urlsplit(shown)
-            return urlunsplit((parts.scheme, parts.netloc, "", "", "")) or "an index that is no URL"
-        return "an index that is no URL"
+            return urlunsplit((parts.scheme, parts.netloc, "", "", "")) or "an index that is not a URL"
+        return "an index that is not a URL"
 
 
 def read_indexes(trust_env: TrustEnv, environ: Mapping[str, str]) -> list[Index]:

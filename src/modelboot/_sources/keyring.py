@@ -11,7 +11,7 @@ import threading
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from modelboot._limits import Deadline
+from modelboot._deadline import Deadline
 
 MODULE = "keyring"
 """Name of the module and of the program."""
@@ -23,7 +23,7 @@ def login_for(url: str, user: str | None, provider: str, deadline: Deadline) -> 
 
     Args:
         url: The index, without a login. Its URL is looked up first, then its host, as by pip and uv.
-        user: Who is looked up; the program finds nobody without a name.
+        user: Who is looked up; the program finds no login without a name.
         provider: What pip or uv is told: "auto" and "import" ask the module, "subprocess" the program, "disabled" none.
         deadline: Until when to wait: a keyring may want to be unlocked first.
     """

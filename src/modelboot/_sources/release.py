@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
-from modelboot._limits import Limits
+from modelboot._deadline import Limits
 from modelboot._network.download import ZIP_MAGIC, Download
 from modelboot._network.file_url import is_file_url, path_of
 from modelboot._network.response import RequestError, Response

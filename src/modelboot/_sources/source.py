@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from modelboot._limits import Limits
+from modelboot._deadline import Limits
 from modelboot._network.download import Download, download
 from modelboot._network.response import RequestError
 from modelboot._network.trust_env import TrustEnv
@@ -76,12 +76,12 @@ class Source(Protocol):
 
 def download_from(source: Source, url: str, pin: ModelPin, wanted: Download, trust_env: TrustEnv) -> int:
     """Download a wheel from one URL of a source; see `Source.fetch`."""
-    with request_of(source, pin):
+    with as_failed_attempt(source, pin):
         return download(url, wanted, trust_env)
 
 
 @contextmanager
-def request_of(source: Source, pin: ModelPin) -> Iterator[None]:
+def as_failed_attempt(source: Source, pin: ModelPin) -> Iterator[None]:
     """Raise what a source fails on inside the with block as its failed attempt."""
     try:
         yield
@@ -94,7 +94,7 @@ def request_of(source: Source, pin: ModelPin) -> Iterator[None]:
             got_sha256=error.got_sha256,
             got_bytes=error.got_bytes,
         )
-        raise failure(pin, attempt) from error
+        raise download_error(pin, attempt) from error
 
 
 def log_failures(pin: ModelPin, attempts: Sequence[Attempt]) -> None:
@@ -102,11 +102,11 @@ def log_failures(pin: ModelPin, attempts: Sequence[Attempt]) -> None:
     for attempt in attempts:
         if not attempt.got_sha256:
             _log.info("%s: %s", pin, attempt)
-    warn_of_other_bytes(pin, attempts)
+    log_hash_mismatches(pin, attempts)
 
 
-def warn_of_other_bytes(pin: ModelPin, attempts: Iterable[Attempt]) -> None:
-    """Log other bytes that a source gave before another served: somebody gives them out under this name.
+def log_hash_mismatches(pin: ModelPin, attempts: Iterable[Attempt]) -> None:
+    """Log other bytes that a source gave before another served: they are given out under this name.
 
     Where none serves, the error tells.
     """
@@ -115,7 +115,7 @@ def warn_of_other_bytes(pin: ModelPin, attempts: Iterable[Attempt]) -> None:
             _log.warning("%s: expected sha256 %s: %s", pin, pin.sha256, each)
 
 
-def failure(pin: ModelPin, *attempts: Attempt) -> DownloadError:
+def download_error(pin: ModelPin, *attempts: Attempt) -> DownloadError:
     """Return the error for a wheel that no source gave.
 
     Args:
@@ -123,7 +123,7 @@ def failure(pin: ModelPin, *attempts: Attempt) -> DownloadError:
         attempts: Every source that was asked, in order.
 
     Returns:
-        A HashMismatchError when any of them gave other bytes: then somebody is to be distrusted.
+        A HashMismatchError when any of them gave other bytes: then one of them is not to be trusted.
     """
     error = HashMismatchError if any(attempt.got_sha256 for attempt in attempts) else DownloadError
     return error(name=pin.name, version=pin.version_label, sha256=pin.sha256, attempts=attempts)

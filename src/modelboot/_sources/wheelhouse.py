@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from modelboot._limits import Deadline, Limits
+from modelboot._deadline import Deadline, Limits
 from modelboot._network.download import Download, download
 from modelboot._network.response import RequestError
 from modelboot._network.trust_env import TrustEnv
 from modelboot._pin import ModelPin
-from modelboot._sources.source import Probe, failure, request_of, warn_of_other_bytes
+from modelboot._sources.source import Probe, as_failed_attempt, download_error, log_hash_mismatches
 from modelboot._sources.wheelhouse_hashes import known_file, sha256_by
 from modelboot.errors import Attempt, DownloadError
 
@@ -34,19 +34,19 @@ class Wheelhouse(NamedTuple):
     def fetch(self, pin: ModelPin, wanted: Download) -> int:
         """Copy the file of the pinned name or, failing that, any wheel whose hash matches."""
         attempts: list[Attempt] = []
-        with request_of(self, pin):
+        with as_failed_attempt(self, pin):
             for file in self._candidates(pin, wanted.limits.deadline):
                 try:
                     self._copy(file, pin, wanted)
                 except DownloadError as error:
                     attempts += error.attempts
                     continue
-                warn_of_other_bytes(pin, attempts)
+                log_hash_mismatches(pin, attempts)
                 return 0
-        raise failure(pin, *(attempts or [self._nothing_found(pin)]))
+        raise download_error(pin, *(attempts or [self._nothing_found(pin)]))
 
     def _candidates(self, pin: ModelPin, deadline: Deadline) -> Iterator[Path]:
-        """Yield files of the pinned name, then wheels that somebody renamed: those with the pinned hash."""
+        """Yield files of the pinned name, then wheels that were renamed: those with the pinned hash."""
         for folder in self.folders:
             # Not Path.is_file: it raises where the folder may not be searched.
             yield from (path for path in _places_of_name(folder, pin) if os.path.isfile(path))
@@ -56,7 +56,7 @@ class Wheelhouse(NamedTuple):
 
     def _copy(self, file: Path, pin: ModelPin, wanted: Download) -> None:
         """Copy and verify a file, unless this process has seen that it has other bytes."""
-        with request_of(self, pin), known_file(file, wanted.limits.deadline) as known:
+        with as_failed_attempt(self, pin), known_file(file, wanted.limits.deadline) as known:
             if known.sha256 not in {None, pin.sha256}:
                 reason = f"got sha256 {known.sha256}"
                 raise RequestError(reason, file.as_uri(), kind="bytes", got_sha256=known.sha256)

@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modelboot._deadline import Deadline
 from modelboot._files import read_chunks
-from modelboot._limits import Deadline
 from modelboot._network.response import RequestError
 
 
 @dataclass(slots=True)
 class KnownFile:
-    """What this process knows of a file with these contents; whoever has it locked may add to that."""
+    """What this process knows of a file with these contents; the thread that has it locked may add to that."""
 
     sha256: str | None = None
-    """Digest of its bytes; None before somebody has read all of them."""
+    """Digest of its bytes; None before all of them are read."""
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
 

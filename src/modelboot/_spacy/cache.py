@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from modelboot._limits import Deadline
+from modelboot._catalog import resolve_model
+from modelboot._deadline import Deadline
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings
 from modelboot._spacy.load import COMPONENTS, Options, component_names, failures, load_found, settings_of_call, turns
-from modelboot._spacy.names import find_model
 
 if TYPE_CHECKING:
     from typing import ParamSpec, Protocol, TypeVar
@@ -81,14 +81,14 @@ if hasattr(os, "register_at_fork"):
 
 def cache_info() -> CacheInfo:
     """Return hits, misses, maximum and current size."""
-    recalled = _recall.cache_info().hits
+    recalled = _cached_get_nlp.cache_info().hits
     return CacheInfo(recalled + _state.hits, _state.misses, None, len(_state.models))
 
 
 def cache_clear() -> None:
     """Forget every model and every remembered failure."""
     with _state.lock:
-        _recall.cache_clear()
+        _cached_get_nlp.cache_clear()
         _state.models.clear()
         failures.clear()
         _state.hits = _state.misses = 0
@@ -103,7 +103,7 @@ def get_nlp(
 ) -> Language:
     """Return the pipeline of an equal earlier call, or find or load it; see `modelboot.get_nlp`."""
     try:  # not `suppress`, which would be most of the cost of a hit
-        return _recall(model, disable, enable, exclude, offline)  # type: ignore[arg-type]  # what cannot be hashed comes below
+        return _cached_get_nlp(model, disable, enable, exclude, offline)  # type: ignore[arg-type]  # what cannot be hashed comes below
     except _RelativePathError:  # another one after a chdir
         pass
     except TypeError:
@@ -113,7 +113,7 @@ def get_nlp(
 
 
 def _is_hashable(*arguments: object) -> bool:
-    """Tell whether the spelling of a call can be a key: with a list it cannot."""
+    """Return True if the spelling of a call can be a key: with a list it cannot."""
     try:
         hash(arguments)
     except TypeError:
@@ -135,7 +135,7 @@ def _key_of_call(
     """Return what a call asks for, however it is spelled, and the settings in force."""
     chosen = (frozenset(component_names(*item)) for item in zip(COMPONENTS, (disable, enable, exclude), strict=True))
     settings = settings_of_call(offline=offline)
-    return CacheKey(find_model(model, settings.pins), *chosen), settings
+    return CacheKey(resolve_model(model, settings.pins), *chosen), settings
 
 
 def _find(key: CacheKey, settings: Settings) -> Language:
@@ -153,7 +153,7 @@ def _find(key: CacheKey, settings: Settings) -> Language:
 
 # Bounded, as it holds spellings, not models: each generator is a new one.
 @functools.lru_cache(maxsize=1024)
-def _recall(
+def _cached_get_nlp(
     model: str | os.PathLike[str] | ModelPin,
     disable: str | Iterable[str],
     enable: str | Iterable[str],

@@ -15,7 +15,7 @@ FAILURE_TTL_S = 60.0
 """Seconds for which a failure is remembered: further calls for the same model fail at once."""
 
 
-class FirstFailure(Exception):  # noqa: N818 - a cause to be shown, raised by nobody
+class OriginalTraceback(Exception):  # noqa: N818 - a cause to be shown, never raised
     """The traceback of the failure that is repeated, as text: it keeps no caller's variables alive."""
 
     def __init__(self, text: str) -> None:
@@ -32,10 +32,10 @@ class _Failure(NamedTuple):
     """A failure that is raised again for a while, without another try."""
 
     error: ModelbootError
-    cause: FirstFailure
+    cause: OriginalTraceback
     until_s: float
     seen: object
-    """What the disk had of the model: when that changes, the failure has had its day."""
+    """What the disk had of the model: when that changes, the failure is not raised again."""
 
 
 class Failures:
@@ -50,7 +50,7 @@ class Failures:
         self._by_call.clear()
 
     @contextmanager
-    def remembered(self, call: Hashable, look: Callable[[], object]) -> Iterator[None]:
+    def cached_failure(self, call: Hashable, look: Callable[[], object]) -> Iterator[None]:
         """Fail at once if the same call failed a moment ago; else run the block, and remember how that fails.
 
         Args:
@@ -82,5 +82,5 @@ def _raise_again(failure: _Failure, look: Callable[[], object]) -> None:
 
 def _as_text(error: ModelbootError, seen: object) -> _Failure:
     """Keep a failure without its traceback and its causes: their frames hold on to every variable of every caller."""
-    story = FirstFailure("".join(traceback.format_exception(error)))
+    story = OriginalTraceback("".join(traceback.format_exception(error)))
     return _Failure(copy(error), story, time.monotonic() + FAILURE_TTL_S, seen)

@@ -14,20 +14,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelboot._catalog import resolve_model
+from modelboot._deadline import Deadline
 from modelboot._install.ensure import ensure
 from modelboot._install.importable import append_to_sys_path
 from modelboot._install.inspection import inspect as inspect_target
 from modelboot._install.installed import Installed
 from modelboot._install.target import targets_to_search
-from modelboot._limits import Deadline
-from modelboot._network.trust_env import network_variables
 from modelboot._pin import ModelPin
-from modelboot._settings import Settings, read_settings
+from modelboot._settings import Settings, network_variables, read_settings
 from modelboot._spacy.failures import Failures
-from modelboot._spacy.names import find_model
 from modelboot._spacy.package import import_package
 from modelboot._spacy.registry import register
-from modelboot._spacy.turns import Turns
+from modelboot._spacy.turns import KeyedLock
 from modelboot.errors import LoadError, ModelbootError, SettingsError
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ KNOWN = {*COMPONENTS, "vocab", "config"}
 Options = Mapping[str, Any]
 """Keyword arguments of `spacy.load`; what is not there is left to its defaults."""
 
-turns = Turns()
+turns = KeyedLock()
 failures = Failures()
 
 _log = logging.getLogger(__name__)
@@ -60,17 +59,19 @@ def load(model: str | os.PathLike[str] | ModelPin, options: Options, *, offline:
     if options.keys() - KNOWN:
         _refuse_unknown(options)
     named = {option: component_names(option, options[option]) for option in COMPONENTS if option in options}
-    choice = tuple((option, frozenset(names)) for option, names in named.items())
+    components_key = tuple((option, frozenset(names)) for option, names in named.items())
     is_comparable = options.keys() == named.keys()  # a vocabulary cannot be compared with that of the next call
     settings = settings_of_call(offline=offline)
-    found = find_model(model, settings.pins)
-    return load_found(found, settings, {**options, **named}, choice if is_comparable else None)
+    found = resolve_model(model, settings.pins)
+    return load_found(found, settings, {**options, **named}, components_key if is_comparable else None)
 
 
-def load_found(found: ModelPin | Path | str, settings: Settings, options: Options, choice: Hashable) -> Language:
+def load_found(
+    found: ModelPin | Path | str, settings: Settings, options: Options, components_key: Hashable
+) -> Language:
     """Load what a caller named: a pin, or something of its own, which spaCy loads as it is."""
     if isinstance(found, ModelPin):
-        return _load_pin(found, settings, options, choice)
+        return _load_pin(found, settings, options, components_key)
     import spacy
 
     return spacy.load(found, **options)
@@ -104,14 +105,14 @@ def component_names(option: str, names: str | Iterable[str]) -> list[str]:
     return chosen
 
 
-def _load_pin(pin: ModelPin, settings: Settings, options: Options, choice: Hashable) -> Language:
+def _load_pin(pin: ModelPin, settings: Settings, options: Options, components_key: Hashable) -> Language:
     """Install and load; when loading fails because files were modified, repair them once.
 
     Args:
         pin: The model.
         settings: The settings in force.
         options: What spaCy is told.
-        choice: Stands for the options in what is remembered of failures; None when they cannot be compared.
+        components_key: Stands for the options in what is remembered of failures; None when they cannot be compared.
 
     Returns:
         The pipeline, freshly loaded, of the pinned version.
@@ -121,8 +122,8 @@ def _load_pin(pin: ModelPin, settings: Settings, options: Options, choice: Hasha
         ModelbootError: It could not be installed, as for `ensure`; or another model could not that its code asks for.
     """
     folder, installed = _install(pin, settings)
-    call = None if choice is None else (*_identity(pin, settings), choice)
-    with failures.remembered(call, partial(_look, pin, settings)):
+    call = None if components_key is None else (*_failure_key(pin, settings), components_key)
+    with failures.cached_failure(call, partial(_look, pin, settings)):
         try:
             return _load_installed(folder, installed, pin, options)
         except ModelbootError:  # of another model, which the pipeline's code asked for
@@ -144,10 +145,10 @@ def _load_pin(pin: ModelPin, settings: Settings, options: Options, choice: Hasha
 
 def _install(pin: ModelPin, settings: Settings, replacing: Installed | None = None) -> tuple[Path, Installed]:
     """Install a model unless it is there, one thread at a time, and settle the folder of its data."""
-    call = _identity(pin, settings)
+    call = _failure_key(pin, settings)
     with (
         turns.turn(call, str(pin), Deadline.after(settings.deadline_s)),
-        failures.remembered(call, partial(_look, pin, settings)),
+        failures.cached_failure(call, partial(_look, pin, settings)),
     ):
         next_imports = ["spacy", f"spacy.lang.{pin.name.partition('_')[0]}"]
         installed = ensure(pin, settings, replacing=replacing, preload=next_imports).installed
@@ -156,7 +157,7 @@ def _install(pin: ModelPin, settings: Settings, replacing: Installed | None = No
     return folder, installed
 
 
-def _identity(pin: ModelPin, settings: Settings) -> tuple[Hashable, ...]:
+def _failure_key(pin: ModelPin, settings: Settings) -> tuple[Hashable, ...]:
     """Return what makes two calls the same: with another URL or another setting the next one may fare better."""
     return (*astuple(pin), settings, network_variables())
 

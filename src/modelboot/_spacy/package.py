@@ -45,7 +45,7 @@ def import_package(name: str, package: Path) -> None:
 
 
 def _is_found_by_name(name: str, init: str) -> bool:
-    """Tell whether `import name` gives the package at that place, imported already or not."""
+    """Return True if `import name` gives the package at that place, imported already or not."""
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):  # of a module that says nothing of where it came from

@@ -11,15 +11,15 @@ import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
-from modelboot._limits import Deadline
+from modelboot._deadline import Deadline
 from modelboot._threads import IMPORT_SYSTEM, is_importing
 from modelboot.errors import LoadError
 
-LOOK_EVERY_S = 0.05
+POLL_INTERVAL_S = 0.05
 """How often a thread that waits looks whether its wait can still end."""
 
 
-class Turns:
+class KeyedLock:
     """One turn at a time for each key. The thread that has one may ask again and does not wait for itself."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Turns:
             yield
         finally:
             if taken:
-                self._give_back(key)
+                self._release(key)
 
     def _take(self, key: Hashable, model: str, deadline: Deadline) -> bool:
         """Wait for a turn; False where the block runs without a new one: it has one, or would wait for ever."""
@@ -60,25 +60,25 @@ class Turns:
             try:
                 while self._owners.get(key, me) != me:
                     self._waiting[me] = key
-                    if self._would_never_end(key, me):
+                    if self._would_deadlock(key, me):
                         return False
                     if deadline.remaining_s == 0:
                         reason = f"another thread has been loading it for {deadline.total_s:g} s"
                         raise LoadError(model=model, reason=reason)
-                    self._changed.wait(min(LOOK_EVERY_S, deadline.remaining_s))
+                    self._changed.wait(min(POLL_INTERVAL_S, deadline.remaining_s))
             finally:
                 self._waiting.pop(me, None)
             is_new = key not in self._owners
             self._owners[key] = me
             return is_new
 
-    def _give_back(self, key: Hashable) -> None:
+    def _release(self, key: Hashable) -> None:
         with self._changed:
             self._owners.pop(key, None)  # gone in a child that was forked meanwhile
             self._changed.notify_all()
 
-    def _would_never_end(self, key: Hashable, me: int) -> bool:
-        """Tell whether the thread with the turn waits for this one: for one of its turns, or for what it imports."""
+    def _would_deadlock(self, key: Hashable, me: int) -> bool:
+        """Return True if the thread with the turn waits for this one: for one of its turns, or for what it imports."""
         owner, seen = self._owners[key], {me}
         while owner not in seen:
             seen.add(owner)
@@ -89,6 +89,6 @@ class Turns:
 
 
 def _waits_for_import(thread: int) -> bool:
-    """Tell whether a thread waits right now for a module that another thread imports."""
+    """Return True if a thread waits right now for a module that another thread imports."""
     frame = sys._current_frames().get(thread)  # noqa: SLF001 - documented, and the only way to see it
     return frame is not None and frame.f_code.co_filename == IMPORT_SYSTEM and frame.f_code.co_name == "acquire"

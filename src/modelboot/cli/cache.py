@@ -12,7 +12,7 @@ from modelboot._settings import read_settings
 from modelboot.cli.output import Facts, fit_columns, print_result, table
 
 if TYPE_CHECKING:
-    from modelboot._sources.cache import KeptWheel
+    from modelboot._sources.cache import CachedWheel
 
 
 def cache(options: argparse.Namespace) -> None:
@@ -22,19 +22,19 @@ def cache(options: argparse.Namespace) -> None:
 
     folder = cache_folder(read_settings())
     kept = WheelCache(folder) if folder else None
-    wheels = [*(kept.prune() if options.prune else kept.kept())] if kept else []
+    wheels = [*(kept.prune() if options.prune else kept.cached())] if kept else []
     names = {entry.pin.sha256: str(entry.pin) for entry in catalog()}
     text = kept_text(wheels, names, folder, is_pruned=options.prune) if wheels else "no wheels are kept"
     print_result(as_json=options.json, text=text, facts=[kept_facts(wheel, names) for wheel in wheels])
 
 
-def kept_facts(wheel: KeptWheel, names: Mapping[str, str]) -> Facts:
+def kept_facts(wheel: CachedWheel, names: Mapping[str, str]) -> Facts:
     """Return the JSON of one kept wheel; its model is empty where the catalog has no name for its hash."""
     model = names.get(wheel.sha256, "")
     return {"model": model, "size_bytes": wheel.size_bytes, "sha256": wheel.sha256, "path": str(wheel.path)}
 
 
-def kept_text(wheels: Sequence[KeptWheel], names: Mapping[str, str], folder: Path | None, *, is_pruned: bool) -> str:
+def kept_text(wheels: Sequence[CachedWheel], names: Mapping[str, str], folder: Path | None, *, is_pruned: bool) -> str:
     """Return the kept wheels as a table, then how many they are, what they take or took together, and where."""
     rows = [
         (names.get(wheel.sha256, "not in the catalog"), _megabytes(wheel.size_bytes), wheel.sha256[:12])

@@ -67,7 +67,7 @@ class CheckReport:
             "seconds": _listed([f"{phase} {seconds:.2f}" for phase, seconds in self.phases]),
         }
 
-    def facts(self) -> Facts:
+    def to_dict(self) -> Facts:
         """Return the JSON of `check` but for the facts of the install: all it took, and the seconds of each phase."""
         phases = {phase: round(seconds, 4) for phase, seconds in self.phases}
         facts = {**asdict(self), "seconds": round(sum(phases.values()), 4), "phases": phases}

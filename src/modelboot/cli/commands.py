@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from modelboot._catalog import DEFAULT_MODEL, resolve
 from modelboot._install.ensure import ensure_model
 from modelboot._install.report import InstalledModel
-from modelboot._pin import ModelPin
-from modelboot._reference import read_pins
+from modelboot._pin import ModelPin, read_pins
 from modelboot._settings import read_settings
 from modelboot.cli.output import Facts, download_size, fit_columns, print_each, print_result
 from modelboot.cli.overrides import variables_given
 
 if TYPE_CHECKING:
-    from modelboot._install.provision import ProvisionedWheel
+    from modelboot._install.fill_wheelhouse import SavedWheel
     from modelboot.cli.check import CheckReport
 
 _log = logging.getLogger(__name__)
@@ -56,14 +55,14 @@ def model_facts(model: InstalledModel) -> Facts:
 
 def fetch(options: argparse.Namespace) -> None:
     """Put verified wheels into a wheelhouse."""
-    from modelboot._install.provision import provision
+    from modelboot._install.fill_wheelhouse import fill_wheelhouse
 
     settings = read_settings()
-    wheels = (provision(resolve(model, pins=settings.pins), options.dest, settings) for model in options.models)
+    wheels = (fill_wheelhouse(resolve(model, pins=settings.pins), options.dest, settings) for model in options.models)
     print_each(wheels, as_json=options.json, line=wheel_line, facts=asdict)
 
 
-def wheel_line(wheel: ProvisionedWheel) -> str:
+def wheel_line(wheel: SavedWheel) -> str:
     """Return the line that `fetch` prints for one wheel."""
     how = f"{wheel.source}{download_size(wheel.downloaded_bytes)}"
     return "\n".join(fit_columns([(str(wheel), how, str(wheel.path))]))
@@ -79,7 +78,7 @@ def check(options: argparse.Namespace) -> None:
 
 def check_facts(report: CheckReport) -> Facts:
     """Return the JSON of `check`: the facts of the install, and those of the check."""
-    return {**model_facts(report.installed), **report.facts()}
+    return {**model_facts(report.installed), **report.to_dict()}
 
 
 def doctor(options: argparse.Namespace) -> None:

@@ -13,15 +13,15 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from modelboot._catalog import check_requirements
+from modelboot._deadline import Deadline, Limits
 from modelboot._environment import installed_version, is_uv_environment
 from modelboot._install.inspection import inspect
 from modelboot._install.prepare import FOREIGN, RESERVED, is_writable, nearest_existing
 from modelboot._install.target import Target, targets_to_install_into, targets_to_search
-from modelboot._limits import Deadline, Limits
-from modelboot._network.trust_env import shown_trust_env
+from modelboot._network.trust_env import trust_env_origins
 from modelboot._pin import ModelPin
 from modelboot._settings import Settings, origins
-from modelboot._sources.fetch import each_once, make_sources
+from modelboot._sources.fetch import make_sources, unique_sources
 from modelboot._sources.source import Probe
 from modelboot.cli.doctor_report import DoctorReport
 from modelboot.errors import IncompatibleError
@@ -66,7 +66,7 @@ _UV_SYNC = (
 
 
 def find_versions() -> Iterator[Probe]:
-    """Tell which programs take part; those that are not there are told, too."""
+    """Yield which programs take part, those that are not there, too."""
     yield Probe(subject="modelboot", value=installed_version("modelboot") or "not installed", ok=True)
     yield Probe(subject="Python", value=platform.python_version(), ok=True, found=sys.executable or "")
     spacy = installed_version("spacy")
@@ -85,7 +85,7 @@ def _installed(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
 
 
 def _settings(settings: Settings, from_command_line: Collection[str]) -> Iterator[Probe]:
-    for variable, (value, origin) in (origins(settings) | shown_trust_env(os.environ)).items():
+    for variable, (value, origin) in {**origins(settings), **trust_env_origins()}.items():
         found = _missing_files(variable, value)
         by = "command line" if variable in from_command_line else origin
         yield Probe(subject=variable, value=value, ok=not found, found=found, origin=by)
@@ -109,7 +109,7 @@ def _unmet(pin: ModelPin) -> str:
 
 
 def _targets(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
-    """Tell of each target whether an install can use it."""
+    """Yield for each target whether an install can use it."""
     is_last = False
     for target in targets_to_install_into(pin, settings):
         is_foreign = inspect(target, pin).state == "foreign"
@@ -153,7 +153,7 @@ else:
 
 
 def _sources(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
-    for source in each_once(make_sources(settings), pin):
+    for source in unique_sources(make_sources(settings), pin):
         why = source.disabled(pin)
         if why:
             yield Probe(subject=source.name, value=source.location(pin), ok=None, found=f"not asked: {why}")

@@ -57,7 +57,7 @@ def _reasons_against(models: Sequence[Installed]) -> dict[Installed, str]:
 
 
 def _has_package(name: str) -> bool:
-    """Tell whether this environment finds a package of that name: a mere folder without a module is none."""
+    """Return True if this environment finds a package of that name: a mere folder without a module is not one."""
     spec = importlib.util.find_spec(name)
     return spec is not None and spec.origin is not None
 

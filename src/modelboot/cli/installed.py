@@ -7,11 +7,10 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from modelboot._catalog import entries
+from modelboot._deadline import Deadline
 from modelboot._install.installed import Installed, list_installed
 from modelboot._install.target import INSTALLER, targets_in_use
-from modelboot._limits import Deadline
-from modelboot._pin import ModelPin
-from modelboot._reference import is_reference, parse_name, parse_reference, read_pins
+from modelboot._pin import ModelPin, is_reference, parse_name, parse_reference, read_pins
 from modelboot._settings import read_settings
 from modelboot._versions import same_name, same_version
 from modelboot.cli.command_error import CommandError

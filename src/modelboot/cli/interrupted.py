@@ -14,7 +14,7 @@ from modelboot.cli.commands import models_to_install
 from modelboot.errors import ModelbootError
 
 
-def what_is_kept(options: argparse.Namespace) -> str:
+def interrupt_hint(options: argparse.Namespace) -> str:
     """Return what to do after Ctrl-C: how much of a download the next run need not fetch again."""
     kept_bytes = 0
     with suppress(ModelbootError, OSError):

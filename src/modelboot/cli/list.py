@@ -41,12 +41,12 @@ _NO_RELEASE = "the catalog has none for the installed spaCy; --all shows those f
 
 
 def suits(entry: CatalogEntry, spacy: str | None) -> bool:
-    """Tell whether a release was made for a version of spaCy; any is, where that is None."""
+    """Return True if a release was made for a version of spaCy; any is, where that is None."""
     return spacy is None or accepts_version(entry.spacy_range, spacy)
 
 
 def matches(name: str, pattern: str | None) -> bool:
-    """Tell whether a name contains a text or matches a pattern of a shell; with neither, every name does."""
+    """Return True if a name contains a text or matches a pattern of a shell; with neither, every name does."""
     wanted = (pattern or "").replace("-", "_").lower()
     return wanted in name.lower() or fnmatchcase(name.lower(), wanted)
 

@@ -30,7 +30,7 @@ def print_result(*, as_json: bool, text: str, facts: object, has_title: bool = F
 
 
 def _shows_bold() -> bool:
-    """Tell whether stdout is a terminal that shows bold text, and its user wants that (no-color.org)."""
+    """Return True if stdout is a terminal that shows bold text, and its user wants that (no-color.org)."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from modelboot._catalog import DEFAULT_MODEL
-from modelboot._parse import directory
+from modelboot._settings import directory
 from modelboot.cli import commands
 from modelboot.cli.cache import cache
 from modelboot.cli.env import SHELLS, env

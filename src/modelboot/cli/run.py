@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 
 from modelboot.cli.command_error import CommandError
-from modelboot.cli.interrupted import what_is_kept
+from modelboot.cli.interrupted import interrupt_hint
 from modelboot.cli.output import fold, log_to_stderr, printable_lines, tolerate_stdout
 from modelboot.cli.overrides import override_settings
 from modelboot.cli.parser import make_parser
@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace) -> int:
     except CommandError as error:
         return _fail(error.message, hint=error.hint, debug=options.debug)
     except KeyboardInterrupt:
-        return _fail("interrupted", hint=what_is_kept(options), debug=options.debug) and INTERRUPTED
+        return _fail("interrupted", hint=interrupt_hint(options), debug=options.debug) and INTERRUPTED
     except BrokenPipeError:  # `modelboot list --available | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a file that may not be read, a disk that cannot be

@@ -15,7 +15,7 @@ from support.wheels import BuiltWheel, small_wheel
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Return a CA nobody knows, and the mirror's certificate."""
+    """Return a CA that no system knows, and the mirror's certificate."""
     return peers.make_authority(tmp_path_factory.mktemp("authority"), peers.MIRROR_NAMES)
 
 

@@ -96,7 +96,7 @@ def test_story_4_air_gapped_operator_forgot_the_model(
 ) -> None:
     """Story 4, "Air-gapped operator forgot the model".
 
-    The error comes at once, asks nobody, and gives a command; run where there is a network, it makes the folder that
+    The error comes at once, asks no place, and gives a command; run where there is a network, it makes the folder that
     mends the fault. An altered copy in that folder is refused, and a wheel copied by hand under any name is enough.
     """
     publish(monkeypatch, tmp_path / "mirror", tiny)

@@ -211,7 +211,7 @@ def test_huge_description(tmp_path: Path, target: Path, monkeypatch: pytest.Monk
     ],
 )
 def test_unusual_but_honest_wheel(tmp_path: Path, target: Path, tampering: Tampering) -> None:
-    """What a build tool may well do is no breach, and is installed."""
+    """What a build tool may well do is not a breach, and is installed."""
     assert ensure_model(small_wheel(tmp_path, tampering=tampering).pin).path.is_relative_to(target)
 
 
@@ -223,7 +223,7 @@ def test_member_without_a_mode(wheel: BuiltWheel, target: Path) -> None:
 
 
 def test_signed_wheel(tmp_path: Path) -> None:
-    """The signatures of a RECORD, which it cannot list, are no breach."""
+    """The signatures of a RECORD, which it cannot list, are not a breach."""
     signatures = {f"{DIST_INFO}/RECORD.jws": b"{}", f"{DIST_INFO}/RECORD.p7s": b""}
     wheel = small_wheel(tmp_path, tampering=Tampering(unlisted=signatures))
     assert archive.validate(wheel.path, wheel.pin).dist_info == DIST_INFO

@@ -1,4 +1,4 @@
-"""All pipelines are listed, whoever installed them, each with what is wrong with it."""
+"""All pipelines are listed, of every installer, each with what is wrong with it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_models_of_others_and_of_the_store(wheel: BuiltWheel, target: Path, tmp_
 
 
 def test_order(target: Path, tmp_path: Path) -> None:
-    """Models are listed by name, versions by their numbers: 3.10 after 3.9, and what is no version before both."""
+    """Models are listed by name, versions by their numbers: 3.10 after 3.9, and what is not a version before both."""
     for name in ("en_c", "en_a"):
         ensure_model(build_wheel(tmp_path, name=name, members={f"{name}/__init__.py": b""}).pin)
     for version in ("3.10.0", "trunk", "3.9.0"):

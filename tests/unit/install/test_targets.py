@@ -218,7 +218,7 @@ def test_working_directory_is_not_searched(
 
 
 def test_working_directory_that_was_deleted(places: Path, pin: ModelPin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A working directory that is gone is no reason to fail."""
+    """A working directory that is gone is not a reason to fail."""
     (places / "gone").mkdir()
     monkeypatch.chdir(places / "gone")
     (places / "gone").rmdir()
@@ -227,7 +227,7 @@ def test_working_directory_that_was_deleted(places: Path, pin: ModelPin, monkeyp
 
 
 def test_odd_entries_of_sys_path(places: Path, pin: ModelPin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loop of links, an over-long name, a file, a null byte and bytes lead nowhere, and are no reason to fail."""
+    """A loop of links, an over-long name, a file, a null byte and bytes lead nowhere, and are not a reason to fail."""
     (places / "loop").symlink_to(places / "loop")
     (places / "file").touch()
     ensure_model(pin)

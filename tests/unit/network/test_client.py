@@ -126,7 +126,7 @@ def test_proxy_refuses(server: ModelServer, monkeypatch: pytest.MonkeyPatch, set
     monkeypatch.setenv("https_proxy", server.url)
     server.serve("release.invalid:443", Reply(status))
     refused = refusal(TLS_NOBODY, settings)
-    hint, kind = ("", "other") if status == 403 else (": give user:password in HTTPS_PROXY", "login")
+    hint, kind = ("", "other") if status == 403 else (": give user:password in HTTPS_PROXY", "auth")
     assert str(refused) == f"proxy: Tunnel connection failed: {status} {responses[status]}{hint}"
     assert (refused.kind, is_retryable(refused)) == (kind, False)
 
@@ -147,7 +147,7 @@ def test_redirect_to_no_host(server: ModelServer, settings: Settings, location: 
     server.serve("/x.whl", Reply(302, {"Location": location}))
     refused = refusal(f"{server.url}/x.whl", settings)
     assert not is_retryable(refused)
-    assert str(refused).endswith(("is no address", ": invalid host name"))
+    assert str(refused).endswith(("is not a valid host name", ": invalid host name"))
     assert "s3cret" not in shown(refused)
     assert "Failed to parse" not in shown(refused)  # where older versions of urllib3 quote all of the URL
 

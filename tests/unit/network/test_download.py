@@ -1,4 +1,4 @@
-"""A URL becomes a verified file: what is shown meanwhile, what is no wheel, and whose fault a failure is.
+"""A URL becomes a verified file: what is shown meanwhile, what is not a wheel, and whose fault a failure is.
 
 What servers do wrong is in the table of tests/promises/test_network_faults.py.
 """
@@ -13,7 +13,7 @@ from unittest.mock import Mock, call
 
 import pytest
 
-from modelboot._limits import Deadline, Limits
+from modelboot._deadline import Deadline, Limits
 from modelboot._network import retry as _retry
 from modelboot._network.download import Download, download
 from modelboot._network.response import RequestError
@@ -107,7 +107,7 @@ def test_page(server: ModelServer, destination: Destination, content_type: str, 
     shown = content_type or "no content type"
     what = "a JSON document" if "json" in shown or b"{" in body else "an HTML page"
     assert failed.value.reason == f"received {what} instead of the wheel ({shown})"
-    assert (failed.value.kind, failed.value.got_sha256) == ("page", None)
+    assert (failed.value.kind, failed.value.got_sha256) == ("not_a_wheel", None)
     assert destination.left() == []
 
 

@@ -17,7 +17,7 @@ DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
 DATE_S = 1445412480.0
 LOGIN_HINT = ": give user:password in the URL or .netrc, MODELBOOT_TOKEN at mirrors, or HF_TOKEN at the hub"
 HINTS = {401: LOGIN_HINT, 403: LOGIN_HINT, 407: ": give user:password in HTTPS_PROXY"}
-KINDS = {401: "login", 403: "login", 404: "missing", 407: "login", 410: "missing"}
+KINDS = {401: "auth", 403: "auth", 404: "missing", 407: "auth", 410: "missing"}
 
 
 def answer(status: int, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:

@@ -1,4 +1,4 @@
-"""Proxies, NO_PROXY, .netrc, tokens and certificate authorities: where users of requests and curl put them."""
+"""Variables of other programs: which proxy, which .netrc, which certificates, and no password in what is shown."""
 
 from __future__ import annotations
 
@@ -15,54 +15,13 @@ import pytest
 from modelboot._network.client import HttpClient
 from modelboot._network.response import RequestError
 from modelboot._network.trust_env import TrustEnv, authorization_for, origin_of, proxy_for, read_trust_env
-from modelboot._settings import read_settings
+from modelboot._settings import Settings, read_settings
 from modelboot.errors import SettingsError
 from support.peers import Authority, make_authority
 from support.server import ModelServer, Reply
 
 HTTP, HTTPS = "http://release.example.com/x.whl", "https://release.example.com/x.whl"
 PROXY, OTHER = "http://proxy:3128", "http://other:3128"
-
-
-def read(env: dict[str, str]) -> TrustEnv:
-    """Read variables beside settings that nothing changes."""
-    return read_trust_env(read_settings({}), env)
-
-
-@pytest.mark.parametrize("address", ["https://user:s3cret@hub", "https://user:s3cret@[hub"])
-def test_settings_shown_without_the_hub(address: str) -> None:
-    """What a debugger shows of what was read has no password of HF_ENDPOINT, whether that can be used or not."""
-    assert "s3cret" not in repr(read({"HF_ENDPOINT": address}))
-
-
-def test_ca_bundle_of_two() -> None:
-    """Of two bundles that of requests counts, as requests itself has it."""
-    env = {"CURL_CA_BUNDLE": "/curl.pem", "REQUESTS_CA_BUNDLE": "/requests.pem"}
-    assert read(env).ca_bundle == ("REQUESTS_CA_BUNDLE", Path("/requests.pem"))
-    assert read(env | {"REQUESTS_CA_BUNDLE": ""}).ca_bundle == ("CURL_CA_BUNDLE", Path("/curl.pem"))
-
-
-@pytest.mark.parametrize(
-    ("named", "there", "found"),
-    [
-        (None, [], None),
-        (None, [".netrc"], ".netrc"),
-        (None, ["_netrc"], "_netrc"),
-        ("", [".netrc"], ".netrc"),
-        (" ~/other ", [".netrc", "other"], "other"),
-        ("{home}/other", [".netrc", "other"], "other"),
-        ("{home}/absent", [".netrc"], None),
-    ],
-)
-def test_netrc(
-    named: str | None, there: list[str], found: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """It lies in the home folder under either name, or where NETRC says; one that is not there is none at all."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in there:
-        (tmp_path / name).touch()
-    env = {} if named is None else {"NETRC": named.format(home=tmp_path)}
-    assert read(env).netrc == (found and tmp_path / found)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +162,7 @@ def distrust(url: str) -> str:
 
 @pytest.fixture
 def url(tls_server: ModelServer) -> str:
-    """Return a URL of a server whose CA nobody knows."""
+    """Return a URL of a server whose CA no system knows."""
     tls_server.serve("/x.whl", Reply())
     return f"{tls_server.url}/x.whl"
 
@@ -258,7 +217,7 @@ def test_bundle_of_no_use(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_certifi(
     url: str, places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
 ) -> None:
-    """Certifi's are trusted where the system trusts nobody, neither in a file nor in a folder that is read later."""
+    """Certifi's are trusted where the system trusts none, neither in a file nor in a folder that is read later."""
     (tmp_path / "certs").mkdir()
     (tmp_path / "certs.pem").touch()
     if system == "file":
@@ -271,3 +230,42 @@ def test_certifi(
     assert bool(distrust(url)) is (system != "none")
     monkeypatch.setitem(sys.modules, "certifi", None)
     assert distrust(url).startswith("certificate: ")
+
+
+@pytest.mark.parametrize("address", ["https://user:s3cret@hub", "https://user:s3cret@[hub"])
+def test_hub_shown_without_a_secret(address: str) -> None:
+    """What a debugger shows of these variables has no password of HF_ENDPOINT, whether that can be used or not."""
+    assert "s3cret" not in repr(read_trust_env(Settings(), {"HF_ENDPOINT": address}))
+
+
+def test_ca_bundle_of_two() -> None:
+    """Of two bundles that of requests counts, as requests itself has it."""
+    env = {"CURL_CA_BUNDLE": "/curl.pem", "REQUESTS_CA_BUNDLE": "/requests.pem"}
+    assert read_trust_env(Settings(), env).ca_bundle == ("REQUESTS_CA_BUNDLE", Path("/requests.pem"))
+    assert read_trust_env(Settings(), env | {"REQUESTS_CA_BUNDLE": ""}).ca_bundle == (
+        "CURL_CA_BUNDLE",
+        Path("/curl.pem"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("named", "there", "found"),
+    [
+        (None, [], None),
+        (None, [".netrc"], ".netrc"),
+        (None, ["_netrc"], "_netrc"),
+        ("", [".netrc"], ".netrc"),
+        (" ~/other ", [".netrc", "other"], "other"),
+        ("{home}/other", [".netrc", "other"], "other"),
+        ("{home}/absent", [".netrc"], None),
+    ],
+)
+def test_netrc(
+    named: str | None, there: list[str], found: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It lies in the home folder under either name, or where NETRC says; one that is not there is none at all."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in there:
+        (tmp_path / name).touch()
+    env = {} if named is None else {"NETRC": named.format(home=tmp_path)}
+    assert read_trust_env(Settings(), env).netrc == (found and tmp_path / found)

@@ -72,7 +72,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 @pytest.mark.parametrize("path", [FILE, PLACE, "renamed.whl"], ids=["name", "release-tree", "hash"])
 def test_fetch_wheel_from_wheelhouse(search: Search, mirror: ModelServer, path: str) -> None:
-    """A wheelhouse may hold it by its name, as the release tree would, or under another name; nobody else is asked.
+    """A wheelhouse may hold it by its name, as the release tree would, or under another name; no other place is asked.
 
     Several are searched; one that is not there or holds other wheels does not end the search.
     """
@@ -95,7 +95,7 @@ def test_fetch_wheel_from_wheelhouse_with_odd_entries(search: Search) -> None:
 
 
 def test_fetch_wheel_from_mirror(search: Search, mirror: ModelServer, log: pytest.LogCaptureFixture) -> None:
-    """What no wheelhouse has comes from the mirror; that the wheelhouse lacks it is no warning."""
+    """What no wheelhouse has comes from the mirror; that the wheelhouse lacks it is not a warning."""
     fetched = search.fetch(search.house("house", "other.whl", content=b"x"))
     assert (fetched.source, fetched.downloaded_bytes) == ("release", search.wheel.size_bytes)
     assert [request.path for request in mirror.requests] == [f"/{PLACE}"]

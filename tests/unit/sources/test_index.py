@@ -203,7 +203,7 @@ UNASKED = {
 
 @pytest.mark.parametrize("url", UNASKED)
 def test_index_that_cannot_be_asked(index: Index, url: str) -> None:
-    """What is no place to ask is named with its reason, and the others are asked all the same."""
+    """What is not a place to ask is named with its reason, and the others are asked all the same."""
     index.monkeypatch.setattr("modelboot._sources.index_settings.public_index", lambda: "")
     index.set(PIP_INDEX_URL=url)
     assert [failure.reason for failure in index.failures()] == [UNASKED[url]]
@@ -257,20 +257,20 @@ def test_page_lists_the_wheel(index: Index, kind: str, text: str) -> None:
 
 
 OTHER_BYTES = f"lists other bytes: sha256 {OTHER_SHA256}"
-NO_INDEX = "is no package index (JSON without files)"
+NO_INDEX = "is not a package index (JSON without files)"
 WANTED = "give user:password in the index's URL, .netrc or a keyring"
 TOO_MUCH = "sends more than the 3,932,160 bytes expected"
 USELESS: dict[str, tuple[dict[str, Reply], str, str]] = {
     "404": ({PAGE: Reply(404)}, "missing", f"{ABSENT} (HTTP 404 Not Found)"),
-    "403": ({PAGE: Reply(403)}, "login", f"HTTP 403 Forbidden: {WANTED}"),
+    "403": ({PAGE: Reply(403)}, "auth", f"HTTP 403 Forbidden: {WANTED}"),
     "500": ({PAGE: Reply(500)}, "other", "HTTP 500 Internal Server Error"),
     "other files": ({PAGE: page(OTHER_FILES)}, "missing", ABSENT),
     "other bytes": ({PAGE: page(f"<a href='{HERE}#sha256={OTHER_SHA256}'>")}, "bytes", OTHER_BYTES),
     "no files": ({PAGE: page('{"files": []}', JSON)}, "missing", ABSENT),
-    "no object": ({PAGE: page("[]", JSON)}, "page", NO_INDEX),
+    "no object": ({PAGE: page("[]", JSON)}, "not_a_wheel", NO_INDEX),
     "too many": ({PAGE: page("[" * 600_000, JSON)}, "other", "lists more than 500,000 entries"),
-    "brackets": ({PAGE: page("[" * 200_000, JSON)}, "page", NO_INDEX),
-    "type": ({PAGE: page("x", "image/png")}, "page", "is no package index (image/png)"),
+    "brackets": ({PAGE: page("[" * 200_000, JSON)}, "not_a_wheel", NO_INDEX),
+    "type": ({PAGE: page("x", "image/png")}, "not_a_wheel", "is not a package index (image/png)"),
     "short": ({PAGE: replace(page("<a>"), declared_length=99)}, "short", "cut short"),
     "without end": ({PAGE: replace(page("<a>"), endless=True)}, "other", "lists more than 1,048,576 bytes"),
     "silence": ({PAGE: Reply(stall="headers")}, "other", "deadline of 0.5 s passed"),

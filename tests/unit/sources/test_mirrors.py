@@ -40,7 +40,7 @@ def mirrors(server: ModelServer, other_server: ModelServer, monkeypatch: pytest.
 def test_mirrors_are_asked_in_turn(
     mirrors: list[ModelServer], wheel: BuiltWheel, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the first does not have the next is asked for; nobody after the one that has it is asked."""
+    """What the first does not have the next is asked for; none after the one that has it is asked."""
     first, second = mirrors
     second.serve(TREE, Reply(body=wheel.content))
     monkeypatch.setenv("MODELBOOT_BASE_URL", f"{first.url}/a  {second.url}  {first.url}/never")

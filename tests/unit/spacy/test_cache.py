@@ -1,4 +1,4 @@
-"""`get_nlp` behaves as a cached function does: one object a model, however it is spelled and whoever asks.
+"""`get_nlp` behaves as a cached function does: one object a model, however it is spelled, for every thread.
 
 Of threads that load at once none sees half a package, and none waits for ever, whatever a pipeline's code asks for.
 """

@@ -19,9 +19,8 @@ from modelboot._network.download import MAX_UNKNOWN_BYTES
 from modelboot._network.file_url import is_file_url, open_file
 from modelboot._network.response import RequestError, Response
 from modelboot._network.trust_env import read_trust_env
-from modelboot._pin import ModelPin
+from modelboot._pin import ModelPin, is_reference
 from modelboot._redact import without_secrets
-from modelboot._reference import is_reference
 from modelboot._settings import Settings
 from modelboot.errors import Attempt, DownloadError, InstallError, Kind, OfflineError
 
@@ -29,12 +28,12 @@ _log = logging.getLogger(__name__)
 
 
 def is_url_or_path(text: str) -> bool:
-    """Tell whether a text names a URL or a wheel file, not a model."""
+    """Return True if a text names a URL or a wheel file, not a model."""
     return not is_reference(text) and ("://" in text or text.endswith(".whl") or os.sep in text)
 
 
 def pin_of(place: str, settings: Settings) -> ModelPin:
-    """Make the pin of a wheel that nobody has pinned yet.
+    """Make the pin of a wheel that is not pinned yet.
 
     Args:
         place: An http, https or file URL, or a path.
@@ -107,7 +106,7 @@ def _described(wheel: Path, url: str) -> ModelPin:
     """Read METADATA, and check the whole wheel as an install does.
 
     Raises:
-        InvalidWheel: It is no wheel of a pipeline.
+        InvalidWheel: It is not a wheel of a pipeline.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:

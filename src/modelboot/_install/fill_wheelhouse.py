@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProvisionedWheel:
+class SavedWheel:
     """A verified wheel in a wheelhouse."""
 
     name: str
@@ -45,7 +45,7 @@ class ProvisionedWheel:
         return f"{self.name} {self.version}"
 
 
-def provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWheel:
+def fill_wheelhouse(pin: ModelPin, dest: Path, settings: Settings) -> SavedWheel:
     """Put a pinned wheel into a wheelhouse unless it is there.
 
     Args:
@@ -63,7 +63,7 @@ def provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWheel
     try:
         progress = make_progress(settings.progress)
         fetch = partial(fetch_wheel, pin, sources=make_sources(settings), limits=settings.limits(), progress=progress)
-        return _provision(pin, dest, fetch)
+        return _fill(pin, dest, fetch)
     except InstallError as error:  # raised by code that usually installs
         error.action = "fetch"
         raise
@@ -73,9 +73,9 @@ def provision(pin: ModelPin, dest: Path, settings: Settings) -> ProvisionedWheel
         raise InstallError.from_os_error(error, model=str(pin), path=str(dest), action="fetch") from error
 
 
-def _provision(pin: ModelPin, dest: Path, fetch: Callable[[Path], FetchedWheel]) -> ProvisionedWheel:
+def _fill(pin: ModelPin, dest: Path, fetch: Callable[[Path], FetchedWheel]) -> SavedWheel:
     path = dest / pin.release_path
-    wheel = partial(ProvisionedWheel, name=pin.name, version=pin.version_label, sha256=pin.sha256, path=path)
+    wheel = partial(SavedWheel, name=pin.name, version=pin.version_label, sha256=pin.sha256, path=path)
     if _is_pinned(path, pin):
         _link_at_top(path, dest, pin)
         return wheel(source="present", downloaded_bytes=0)
@@ -120,7 +120,7 @@ def _is_pinned(path: Path, pin: ModelPin) -> bool:
 def _link_at_top(path: Path, dest: Path, pin: ModelPin) -> None:
     """Let pip's --find-links see the wheel: it searches one folder only. Not every file system has links.
 
-    A wheel of that name with other bytes is somebody else's and stays.
+    A wheel of that name with other bytes is not modelboot's and stays.
     """
     top = dest / path.name
     with suppress(OSError):
