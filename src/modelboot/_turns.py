@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
+import traceback
 from types import FrameType
 
 
@@ -13,38 +14,25 @@ def raise_if_from_signal(error: BaseException) -> None:
     disk or spaCy, and passes through unchanged, also where a library has wrapped it. The traceback tells where an
     exception came from: Python calls a handler from the code that it interrupts, and gives it the frame of that code.
     So the frame of a handler has its own caller's frame among its arguments. (What is registered at the moment says
-    less: a handler may be a method or a partial, and may have been replaced since.) A library may raise an error of its
-    own with the traceback of what it caught, so of several that passed a handler's frame the first one raised is meant;
-    what the caller was handling before it called is none of them.
+    less: a handler may be a method or a partial, and may have been replaced since.)
 
     Raises:
         BaseException: What the handler raised.
     """
-    import traceback
-
-    running = {frame for frame, _ in traceback.walk_stack(sys._getframe(2))}  # noqa: SLF001 - documented
-    seen: list[BaseException] = []
-    raised: BaseException | None = None
-    cause: BaseException | None = error
-    while cause is not None and cause not in seen:
-        frames = [frame for frame, _ in traceback.walk_tb(cause.__traceback__)]
-        if seen and not running.isdisjoint(frames[:1]):
-            break
-        if any(map(_is_of_handler, frames[1:])):  # the first frame is where it was caught
-            raised = cause
-        seen.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    if raised is not None:
-        context = raised.__context__
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    inner = error.__cause__ or error.__context__
+    # Unless it was caught further out: a call in an `except` block has what that handles as its context.
+    if inner is not None and inner.__traceback__ is not None and inner.__traceback__.tb_frame in frames:
+        raise_if_from_signal(inner)  # first, as urllib3 raises its own error with the traceback of what it caught
+    if any(map(_is_of_handler, frames[1:])):  # in the first one it was caught
+        context = error.__context__
         try:
-            raise raised
+            raise error
         finally:
-            raised.__context__ = context  # not what it has become meanwhile
+            error.__context__ = context  # not the error that it has led to
 
 
 def _is_of_handler(frame: FrameType) -> bool:
-    import inspect
-
     names, more, _, values = inspect.getargvalues(frame)
     arguments = [*(values.get(name) for name in names), *(values.get(more, ()) if more else ())]
     return any(argument is frame.f_back for argument in arguments if argument is not None)
