@@ -24,11 +24,14 @@ from modelboot.errors import SettingsError
 if TYPE_CHECKING:
     import ssl
 
+_log = logging.getLogger(__name__)
+
 HUB = "https://huggingface.co"
 """The model hub: HF_ENDPOINT names another address of it."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 Origin = tuple[str, str | None, int | None]
 
+CA_VARIABLES = "SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
 _CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """What users of requests and curl set, in order. SSL_CERT_FILE and SSL_CERT_DIR are OpenSSL's own to read."""
 _HUB_URL, _HUB_TOKEN = "HF_ENDPOINT", "HF_TOKEN"
@@ -194,9 +197,6 @@ def no_proxy_matches(entry: str, host: str, port: int) -> bool:
         return bool(entry) and (host == entry or host.endswith(f".{entry}"))
 
 
-_log = logging.getLogger(__name__)
-
-
 def authorization_for(url: str, first_url: str, trust_env: TrustEnv) -> str | None:
     """Return the Authorization header of one request.
 
@@ -268,9 +268,6 @@ def _from_netrc(host: str, netrc_file: Path | None, *, allow_default: bool) -> s
         return None
     login, account, password = found
     return f"{login or account or ''}:{password or ''}"
-
-
-CA_VARIABLES = "SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
 
 
 class ContextAhead:
