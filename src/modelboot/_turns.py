@@ -98,12 +98,16 @@ def raise_if_from_signal(error: BaseException) -> None:
         BaseException: What the handler raised.
     """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if any(map(_is_of_handler, frames)):
-        raise error
     inner = error.__cause__ or error.__context__
     # Unless it was caught further out: a call in an `except` block has what that handles as its context.
     if inner is not None and inner.__traceback__ is not None and inner.__traceback__.tb_frame in frames:
-        raise_if_from_signal(inner)
+        raise_if_from_signal(inner)  # first, as urllib3 raises its own error with the traceback of what it caught
+    if any(map(_is_of_handler, frames[1:])):  # in the first one it was caught
+        context = error.__context__
+        try:
+            raise error
+        finally:
+            error.__context__ = context  # not the error that it has led to
 
 
 def _is_of_handler(frame: FrameType) -> bool:

@@ -7,11 +7,11 @@ and a hint (what to do next). The facts stay as attributes. Of modelboot this mo
 from __future__ import annotations
 
 import errno
-import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from modelboot._redact import printable
 
@@ -76,34 +76,6 @@ class Attempt:
         return f"{self.source} ({self.where}): {self.reason}"
 
 
-def _printable_property(worded: property) -> property:
-    """Return a property whose text may be written to a terminal."""
-    words: Callable[[ModelbootError], str] = worded.fget  # type: ignore[assignment]  # it is never write-only
-
-    @functools.wraps(words)
-    def read(error: ModelbootError) -> str:
-        return printable(words(error))
-
-    return property(read)
-
-
-def _lines(summary: str, attempts: Iterable[Attempt]) -> tuple[str, ...]:
-    """Put attempts below a summary, or behind it if there is only one."""
-    texts = [*map(str, attempts)]
-    return (f"{summary}: {texts[0]}",) if len(texts) == 1 else (summary, *texts)
-
-
-def _joined(lines: tuple[str, ...]) -> str:
-    """Put on one line what `_lines` spread over several."""
-    summary, *texts = lines
-    return f"{summary}: {'; '.join(texts)}" if texts else summary
-
-
-def _revive(cls: Callable[..., ModelbootError], facts: Mapping[str, object]) -> ModelbootError:
-    """Build an error from its facts: a plain exception would be rebuilt without them."""
-    return cls(**facts)
-
-
 def _callers_frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
     """Walk a traceback from the notebook's cell to the last line that is not modelboot's own."""
     while trace is not None:
@@ -139,35 +111,39 @@ class ModelbootError(Exception):
         Raises:
             TypeError: One is missing, or is none of them.
         """
-        missing = [name for name in self._fact_names if name not in facts and not hasattr(type(self), name)]
-        unknown = [name for name in facts if name not in self._fact_names]
-        if missing or unknown:
-            fault = f"got no {', '.join(missing)}" if missing else f"takes no {', '.join(unknown)}"
-            message = f"{type(self).__name__}() {fault}"
+        names = {*self._fact_names}
+        if not facts.keys() <= names or not all(hasattr(type(self), name) for name in names - facts.keys()):
+            message = f"{type(self).__name__} takes {', '.join(self._fact_names)}, got {', '.join(facts)}"
             raise TypeError(message)
         super().__init__()
         vars(self).update(facts)
 
     def __init_subclass__(cls) -> None:
-        """Learn the names of the facts; make every message and hint one printable line, whatever the facts hold."""
+        """Learn the names of the facts."""
         cls._fact_names += tuple(cls.__annotations__)
-        for name in ("message", "hint"):
-            if name in vars(cls):
-                setattr(cls, name, _printable_property(vars(cls)[name]))
 
     @property
     def message(self) -> str:
-        """What failed, on one line."""
-        return "modelboot failed"
+        """What failed, on one line that a terminal shows as text, whatever the facts hold."""
+        summary, *texts = self.lines
+        return f"{summary}: {'; '.join(texts)}" if texts else summary
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The message, on as many lines as a terminal shows it best."""
-        return (self.message,)
+        """The message, each attempt on a line of its own where there are several."""
+        summary, texts = printable(self._summary()), [*map(str, getattr(self, "attempts", ()))]
+        return (f"{summary}: {texts[0]}",) if len(texts) == 1 else (summary, *texts)
 
     @property
     def hint(self) -> str:
-        """What to do next, on one line."""
+        """What to do next, on one line that a terminal shows as text."""
+        return printable(self._hint())
+
+    def _summary(self) -> str:
+        """Return the message without the attempts."""
+        return "modelboot failed"
+
+    def _hint(self) -> str:
         return "run the command again with --debug and report what it prints"
 
     def __str__(self) -> str:
@@ -195,10 +171,11 @@ class ModelbootError(Exception):
 
     def __copy__(self) -> Self:
         """Return it without traceback and causes, also where a library has taught pickle to keep those (tblib does)."""
-        return cast("Self", _revive(type(self), self._facts()))
+        return type(self)(**self._facts())
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _revive, (type(self), self._facts())
+        """Pickle the facts: a plain exception would be built again without them."""
+        return partial(type(self), **self._facts()), ()
 
     def _facts(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self._fact_names}
@@ -214,13 +191,10 @@ class SettingsError(ModelbootError, ValueError):
     default: str | None = None
     """What holds when the variable is unset; None for what has no default."""
 
-    @property
-    def message(self) -> str:
-        """The variable, the value and the accepted form."""
+    def _summary(self) -> str:
         return f"{self.variable}={self.value!r} is not {self.accepted}"
 
-    @property
-    def hint(self) -> str:
+    def _hint(self) -> str:
         """Name what to fix, and its default."""
         return (
             f"fix {self.variable}" if self.default is None else f"fix or unset {self.variable} (default {self.default})"
@@ -237,17 +211,14 @@ class UnknownModelError(ModelbootError, OSError):
     near: tuple[str, ...] = ()
     """Names in the catalog that look alike, the nearest first."""
 
-    @property
-    def message(self) -> str:
-        """Say whether the name or the version is unknown."""
+    def _summary(self) -> str:
         if self.known_versions:
             reason = f"the catalog has no {self.name} {self.version}, only {', '.join(self.known_versions)}"
         else:
             reason = "the catalog has no pipeline of that name"
         return f"{cannot_find(self.name)}: {reason}"
 
-    @property
-    def hint(self) -> str:
+    def _hint(self) -> str:
         """Near names or versions first, then the ways out."""
         guesses = [f"{self.name}=={version}" for version in reversed(self.known_versions)] or [*self.near]
         ask = f"did you mean {' or '.join(guesses)}? " if guesses else ""
@@ -264,17 +235,14 @@ class IncompatibleError(ModelbootError):
     command: str = "pip install"
     """What installs packages in this environment."""
 
-    @property
-    def message(self) -> str:
-        """Name every unmet requirement and what is there instead."""
+    def _summary(self) -> str:
         needs = "; ".join(
             f"{requirement} ({'not installed' if found is None else f'{found} is installed'})"
             for requirement, found in self.unmet
         )
         return f"{self.model} needs {needs}"
 
-    @property
-    def hint(self) -> str:
+    def _hint(self) -> str:
         """The command that installs what is missing."""
         return f"run `{self.command} {' '.join(repr(requirement) for requirement, _ in self.unmet)}`"
 
@@ -295,20 +263,12 @@ class OfflineError(ModelbootError, OSError):
     """What names this wheel to `modelboot fetch`, without credentials; None for a wheel that is not pinned yet."""
     attempts: tuple[Attempt, ...] = ()
 
-    @property
-    def message(self) -> str:
-        """Name model, version and URL, and each place that was searched."""
-        return _joined(self.lines)
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """The message, each place that was searched on a line of its own."""
+    def _summary(self) -> str:
         missing = "" if self.reference is None else f"{self.name} {self.version} is not installed, and "
         reason = f"{missing}{self.url} may not be fetched offline (MODELBOOT_OFFLINE=1 or offline=True)"
-        return _lines(f"{cannot_find(self.name)}: {reason}", self.attempts)
+        return f"{cannot_find(self.name)}: {reason}"
 
-    @property
-    def hint(self) -> str:
+    def _hint(self) -> str:
         """First the hints of the places searched, then the command that gets the wheel where there is a network."""
         fetch = (
             "run this command where there is a network"
@@ -328,19 +288,11 @@ class DownloadError(ModelbootError, OSError):
     attempts: tuple[Attempt, ...]
     """Every source that was asked, in order, each with its reason."""
 
-    @property
-    def message(self) -> str:
-        """Name each source and why it failed."""
-        return _joined(self.lines)
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """The message, each source on a line of its own."""
+    def _summary(self) -> str:
         reason = f"could not get {self.name} {self.version} (sha256 {self.sha256})"
-        return _lines(f"{cannot_find(self.name)}: {reason}", self.attempts)
+        return f"{cannot_find(self.name)}: {reason}"
 
-    @property
-    def hint(self) -> str:
+    def _hint(self) -> str:
         """First the hints of the sources, then what to do about the clearest of the failures."""
         hints = [attempt.hint or _missing_hint(attempt) for attempt in self.attempts]
         kinds = {attempt.kind for attempt, hint in zip(self.attempts, hints, strict=True) if hint is None}
@@ -385,14 +337,11 @@ _DOWNLOAD_HINTS: dict[Kind, str] = {
 class HashMismatchError(DownloadError):
     """A source gave bytes that are not the pinned ones, and no other source gave the wheel."""
 
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """The message, expected and received digest of each source on a line of its own."""
+    def _summary(self) -> str:
         reason = f"refused {self.name} {self.version}: not the pinned bytes, expected sha256 {self.sha256}"
-        return _lines(f"{cannot_find(self.name)}: {reason}", self.attempts)
+        return f"{cannot_find(self.name)}: {reason}"
 
-    @property
-    def hint(self) -> str:
+    def _hint(self) -> str:
         """Whom to ask. Never to skip the check."""
         return (
             "do not use that file: ask the owner of the source for the original wheel, or take it from another source "
@@ -451,13 +400,10 @@ class InstallError(ModelbootError, OSError):
         place = str(error.filename2 or error.filename or path)
         return cls(model=model, path=place, fault=fault, reason=reason, action=action)
 
-    @property
-    def message(self) -> str:
-        """Name model, path and reason."""
+    def _summary(self) -> str:
         return f"could not {self.action} {self.model}: {self.path}: {self.reason}"
 
-    @property
-    def hint(self) -> str:
+    def _hint(self) -> str:
         """What to do about this kind of fault."""
         if self.action == "fetch" and self.fault in {"permissions", "space"}:
             return "name another folder with --dest, one you may write to, with enough disk space"
@@ -474,13 +420,10 @@ class LoadError(ModelbootError, OSError):
     path: str = ""
     """Folder of the pipeline's data; empty when it was not even tried."""
 
-    @property
-    def message(self) -> str:
-        """Name model, path and what spaCy said."""
+    def _summary(self) -> str:
         place = f" from {self.path}" if self.path else ""
         return f"could not load {self.model}{place}: {self.reason}"
 
-    @property
-    def hint(self) -> str:
+    def _hint(self) -> str:
         """Where to look: installing it again would not help."""
         return "look at the cause: spaCy's version and plugins, memory, open files; `modelboot verify` checks the files"

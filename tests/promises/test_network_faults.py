@@ -7,6 +7,7 @@ is not a server of HTTP: name servers, addresses, handshakes.
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
@@ -123,9 +125,8 @@ CASES = {
     ),
     "nothing": Case(answers(Reply()), OTHER_BYTES, kind="bytes"),
     "nearly-a-page": Case(answers(Reply(body=b"P<")), OTHER_BYTES, kind="bytes"),
-    "names-another-file": Case(
-        answers(Reply(headers=OTHER, body=b"PK")), f"serves a different file: sha256 {'0' * 64}"
-    ),
+    "names-another-file": Case(lambda s: {PATH: [replace(s.full, headers=OTHER)]}),
+    "names-another-file-and-is": Case(answers(Reply(headers=OTHER, body=b"PK")), OTHER_BYTES, kind="bytes"),
     "declares-too-much": Case(
         answers(Reply(declared_length=(4 << 30) + 1)),
         "declares 4,294,967,297 bytes, more than the 4,294,967,296 expected",
@@ -369,10 +370,38 @@ def test_dead_address_leaves_time_for_the_next(
     assert_fails(nowhere(), target, "HTTP 404 Not Found")
 
 
+@pytest.mark.parametrize("silence", ["name server", "headers", "body"])
+def test_time_limit_of_a_signal_handler(
+    servers: Servers, target: Path, monkeypatch: pytest.MonkeyPatch, silence: str
+) -> None:
+    """A handler's TimeoutError, an OSError, comes out at once as it is: nothing is asked again or remembered."""
+    monkeypatch.setenv("MODELBOOT_DEADLINE", "10")
+    limit, answered = TimeoutError("the caller's own"), threading.Event()
+
+    def reached(*_: object) -> None:
+        raise limit
+
+    servers.server.serve(PATH, replace(servers.cut, stall="body" if silence == "body" else "headers"))
+    import_module("modelboot._network.client")
+    before = signal.signal(signal.SIGALRM, reached)
+    with monkeypatch.context() as patched:
+        if silence == "name server":
+            patched.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait(HANGS_S) and [])
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(TimeoutError) as caught:
+            ensure_model(servers.pin, target=target)
+    answered.set()
+    signal.signal(signal.SIGALRM, before)
+    assert caught.value is limit
+    assert len(servers.server.requests) == (silence != "name server")
+    servers.server.serve(PATH, servers.full)
+    assert ensure_model(servers.pin, target=target).source == "release"
+
+
 @pytest.mark.parametrize(("within_s", "proxy"), [(HANGS_S, ""), (0.0, ""), (HANGS_S, "http://proxy.invalid")])
 def test_refused_port(target: Path, monkeypatch: pytest.MonkeyPatch, within_s: float, proxy: str) -> None:
     """A host that refuses connections is asked three times, whatever the retries, and once if it took its time."""
-    monkeypatch.setattr(connections, "RETRY_WITHIN_S", within_s)
+    monkeypatch.setattr(_retry, "RETRY_WITHIN_S", within_s)
     monkeypatch.setenv("http_proxy", proxy)
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import urllib3
@@ -25,7 +25,6 @@ from modelboot._network.response import (
     RequestError,
     Response,
     error_for_status,
-    named_sha256,
     parse_response,
     redirect_target,
 )
@@ -39,10 +38,13 @@ from modelboot._network.trust_env import (
     unverified_context,
 )
 from modelboot._redact import printable, without_secrets
-from modelboot.errors import ModelbootError, SettingsError
+from modelboot._turns import raise_if_from_signal
+from modelboot.errors import SettingsError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+T = TypeVar("T")
 
 MAX_REDIRECTS = 10
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -81,14 +83,13 @@ class HttpClient:
 
     @contextmanager
     def stream(
-        self, url: str, *, accept: str = WHEEL, sha256: str | None = None, start: int = 0, validator: str | None = None
+        self, url: str, *, accept: str = WHEEL, start: int = 0, validator: str | None = None
     ) -> Iterator[Response]:
         """Request a file and yield the response, whose body is read inside the with block.
 
         Args:
             url: http or https URL; may carry user:password, which goes to that host only.
             accept: The types of content that can be used.
-            sha256: The digest of the file that is wanted: a server that names another one is asked for no body.
             start: Offset to resume at.
             validator: `Response.validator` of the file whose beginning is here.
 
@@ -97,29 +98,22 @@ class HttpClient:
             file now.
 
         Raises:
-            RequestError: No connection, no file, or the body broke off: also while it is read inside the block.
+            RequestError: No connection, or no file. To read the body raises it where that breaks off.
         """
         resume = {"Range": f"bytes={start}-", **({"If-Range": validator} if validator else {})} if start else {}
-        response, final_url = self._follow_redirects(url, {"Accept": accept, **resume}, sha256)
-        with self._translating_errors(final_url):
-            try:
-                yield parse_response(response, final_url, start)
-            finally:
-                response.close()
-                self.connections.close()
+        response, final_url = self._follow_redirects(url, {"Accept": accept, **resume})
+        try:
+            found = parse_response(response, final_url, start)
+            yield found._replace(read=lambda most_bytes: self._translated(final_url, partial(found.read, most_bytes)))
+        finally:
+            response.close()
+            self.connections.close()
 
-    def _follow_redirects(
-        self, first_url: str, headers: dict[str, str], sha256: str | None
-    ) -> tuple[urllib3.BaseHTTPResponse, str]:
+    def _follow_redirects(self, first_url: str, headers: dict[str, str]) -> tuple[urllib3.BaseHTTPResponse, str]:
         """Return the response that has the file, and its URL."""
         url = first_url
         for _ in range(MAX_REDIRECTS + 1):
-            with self._translating_errors(url):
-                response = self._send(url, first_url, headers)
-            named = named_sha256(response.headers, response.status)
-            if sha256 is not None and named not in {None, sha256} and response.status < HTTPStatus.BAD_REQUEST:
-                response.close()
-                raise RequestError(f"serves a different file: sha256 {named}", url)
+            response = self._send(url, first_url, headers)
             location = response.headers.get("Location")
             if response.status not in REDIRECTS or not location:
                 break
@@ -143,14 +137,34 @@ class HttpClient:
         if authorization is not None:
             headers["Authorization"] = authorization
         parts = urlsplit(url)
-        return self._pool(proxy_for(url, self._trust_env), url).request(
+        request = partial(
+            self._pool(proxy_for(url, self._trust_env), url).request,
             "GET",
             urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, "")),
             headers=headers,
             preload_content=False,
+            decode_content=False,  # parse_response refuses what is compressed
             redirect=False,
             enforce_content_length=False,  # the reader of the body counts it
         )
+        return self._translated(url, request)
+
+    def _translated(self, url: str, call: Callable[[], T]) -> T:
+        """Make one call of urllib3's, and say in words why it fails.
+
+        Nothing else goes on in it: what the reader of a body does with it, and a signal handler, have their own errors.
+        """
+        try:
+            return call()
+        except RequestError as error:  # of a connection, which knows no URL
+            error.url = error.url or printable(without_secrets(url))
+            raise
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise_if_from_signal(error)
+            if any(isinstance(cause, INVALID_HOST) for cause in _causes(error)):
+                raise RequestError("is not a valid host name", url) from None  # the cause quotes the query
+            _make_printable(error)
+            raise _describe(error, url, self._limits.timeout_s) from error
 
     def _pool(self, proxy: str | None, url: str) -> urllib3.PoolManager:
         is_tls = any(address.lower().startswith("https:") for address in (url, proxy or ""))
@@ -212,21 +226,6 @@ class HttpClient:
 
         return {"http": PlainPool, "https": TlsPool}
 
-    @contextmanager
-    def _translating_errors(self, url: str) -> Iterator[None]:
-        try:
-            yield
-        except RequestError as error:
-            error.url = error.url or printable(without_secrets(url))
-            raise
-        except ModelbootError:  # what the target refuses while a body is read is not the server's fault
-            raise
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            if any(isinstance(cause, INVALID_HOST) for cause in _causes(error)):
-                raise RequestError("is not a valid host name", url) from None  # the cause quotes the query
-            _make_printable(error)
-            raise _describe(error, url, self._limits.timeout_s) from error
-
 
 def _describe(error: BaseException, url: str, timeout_s: float) -> RequestError:
     """Say in a few words why a request failed; urllib3's own text is its whole call stack in one line."""
@@ -237,16 +236,16 @@ def _describe(error: BaseException, url: str, timeout_s: float) -> RequestError:
         reason = f"certificate of {urlsplit(url).hostname} not accepted ({why}); to trust its CA set {CA_VARIABLES}"
         return RequestError(reason, url, kind="certificate")
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
-        return RequestError(f"no byte for {timeout_s:g} s", url, retryable=True)
+        return RequestError(f"no byte for {timeout_s:g} s", url, broken=True)
     if any(isinstance(cause, http.client.IncompleteRead) for cause in causes):  # urllib3 has subclasses of it
-        return RequestError("cut short", url, kind="short", retryable=True)
+        return RequestError("cut short", url, kind="short", broken=True)
     reason = _root_cause(error, causes)
     if isinstance(error, urllib3.exceptions.ProxyError):
         answered = "Tunnel connection failed" in reason
         if any(f"Tunnel connection failed: {status}" in reason for status in (401, 407)):  # tinyproxy says 401
             return RequestError(f"proxy: {reason}{PROXY_LOGIN_HINT}", url, kind="auth")
-        return RequestError(f"proxy: {reason}", url, retryable=not answered, unreachable=not answered)
-    return RequestError(reason, url, retryable=True)
+        return RequestError(f"proxy: {reason}", url, broken=not answered)
+    return RequestError(reason, url, broken=True)
 
 
 def _make_printable(error: BaseException) -> None:

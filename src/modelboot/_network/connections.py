@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelboot._deadline import Limits
 from modelboot._network.response import RequestError
+from modelboot._turns import raise_if_from_signal
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -18,8 +19,6 @@ DNS_TIMEOUT_S = 6.0
 """Longest wait for a DNS server: resolvers ask a second time after 5 s, and other sources are waiting."""
 CONNECT_TIMEOUT_S = 8.0
 """Longest wait for a connection, over all addresses of a host: other sources are waiting."""
-RETRY_WITHIN_S = 1.0
-"""A DNS server or a host that took longer to fail is not asked again: other sources are waiting."""
 
 Address = tuple[int, int, int, str, tuple[Any, ...]]
 """What `socket.getaddrinfo` returns for one address."""
@@ -90,13 +89,14 @@ class Connections:
                 connection.close()
                 if not isinstance(error, OSError):
                     raise
+                raise_if_from_signal(error)
                 failure = error
             else:
                 return connection
         if isinstance(failure, TimeoutError):
-            raise RequestError(f"{prefix}no connection within {timeout_s:g} s", "", unreachable=True) from failure
-        reason, retryable = f"{prefix}{failure.strerror or failure}", time.monotonic() - started_s < RETRY_WITHIN_S
-        raise RequestError(reason, "", retryable=retryable, unreachable=True) from failure
+            raise RequestError(f"{prefix}no connection within {timeout_s:g} s", "") from failure
+        took_s, reason = time.monotonic() - started_s, f"{prefix}{failure.strerror or failure}"
+        raise RequestError(reason, "", unreachable_after_s=took_s) from failure
 
     def _note(self, connection: socket.socket) -> None:
         """Keep a descriptor of our own, on which `shutdown` may act while a TLS layer uses the other one."""
@@ -125,7 +125,7 @@ def resolve(host: str, port: int, timeout_s: float) -> list[Address]:
 
     def ask() -> None:
         try:
-            found.extend(socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM))
+            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except (OSError, UnicodeError) as error:  # a label beyond 63 characters is a UnicodeError
             failed.append(error)
 
@@ -134,13 +134,13 @@ def resolve(host: str, port: int, timeout_s: float) -> list[Address]:
     _start(thread)
     thread.join(timeout_s)
     if thread.is_alive():
-        raise RequestError(f"no answer from the DNS server for {host} within {timeout_s:g} s", "", unreachable=True)
+        raise RequestError(f"no answer from the DNS server for {host} within {timeout_s:g} s", "")
     if failed:
         error = failed[0]
         words = error.strerror if isinstance(error, OSError) else "invalid host name"
         is_temporary = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
-        retryable = is_temporary and time.monotonic() - started_s < RETRY_WITHIN_S
-        raise RequestError(f"{host}: {words}", "", retryable=retryable, unreachable=True) from error
+        took_s = time.monotonic() - started_s if is_temporary else None
+        raise RequestError(f"{host}: {words}", "", unreachable_after_s=took_s) from error
     return found
 
 

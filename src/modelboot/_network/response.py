@@ -1,16 +1,14 @@
-"""Reading a response: which status is worth a retry, Content-Range, validators, the SHA-256 that a server names.
+"""Reading a response: what a status means, Content-Range, validators, and the body as it comes in.
 
-Reads headers only. `Response` and `RequestError` are shared by all transfers, over HTTP or from a file.
+`Response` and `RequestError` are shared by all transfers, over HTTP or from a file.
 """
 
 from __future__ import annotations
 
-import base64
 import email.utils
-import re
 import select
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -19,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 from modelboot._files import CHUNK_BYTES
 from modelboot._redact import printable, without_secrets
+from modelboot._turns import raise_if_from_signal
 from modelboot.errors import Kind
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ RECORD_BYTES = 1 << 14
 WAITING_BYTES = 1 << 16
 """Most bytes that are waited for, so that they are not lost when no more come."""
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/json", "application/problem+json")
-RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-"""Statuses that may be another in a moment; every other 4xx and 5xx is final."""
 _KINDS: dict[int, Kind] = {401: "auth", 403: "auth", 404: "missing", 407: "auth", 410: "missing"}
 """What a status says about what to do next."""
 MAX_DIGITS = 20
@@ -47,10 +44,10 @@ class RequestError(Exception):
     url: str
     """Where it happened, after redirects."""
     kind: Kind = "other"
-    retryable: bool = False
-    """Whether a further attempt may succeed."""
-    unreachable: bool = False
-    """Whether there was no connection at all, so that other sources should soon get their turn."""
+    broken: bool = False
+    """Whether the connection broke, or was silent for too long, before all had come."""
+    unreachable_after_s: float | None = None
+    """Seconds until a host or its name server refused, perhaps for a moment only; None where there was a connection."""
     discard_partial: bool = False
     """Whether what has been received so far is of no use to the next attempt."""
     status: int | None = None
@@ -138,7 +135,6 @@ def error_for_status(response: urllib3.BaseHTTPResponse, url: str, *, is_resumin
         reason,
         url,
         kind=_KINDS.get(status, "other"),
-        retryable=status in RETRYABLE_STATUSES or cannot_resume,
         discard_partial=cannot_resume,
         status=status,
         retry_after_s=_retry_after_s(response.headers.get("Retry-After", "").strip()),
@@ -151,7 +147,7 @@ def _retry_after_s(text: str) -> float | None:
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # a year that no clock knows
         return None
 
 
@@ -170,13 +166,13 @@ def parse_response(response: urllib3.BaseHTTPResponse, url: str, requested_start
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:  # what the pin's hash is over is not sent, although it was asked for
         reason = f"sends the file compressed ({encoding}), although asked not to"
-        raise RequestError(reason, url, retryable=is_part, discard_partial=is_part)
+        raise RequestError(reason, url, discard_partial=is_part)
     start, total_bytes = 0, _number(headers.get("Content-Length", ""))
     if is_part:
         start, total_bytes = _content_range(headers.get("Content-Range", ""), url)
         if start != requested_start:
             reason = f"sends from byte {start:,}, asked from {requested_start:,}"
-            raise RequestError(reason, url, retryable=True, discard_partial=True)
+            raise RequestError(reason, url, discard_partial=True)
     return Response(
         url=url,
         read=_reader(response),
@@ -192,7 +188,7 @@ def _reader(response: urllib3.BaseHTTPResponse) -> Callable[[int], bytes]:
     if hasattr(response, "read1"):
         return _gathering(response)
     # urllib3 before 2.2 waits for as many bytes as are asked for.
-    return lambda most_bytes: response.read(min(most_bytes, WAITING_BYTES), decode_content=False)
+    return lambda most_bytes: response.read(min(most_bytes, WAITING_BYTES))
 
 
 def _gathering(response: urllib3.BaseHTTPResponse) -> Callable[[int], bytes]:
@@ -205,11 +201,12 @@ def _gathering(response: urllib3.BaseHTTPResponse) -> Callable[[int], bytes]:
     def read(most_bytes: int) -> bytes:
         if failures:
             raise failures.pop()
-        gathered = bytearray(response.read1(min(RECORD_BYTES, most_bytes), decode_content=False))
+        gathered = bytearray(response.read1(min(RECORD_BYTES, most_bytes)))
         while gathered and len(gathered) < most_bytes and _is_more_here(response):
             try:
-                part = response.read1(min(RECORD_BYTES, most_bytes - len(gathered)), decode_content=False)
+                part = response.read1(min(RECORD_BYTES, most_bytes - len(gathered)))
             except Exception as error:  # noqa: BLE001 - raised by the next read
+                raise_if_from_signal(error)
                 failures.append(error)
                 break
             if not part:
@@ -224,38 +221,9 @@ def _is_more_here(response: urllib3.BaseHTTPResponse) -> bool:
     """Return True if bytes of a response have come that are not read yet."""
     try:
         return bool(select.select([response.fileno()], [], [], 0)[0])
-    except (AttributeError, OSError, ValueError):  # the end of the body, or more descriptors than select can name
+    except (AttributeError, OSError, ValueError) as error:  # the end of the body, or a number too large for select
+        raise_if_from_signal(error)
         return False
-
-
-def named_sha256(headers: Mapping[str, str], status: int) -> str | None:
-    """Return the SHA-256 that a server says its file has.
-
-    Args:
-        headers: Of a response or of a redirect to it. The model hub names it as a linked ETag, artifact stores as a
-            checksum, others as RFC 9530 and RFC 3230 have it.
-        status: Of the same response. A digest of the content is not that of the file where the body is a part of it,
-            and no digest is where the response is a redirect, which has a body of its own.
-
-    Returns:
-        64 hexadecimal digits; None where none is named.
-    """
-    for header in ("X-Linked-Etag", "X-Checksum-Sha256"):
-        digits = headers.get(header, "").removeprefix("W/").strip('" ').lower()
-        if re.fullmatch(r"[0-9a-f]{64}", digits):
-            return digits
-    for header in _DIGESTS.get(status, ()):
-        found = re.search(r"(?:^|[,\s])sha-256=:?([A-Za-z0-9+/]{43}=)", headers.get(header, ""), re.IGNORECASE)
-        if found:
-            return base64.b64decode(found[1]).hex()
-    return None
-
-
-_DIGESTS: dict[int, tuple[str, ...]] = {
-    HTTPStatus.OK: ("Repr-Digest", "Digest", "Content-Digest"),
-    HTTPStatus.PARTIAL_CONTENT: ("Repr-Digest", "Digest"),
-}
-"""Headers with the file's own digest, by status."""
 
 
 def _validator(etag: str, last_modified: str) -> str | None:
@@ -272,7 +240,7 @@ def _content_range(text: str, url: str) -> tuple[int, int | None]:
     start = _number(span.partition("-")[0])
     if unit != "bytes" or start is None:
         reason = f"sends a part of the file without saying which: Content-Range {text!r}"
-        raise RequestError(reason, url, retryable=True, discard_partial=True)
+        raise RequestError(reason, url, discard_partial=True)
     return start, _number(total)
 
 

@@ -1,4 +1,4 @@
-"""How often a failure is retried, and after how long; `RequestError.retryable` says whether. The download waits."""
+"""Which failures are retried, how often, and after how long. The download waits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ from modelboot._network.response import RequestError
 
 FIRST_DELAY_S = 0.5
 MAX_DELAY_S = 30.0
+RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses that may be another in a moment; every other 4xx and 5xx is final."""
+RETRY_WITHIN_S = 1.0
+"""A DNS server or a host that took longer to fail is not asked again: other sources are waiting."""
 UNREACHABLE_RETRIES = 2
 """Retries for a host that refuses connections: within about 2 s the next source gets its turn."""
+
+
+def is_retryable(error: RequestError) -> bool:
+    """Return True if a further attempt may succeed: always where only a part of the file was refused."""
+    is_passing = error.unreachable_after_s is not None and error.unreachable_after_s < RETRY_WITHIN_S
+    return error.broken or error.discard_partial or is_passing or error.status in RETRYABLE_STATUSES
 
 
 @dataclass(slots=True)
@@ -31,8 +41,8 @@ class RetryBudget:
             Seconds to wait before the next attempt: what the server asks for, else twice as long each time, with some
             chance in it, so that many clients do not return at once. None when there is no further attempt.
         """
-        limit = min(self.left, UNREACHABLE_RETRIES - self.made) if error.unreachable else self.left
-        if not error.retryable or limit <= 0:
+        limit = self.left if error.unreachable_after_s is None else min(self.left, UNREACHABLE_RETRIES - self.made)
+        if not is_retryable(error) or limit <= 0:
             return None
         # No further doubling after 16: a float has an end.
         delay_s: float = min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(self.made, 16)) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
@@ -46,5 +56,7 @@ class RetryBudget:
 
     def describe(self, error: RequestError) -> str:
         """Describe the last failure: what the server asked for, and how many attempts were made if more than one."""
-        wait = f", asked to wait {error.retry_after_s:.0f} s" if error.retryable and error.retry_after_s else ""
-        return f"{error}{wait}{f', {self.made + 1} attempts' if self.made and error.retryable else ''}"
+        if not is_retryable(error):
+            return str(error)
+        wait = f", asked to wait {error.retry_after_s:.0f} s" if error.retry_after_s else ""
+        return f"{error}{wait}{f', {self.made + 1} attempts' if self.made else ''}"

@@ -1,6 +1,7 @@
 """What requests and httpx call trust_env: what other programs' variables and files say of the network.
 
-Proxies and NO_PROXY, .netrc, the certificate authorities to trust, and the model hub.
+Proxies and NO_PROXY, .netrc, the certificate authorities to trust, and the model hub. To read them imports neither
+`ssl` nor anything else that only a request needs.
 """
 
 from __future__ import annotations
@@ -9,23 +10,28 @@ import base64
 import importlib
 import logging
 import os
-import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from modelboot._redact import without_secrets
 from modelboot._settings import CERTIFICATES, HEADER_TEXT, Settings, directory, parse_hub, parse_token, read_variable
+from modelboot._threads import Worker
 from modelboot.errors import SettingsError
+
+if TYPE_CHECKING:
+    import ssl
+
+_log = logging.getLogger(__name__)
 
 HUB = "https://huggingface.co"
 """The model hub: HF_ENDPOINT names another address of it."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 Origin = tuple[str, str | None, int | None]
 
+CA_VARIABLES = "SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
 _CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """What users of requests and curl set, in order. SSL_CERT_FILE and SSL_CERT_DIR are OpenSSL's own to read."""
 _HUB_URL, _HUB_TOKEN = "HF_ENDPOINT", "HF_TOKEN"
@@ -145,10 +151,7 @@ def _netrc(env: Mapping[str, str]) -> Path | None:
     return None
 
 
-NO_TRUST_ENV = TrustEnv()
-
-
-def proxy_for(url: str, trust_env: TrustEnv = NO_TRUST_ENV) -> str | None:
+def proxy_for(url: str, trust_env: TrustEnv) -> str | None:
     """Return the proxy a request for a URL goes through.
 
     Args:
@@ -161,6 +164,8 @@ def proxy_for(url: str, trust_env: TrustEnv = NO_TRUST_ENV) -> str | None:
     """
     if trust_env.proxy:
         return trust_env.proxy if "://" in trust_env.proxy else f"http://{trust_env.proxy}"
+    from urllib.request import getproxies, proxy_bypass
+
     parts = urlsplit(url)
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
@@ -190,9 +195,6 @@ def no_proxy_matches(entry: str, host: str, port: int) -> bool:
         return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
     except ValueError:  # one of them is a name
         return bool(entry) and (host == entry or host.endswith(f".{entry}"))
-
-
-_log = logging.getLogger(__name__)
 
 
 def authorization_for(url: str, first_url: str, trust_env: TrustEnv) -> str | None:
@@ -268,7 +270,27 @@ def _from_netrc(host: str, netrc_file: Path | None, *, allow_default: bool) -> s
     return f"{login or account or ''}:{password or ''}"
 
 
-CA_VARIABLES = "SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
+class ContextAhead:
+    """The TLS context for downloads, made in a thread: to read the certificates takes as long as to import urllib3."""
+
+    def __init__(self, trust_env: TrustEnv) -> None:
+        """Begin."""
+        self._trust_env, self._made = trust_env, list["ssl.SSLContext"]()
+        self._worker = Worker(self._make, "certificates")
+        self._worker.start()
+
+    def _make(self) -> None:
+        with suppress(Exception):  # made again, it raises where it is wanted
+            self._made.append(ssl_context(self._trust_env))
+
+    def __call__(self) -> ssl.SSLContext:
+        """Return the context.
+
+        Raises:
+            SettingsError: A bundle of certificates cannot be read.
+        """
+        self._worker.join()
+        return self._made[0] if self._made else ssl_context(self._trust_env)
 
 
 def ssl_context(trust_env: TrustEnv) -> ssl.SSLContext:
@@ -285,6 +307,8 @@ def ssl_context(trust_env: TrustEnv) -> ssl.SSLContext:
     Raises:
         SettingsError: A bundle cannot be read.
     """
+    import ssl
+
     bundles = [] if trust_env.ca_bundle is None else [trust_env.ca_bundle]
     if bundles and not trust_env.is_index:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -305,6 +329,8 @@ def ssl_context(trust_env: TrustEnv) -> ssl.SSLContext:
 
 def unverified_context(trust_env: TrustEnv) -> ssl.SSLContext:
     """Return a context that checks no certificate, for a host of pip's trusted-host: the hash proves the bytes."""
+    import ssl
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     _add_client_cert(context, trust_env)
@@ -333,11 +359,15 @@ def _add(context: ssl.SSLContext, variable: str, bundle: Path) -> None:
 
 def _system_has_any(context: ssl.SSLContext) -> bool:
     """Return True if OpenSSL has anything to trust. Certificates of a folder are read only when they are needed."""
+    import ssl
+
     folder = ssl.get_default_verify_paths().capath  # None where there is no such folder
-    return bool(context.get_ca_certs() or (folder and [*Path(folder).iterdir()]))
+    with suppress(OSError):  # not this user's to read
+        return bool(context.get_ca_certs() or (folder and os.listdir(folder)))
+    return False
 
 
 def _add_certifi(context: ssl.SSLContext) -> None:
-    with suppress(ImportError):  # requests brings it, and spaCy requests
+    with suppress(ImportError, OSError):  # requests brings it, and spaCy requests; perhaps without its file
         certifi = importlib.import_module("certifi")
         context.load_verify_locations(cafile=certifi.where())

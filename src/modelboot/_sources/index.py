@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from html.parser import HTMLParser
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
@@ -18,51 +15,33 @@ from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 from modelboot._deadline import Deadline, Limits
 from modelboot._network.download import Download, download
 from modelboot._network.file_url import is_file_url, open_file, path_of
-from modelboot._network.response import RequestError, Response
+from modelboot._network.response import RequestError
 from modelboot._network.retry import RetryBudget
-from modelboot._network.trust_env import TrustEnv, origin_of, proxy_for, ssl_context
+from modelboot._network.trust_env import ContextAhead, TrustEnv, origin_of, proxy_for
 from modelboot._pin import ModelPin
 from modelboot._redact import without_secrets
+from modelboot._sources.index_page import Link, is_place, link_to, links_of
 from modelboot._sources.index_settings import NO_PUBLIC_INDEX, Index, read_indexes, unread_files
 from modelboot._sources.source import Probe, download_error, log_failures
-from modelboot._threads import Worker
 from modelboot._versions import same_name
 from modelboot.errors import Attempt, SettingsError
 
 if TYPE_CHECKING:
-    import ssl
-
     from modelboot._network.client import HttpClient
 
 T = TypeVar("T")
 
-MAX_PAGE_BYTES = 32 << 20
-"""Largest page that is read: a page of links may list all files of a site."""
-MAX_ENTRIES = 500_000
-"""Most lists and objects of a page in JSON: Python needs a hundred bytes for an empty one."""
 MAX_TRIED = 3
 """Most files that are downloaded of one index, where it lists no hashes."""
 PAGE_S = 60.0
 """Longest time for the page of one index, and for a keyring that may want to be unlocked."""
-FEED_CHARACTERS = 1 << 16
 RETRIES = 1
 """Most further tries for a page: other indexes are waiting."""
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
-_LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
-_PATH = re.compile(r"(\w+://[^/\s]+)/\S*")
+_LOOPBACK = r"localhost|127(\.\d+){3}|::1"
+_PATH = r"(\w+://[^/\s]+)/\S*"
 """A web address in a reason: its path may be a secret."""
 _HOST_ALONE = r"\1/..."
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-_HASH = re.compile(r"(?:^|&)sha256=([0-9a-f]{64})(?:&|$)", re.IGNORECASE)
-
-
-class Link(NamedTuple):
-    """A file that a page lists."""
-
-    url: str
-    filename: str
-    sha256: str | None
-    """The hash it is listed with, in lower case; None where none is listed."""
 
 
 class PackageIndexes(NamedTuple):
@@ -96,7 +75,7 @@ class PackageIndexes(NamedTuple):
             wanted.progress.ask(str(pin), f"{self.name} ({index.shown})")
             try:
                 received_bytes = self._listing(index, pin, wanted.limits).download(wanted)
-            except RequestError as error:
+            except (RequestError, SettingsError) as error:
                 attempts.append(_attempt(index, error))
             else:
                 log_failures(pin, attempts)
@@ -113,8 +92,9 @@ class PackageIndexes(NamedTuple):
             listing = self._listing(index, pin, limits)
             through = "" if index.is_local else without_secrets(proxy_for(index.url, index.trust_env) or "")
             (found, *_) = listing.links()
-        except RequestError as error:
-            ok, words = False, "lists other bytes" if error.kind == "bytes" else _attempt(index, error).reason
+        except (RequestError, SettingsError) as error:
+            attempt, ok = _attempt(index, error), False
+            words = "lists other bytes" if attempt.kind == "bytes" else attempt.reason
         else:
             hashed = "with the pinned hash" if found.sha256 else "without a hash: an install compares it"
             words = f"lists {pin} {hashed}"
@@ -138,8 +118,10 @@ _NONE_SET_UP = Attempt(
 )
 
 
-def _attempt(index: Index, error: RequestError) -> Attempt:
+def _attempt(index: Index, error: RequestError | SettingsError) -> Attempt:
     """Say of a failure at which index it was, and at which other host; the path may have a token in it."""
+    if isinstance(error, SettingsError):  # certificates that cannot be read
+        error = RequestError(error.message, "", kind="certificate")
     host = urlsplit(error.url).netloc if error.url else ""
     elsewhere = f" (at {host})" if host and host not in index.shown else ""
     unread, reason = unread_files(os.environ), error.reason
@@ -148,7 +130,7 @@ def _attempt(index: Index, error: RequestError) -> Attempt:
     return Attempt(
         source="index",
         where=index.shown,
-        reason=f"{_PATH.sub(_HOST_ALONE, reason)}{elsewhere}",
+        reason=f"{re.sub(_PATH, _HOST_ALONE, reason)}{elsewhere}",
         kind=error.kind,
         got_sha256=error.got_sha256,
         got_bytes=error.got_bytes,
@@ -171,16 +153,15 @@ class _Listing:
         self._limits = limits._replace(deadline=Deadline.after(PAGE_S) if deadline.remaining_s > PAGE_S else deadline)
         if not index.url:
             raise RequestError(NO_PUBLIC_INDEX, "")
-        if not _is_place(index.url, ("http", "https", "file")):
+        if not is_place(index.url, ("http", "https", "file")):
             raise RequestError("is neither an http, https or file URL nor a file or folder that is there", "")
         parts = urlsplit(index.url)
         if index.is_local and parts.netloc not in {"", "localhost"}:
             raise RequestError("is a file URL of another machine", "")
-        is_plain = index.is_pip and parts.scheme == "http" and not _LOOPBACK.fullmatch(parts.hostname or "")
+        is_plain = index.is_pip and parts.scheme == "http" and not re.fullmatch(_LOOPBACK, parts.hostname or "")
         if is_plain and not index.trust_env.trusts(index.url):
             raise RequestError("is plain http, and no trusted-host of pip's", "")
-        # The certificates are read while modules are imported.
-        self._context = Ahead(partial(ssl_context, index.trust_env)) if parts.scheme == "https" else None
+        self._context = ContextAhead(index.trust_env) if parts.scheme == "https" else None
 
     def download(self, wanted: Download) -> int:
         """Download the wheel from where it is listed; return the bytes received over the network.
@@ -197,12 +178,13 @@ class _Listing:
         raise next((error for error in failures if error.got_sha256), failures[-1])
 
     def _download(self, link: Link, wanted: Download) -> int:
-        trust_env = self._index.trust_env
-        if origin_of(link.url) != origin_of(self._index.url):
-            is_downgrade = urlsplit(link.url).scheme == "http" and urlsplit(self._index.url).scheme != "http"
-            trust_env = trust_env._replace(netrc_default=False, netrc=None if is_downgrade else trust_env.netrc)
-        with _settings_as_reasons():
-            received_bytes = download(self._with_login(link.url), wanted, trust_env, self._context)
+        trust_env, index = self._index.trust_env, urlsplit(self._index.url)
+        login = index.netloc.rpartition("@")[0]
+        if origin_of(link.url) != origin_of(self._index.url):  # another host gets neither this login nor a default one
+            is_downgrade = urlsplit(link.url).scheme == "http" != index.scheme
+            login, netrc = "", None if is_downgrade else trust_env.netrc
+            trust_env = trust_env._replace(netrc_default=False, netrc=netrc)
+        received_bytes = download(_with_login(link.url, login), wanted, trust_env, self._context)
         return 0 if is_file_url(link.url) else received_bytes
 
     def links(self) -> list[Link]:
@@ -226,13 +208,13 @@ class _Listing:
 
     def _listed(self) -> list[Link]:
         if self._index.is_links and urlsplit(self._page).path.endswith(".whl"):
-            return [_link(self._page)]
+            return [link_to(self._page)]
         if self._index.is_local:
             return self._listed_here()
         from modelboot._network.client import HttpClient
 
         try:
-            with _settings_as_reasons(), HttpClient(self._limits, self._index.trust_env, self._context) as client:
+            with HttpClient(self._limits, self._index.trust_env, self._context) as client:
                 return self._with_keyring(self._page, partial(self._read_page, client))
         except RequestError as error:
             if error.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
@@ -249,7 +231,7 @@ class _Listing:
             login = self._login_of_keyring() if is_own and error.status == HTTPStatus.UNAUTHORIZED else None
             if login is None:
                 raise
-            self._index = self._index._replace(url=_with_netloc(self._index.url, login))
+            self._index = self._index._replace(url=_with_login(self._index.url, login))
             return ask()
 
     def _read_page(self, client: HttpClient) -> list[Link]:
@@ -257,7 +239,7 @@ class _Listing:
         while True:
             try:
                 with client.stream(self._page, accept=ACCEPT) as response:
-                    return links_of(response, _read(response), deadline)
+                    return links_of(response, deadline)
             except RequestError as error:
                 if deadline.remaining_s == 0:  # then the timer has cut the connection
                     raise RequestError(str(deadline), error.url) from error
@@ -285,17 +267,11 @@ class _Listing:
         url = self._page if self._index.is_links else urljoin(self._page, "index.html")
         try:
             with open_file(url) as response:
-                return links_of(response, _read(response), self._limits.deadline)
+                return links_of(response, self._limits.deadline)
         except RequestError as error:
             if error.kind != "missing" or self._index.is_links:
                 raise
             return []
-
-    def _with_login(self, url: str) -> str:
-        """Give the index's login to a file of the same origin, and to no other."""
-        file, login = urlsplit(url), urlsplit(self._index.url).netloc.rpartition("@")[0]
-        bare = urlunsplit(file._replace(netloc=file.netloc.rpartition("@")[2]))
-        return _with_netloc(bare, login) if login and origin_of(url) == origin_of(self._index.url) else bare
 
     def _login_of_keyring(self) -> str | None:
         """Return "user:password" as in a URL, where a keyring has one and the URL has no password."""
@@ -305,42 +281,15 @@ class _Listing:
         if parts.password is not None:
             return None
         user = None if parts.username is None else unquote(parts.username)
-        url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-        login = login_for(url, user, self._index.keyring, self._limits.deadline)
+        login = login_for(_with_login(self._index.url, ""), user, self._index.keyring, self._limits.deadline)
         return None if login is None else ":".join(quote(each, safe="") for each in login)
 
 
-class Ahead:
-    """Makes something in a thread, for who asks for it a moment later."""
-
-    def __init__(self, make: Callable[[], ssl.SSLContext]) -> None:
-        """Begin."""
-        self._make = make
-        self._made: list[ssl.SSLContext] = []
-        self._worker = Worker(self._run, "certificates")
-        self._worker.start()
-
-    def _run(self) -> None:
-        with suppress(Exception):  # made again, it raises where it is wanted
-            self._made.append(self._make())
-
-    def __call__(self) -> ssl.SSLContext:
-        self._worker.join()
-        return self._made[0] if self._made else self._make()
-
-
-@contextmanager
-def _settings_as_reasons() -> Iterator[None]:
-    """Raise certificates that cannot be read as what this one index fails on."""
-    try:
-        yield
-    except SettingsError as error:
-        raise RequestError(error.message, "", kind="certificate") from error
-
-
-def _with_netloc(url: str, login: str) -> str:
+def _with_login(url: str, login: str) -> str:
+    """Return a URL with a login in place of its own; with none where that is empty."""
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=f"{login}@{parts.netloc.rpartition('@')[2]}"))
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{login}@{host}" if login else host))
 
 
 def _is_named(filename: str, pin: ModelPin) -> bool:
@@ -348,106 +297,3 @@ def _is_named(filename: str, pin: ModelPin) -> bool:
     parts = filename.removesuffix(".whl").split("-")
     is_wheel = filename.endswith(".whl") and len(parts) in {5, 6}
     return is_wheel and same_name(parts[0], pin.name) and pin.accepts(parts[1])
-
-
-def _read(response: Response) -> bytes:
-    """Read a page up to its end.
-
-    Raises:
-        RequestError: It is too large, or was cut short.
-    """
-    page = bytearray()
-    for chunk in response.chunks:
-        page += chunk
-        if len(page) > MAX_PAGE_BYTES:
-            raise RequestError(f"lists more than {MAX_PAGE_BYTES:,} bytes", response.url)
-    if response.total_bytes is not None and len(page) < response.total_bytes:
-        raise RequestError("cut short", response.url, kind="short", retryable=True)
-    return bytes(page)
-
-
-def links_of(response: Response, page: bytes, deadline: Deadline) -> list[Link]:
-    """Return the files that a page lists, in JSON or HTML; entries that cannot be read are left out.
-
-    Raises:
-        RequestError: It is not a page of an index, but that of a portal, for example.
-    """
-    kind = response.content_type.partition(";")[0].strip().lower()
-    if kind == "application/vnd.pypi.simple.v1+json":
-        return [*_links_of_json(response.url, page)]
-    if kind in {"", "text/html", "application/vnd.pypi.simple.v1+html"}:
-        return [*_links_of_html(response.url, page.decode(errors="replace"), deadline)]
-    raise RequestError(f"is not a package index ({kind})", response.url, kind="not_a_wheel")
-
-
-def _links_of_json(url: str, page: bytes) -> Iterator[Link]:
-    if page.count(b"{") + page.count(b"[") > MAX_ENTRIES:
-        raise RequestError(f"lists more than {MAX_ENTRIES:,} entries", url)
-    try:
-        files = json.loads(page)["files"]
-        entries: Iterable[Mapping[str, object]] = [file for file in files if isinstance(file, dict)]
-    except (ValueError, TypeError, LookupError, RecursionError) as error:
-        raise RequestError("is not a package index (JSON without files)", url, kind="not_a_wheel") from error
-    for file in entries:
-        filename, href, hashes = file.get("filename"), file.get("url"), file.get("hashes")
-        sha256 = hashes.get("sha256") if isinstance(hashes, dict) else None
-        if isinstance(filename, str) and isinstance(href, str) and (target := _joined(url, href)):
-            is_hash = isinstance(sha256, str) and _SHA256.fullmatch(sha256)
-            yield Link(target, filename, str(sha256).lower() if is_hash else None)
-
-
-def _links_of_html(url: str, page: str, deadline: Deadline) -> Iterator[Link]:
-    parser = _Anchors()
-    for start in range(0, len(page), FEED_CHARACTERS):
-        if deadline.remaining_s == 0:  # a page can be made so that the parser reads it again and again
-            raise RequestError(str(deadline), url)
-        try:
-            parser.feed(page[start : start + FEED_CHARACTERS])
-        except AssertionError as error:  # Python's own, on a declaration that is never made
-            raise RequestError("is not a package index (HTML that cannot be read)", url, kind="not_a_wheel") from error
-    base = _joined(url, parser.base) or url
-    for href in parser.hrefs:
-        if ".whl" in href and (target := _joined(base, href)):  # joining takes time, and a page may have a million
-            yield _link(target)
-
-
-def _link(url: str) -> Link:
-    """Return what a link says of a file: its name, and perhaps its hash as the fragment."""
-    parts = urlsplit(url)
-    listed = _HASH.search(parts.fragment)
-    filename = unquote(parts.path.rpartition("/")[2])
-    return Link(urlunsplit(parts._replace(fragment="")), filename, listed and listed[1].lower())
-
-
-class _Anchors(HTMLParser):
-    """The links of a page, and what they are relative to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.base, self.hrefs = "", list[str]()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        href = dict(attrs).get("href") or ""
-        if tag == "base":
-            self.base = self.base or href
-        elif tag == "a" and href:
-            self.hrefs.append(href)
-
-
-def _joined(url: str, href: str) -> str:
-    """Return the web or file address that a link leads to; empty where it leads to none, or from the web to a file."""
-    schemes = ("http", "https", "file") if is_file_url(url) else ("http", "https")
-    try:
-        target = urljoin(url, href)
-    except ValueError:  # brackets that do not match
-        return ""
-    return target if _is_place(target, schemes) else ""
-
-
-def _is_place(url: str, schemes: Sequence[str]) -> bool:
-    """Return True if a URL names a file, or a host with a port that there can be."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in schemes and (parts.scheme == "file" or bool(parts.hostname and parts.port != 0))
-    except ValueError:  # brackets that do not match, a port beyond 65535
-        return False

@@ -27,7 +27,7 @@ PIP_SECTIONS = ("global", "download", "install")
 """Sections of pip's files that count here. A later one wins, whichever file it stands in; a variable wins over all."""
 CAN_READ_TOML = sys.version_info >= (3, 11)
 NO_PUBLIC_INDEX = "there is no pip to say where the public index is: name one in PIP_INDEX_URL or UV_DEFAULT_INDEX"
-_PUBLIC_INDEX = re.compile(rb"""^PyPI\s*=\s*PackageIndex\(\s*(?:url\s*=\s*)?["'](https?://[^"']+)["']""", re.MULTILINE)
+_PUBLIC_INDEX = rb"""(?m)^PyPI\s*=\s*PackageIndex\(\s*(?:url\s*=\s*)?["'](https?://[^"']+)["']"""
 _MODULE = ("_internal", "models", "index.py")
 """Where pip has said the public index's address since version 10."""
 
@@ -313,7 +313,7 @@ def public_index() -> str:
     pip is read, not run: a distribution that has changed the address is followed.
     """
     for content in _modules_of_pip():
-        if found := _PUBLIC_INDEX.search(content):
+        if found := re.search(_PUBLIC_INDEX, content):
             return urljoin(found[1].decode(), "simple")
     return ""
 

@@ -11,9 +11,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from modelboot._network import connections
+from modelboot._network import retry
 from modelboot._network.client import HttpClient
 from modelboot._network.response import RequestError
+from modelboot._network.retry import is_retryable
 from modelboot._network.trust_env import read_trust_env
 from modelboot._settings import Settings
 from support.peers import Authority
@@ -71,7 +72,7 @@ def test_redirects_of_every_kind(server: ModelServer, settings: Settings) -> Non
 
 @pytest.fixture
 def trusting(authority: Authority, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Return settings, in an environment in which the private CA is trusted."""
+    """Return settings beside which the private CA is trusted."""
     monkeypatch.setenv("CURL_CA_BUNDLE", str(authority.ca))
     return settings
 
@@ -115,7 +116,7 @@ def test_proxy_of_no_use(monkeypatch: pytest.MonkeyPatch, settings: Settings, pr
     refused = refusal(NOBODY, settings)
     assert str(refused).startswith("the proxy ")
     assert str(refused).endswith("is not an http or https URL")
-    assert not refused.retryable
+    assert not is_retryable(refused)
     assert "s3c" not in shown(refused)
 
 
@@ -127,7 +128,7 @@ def test_proxy_refuses(server: ModelServer, monkeypatch: pytest.MonkeyPatch, set
     refused = refusal(TLS_NOBODY, settings)
     hint, kind = ("", "other") if status == 403 else (": give user:password in HTTPS_PROXY", "auth")
     assert str(refused) == f"proxy: Tunnel connection failed: {status} {responses[status]}{hint}"
-    assert (refused.kind, refused.retryable) == (kind, False)
+    assert (refused.kind, is_retryable(refused)) == (kind, False)
 
 
 def test_proxy_with_tls(tls_server: ModelServer, monkeypatch: pytest.MonkeyPatch, trusting: Settings) -> None:
@@ -145,7 +146,7 @@ def test_redirect_to_no_host(server: ModelServer, settings: Settings, location: 
     """A host that cannot be is final, and no secret of it is told, not even in the causes."""
     server.serve("/x.whl", Reply(302, {"Location": location}))
     refused = refusal(f"{server.url}/x.whl", settings)
-    assert not refused.retryable
+    assert not is_retryable(refused)
     assert str(refused).endswith(("is not a valid host name", ": invalid host name"))
     assert "s3cret" not in shown(refused)
     assert "Failed to parse" not in shown(refused)  # where older versions of urllib3 quote all of the URL
@@ -164,10 +165,10 @@ def test_unknown_host(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, failure: OSError, within_s: float, *, again: bool
 ) -> None:
     """A name server is asked again only after a passing failure that came soon; its own words are told."""
-    monkeypatch.setattr(connections, "RETRY_WITHIN_S", within_s)
+    monkeypatch.setattr(retry, "RETRY_WITHIN_S", within_s)
     monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=failure))
     refused = refusal(NOBODY, settings)
-    assert (str(refused), refused.retryable, refused.unreachable) == ("release.invalid: its own words", again, True)
+    assert (str(refused), is_retryable(refused)) == ("release.invalid: its own words", again)
 
 
 def test_connection_after_the_deadline(server: ModelServer, settings: Settings) -> None:

@@ -10,13 +10,13 @@ from modelboot._network.response import RequestError
 from modelboot._network.retry import RetryBudget
 
 FINAL = RequestError("HTTP 404 Not Found", "http://a/")
-PASSING = RequestError("HTTP 503 Service Unavailable", "http://a/", retryable=True)
-REFUSED = RequestError("Connection refused", "http://a/", retryable=True, unreachable=True)
+PASSING = RequestError("HTTP 503 Service Unavailable", "http://a/", status=503)
+REFUSED = RequestError("Connection refused", "http://a/", unreachable_after_s=0.0)
 
 
-def asks(retry_after_s: float, *, retryable: bool = True) -> RequestError:
+def asks(retry_after_s: float, status: int = 429) -> RequestError:
     """Make the error of a server that says when to come again."""
-    return RequestError("HTTP 429 Too Many Requests", "http://a/", retryable=retryable, retry_after_s=retry_after_s)
+    return RequestError("HTTP 429 Too Many Requests", "http://a/", status=status, retry_after_s=retry_after_s)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def _longest(monkeypatch: pytest.MonkeyPatch) -> None:
         (REFUSED, 2, 2, 1000.0, None),
         (asks(7.0), 4, 0, 1000.0, 7.0),
         (asks(0.1), 4, 3, 1000.0, 4.0),
-        (asks(7.0, retryable=False), 4, 0, 1000.0, None),
+        (asks(7.0, 403), 4, 0, 1000.0, None),
         (asks(float("inf")), 4, 0, 2e6, None),
     ],
 )

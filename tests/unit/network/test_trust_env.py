@@ -41,7 +41,7 @@ def test_proxy(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: 
     """The variable of the URL's scheme counts, then ALL_PROXY; a header named Proxy of a CGI request does not."""
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
-    assert proxy_for(url) == proxy
+    assert proxy_for(url, TrustEnv()) == proxy
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_no_proxy(monkeypatch: pytest.MonkeyPatch, exceptions: str, url: str, *,
     """What NO_PROXY covers is asked directly; what merely looks like an entry of it goes through the proxy."""
     monkeypatch.setenv("ALL_PROXY", PROXY)
     monkeypatch.setenv("NO_PROXY", exceptions)
-    assert proxy_for(url) == (None if is_covered else PROXY)
+    assert proxy_for(url, TrustEnv()) == (None if is_covered else PROXY)
 
 
 NETRC = """\

@@ -18,7 +18,7 @@ import pytest
 from modelboot import DownloadError, HashMismatchError, ModelbootError, OfflineError
 from modelboot._progress import make_progress
 from modelboot._settings import read_settings
-from modelboot._sources import index as package_index
+from modelboot._sources import index_page
 from modelboot._sources.fetch import FetchedWheel, fetch_wheel, make_sources
 from modelboot._sources.source import Probe
 from modelboot.errors import Attempt
@@ -283,7 +283,7 @@ def test_page_of_no_use(
     index: Index, replies: dict[str, Reply], kind: str, reason: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Why an index did not give the wheel is said in a few words, and printed nowhere; an error waits for no more."""
-    index.monkeypatch.setattr(package_index, "MAX_PAGE_BYTES", 1 << 20)
+    index.monkeypatch.setattr(index_page, "MAX_PAGE_BYTES", 1 << 20)
     index.set(PIP_INDEX_URL="LOGIN/simple", MODELBOOT_DEADLINE="0.5" if reason.startswith("deadline") else "60")
     for path, reply in replies.items():
         index.server.serve(path, reply)
