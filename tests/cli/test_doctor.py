@@ -135,7 +135,7 @@ def test_doctor_mirror(reply: Reply, found: str, mirror: ModelServer) -> None:
 
 def test_doctor_mirror_that_never_answers(mirror: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A source has so many seconds and no more, whatever the settings allow an install."""
-    monkeypatch.setattr("modelboot.cli.doctor.PROBE_S", 0.2)
+    monkeypatch.setattr("modelboot.cli.diagnose.PROBE_S", 0.2)
     mirror.serve(PATH, Reply(stall="headers"))
     finding = find("sources", "mirror")
     assert (finding["ok"], finding["found"]) == (False, "no answer within 0.2 s")

@@ -15,10 +15,18 @@ from modelboot._install.target import targets_in_use
 from modelboot._settings import read_settings
 from modelboot.cli.output import print_result
 
+SUMMARY = "print the shell line that lets other programs find the models"
+
 _log = logging.getLogger(__name__)
 
 
-def env(options: argparse.Namespace) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the shell."""
+    meaning = "shell to print the line for (default: sh)"
+    parser.add_argument("--shell", choices=sorted(_SHELLS), default="sh", help=meaning)
+
+
+def run(options: argparse.Namespace) -> None:
     """Print the line that sets PYTHONPATH to the folders of models that are not on sys.path."""
     on_path = {os.path.realpath(folder) for folder in sys.path}
     models = list_installed(targets_in_use(read_settings()))
@@ -32,7 +40,7 @@ def env(options: argparse.Namespace) -> None:
         {model.folder for model in outside if model not in left_out}, key=lambda each: (each in beside, each)
     )
     folders = [*map(str, wanted)]
-    print_result(as_json=options.json, text=SHELLS[options.shell](folders), facts={"PYTHONPATH": folders})
+    print_result(as_json=options.json, text=_SHELLS[options.shell](folders), facts={"PYTHONPATH": folders})
 
 
 def _reasons_against(models: Sequence[Installed]) -> dict[Installed, str]:
@@ -57,7 +65,7 @@ def _reasons_against(models: Sequence[Installed]) -> dict[Installed, str]:
 
 
 def _has_package(name: str) -> bool:
-    """Tell whether this environment finds a package of that name: a mere folder without a module is none."""
+    """Return True if this environment finds a package of that name: a mere folder without a module is none."""
     spec = importlib.util.find_spec(name)
     return spec is not None and spec.origin is not None
 
@@ -80,4 +88,4 @@ def _fish(folders: Sequence[str]) -> str:
     return f"set -gx PYTHONPATH $PYTHONPATH {' '.join(quoted)}"
 
 
-SHELLS: dict[str, Callable[[Sequence[str]], str]] = {"fish": _fish, "sh": _sh}
+_SHELLS: dict[str, Callable[[Sequence[str]], str]] = {"fish": _fish, "sh": _sh}
