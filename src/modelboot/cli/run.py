@@ -33,7 +33,9 @@ def run(arguments: Sequence[str]) -> int:
     tolerate_stdout()
     log_to_stderr(logging.DEBUG if options.debug else logging.INFO)
     with override_settings(options):
-        return _run(options)
+        status = _run(options)
+    _drop_unwritten()
+    return status
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -42,7 +44,6 @@ def _run(options: argparse.Namespace) -> int:
         options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:  # `modelboot list --available | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a user gets two lines of a bug, too
         if options.debug:
@@ -83,3 +84,11 @@ def _work_folders(options: argparse.Namespace) -> Iterator[Path]:
         yield options.dest / WORK
     if "model" in options or "models" in options:
         yield from (target.work for target in targets_to_install_into(resolve(DEFAULT_MODEL), read_settings()))
+
+
+def _drop_unwritten() -> None:
+    """Discard what stdout could not take, which has been told: Python would try again at its end, and exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
