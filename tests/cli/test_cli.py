@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -309,9 +308,8 @@ def test_failure_unexpected(monkeypatch: pytest.MonkeyPatch, options: list[str])
 def child(redirection: str, *words: str, stdout: int = subprocess.PIPE, **env: str) -> tuple[int, str | None, str]:
     """Run the program in a process whose stdout the shell redirects; return its status, and what it printed."""
     line = ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "modelboot", *words]
-    pipes: dict[str, Any] = {"stdout": stdout, "stderr": subprocess.PIPE, "text": True}
-    buffered = environment({"PYTHONUNBUFFERED": None, **env})
-    done = subprocess.run(line, **pipes, env=buffered, timeout=HANG_S, check=False)
+    given, err = environment({"PYTHONUNBUFFERED": None, **env}), subprocess.PIPE
+    done = subprocess.run(line, stdout=stdout, stderr=err, text=True, env=given, timeout=HANG_S, check=False)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -64,6 +64,17 @@ def test_env_hides_no_other_version(pin: ModelPin, target: Path, tmp_path: Path,
     assert printed(target) == ([], "")  # it is found already
 
 
+@pytest.mark.parametrize("name", ["a:b", "a\tb", "a\u202eb"], ids=["colon", "tab", "direction"])
+def test_env_leaves_out_what_it_cannot_write(
+    name: str, pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: Printed
+) -> None:
+    """A folder that PYTHONPATH would split, or that a terminal would show as another, is left out, and that is said."""
+    monkeypatch.setenv("MODELBOOT_TARGET", str(tmp_path / name))
+    ensure_model(pin)
+    folders, told = printed()
+    assert (folders, told.rpartition(", ")[2]) == ([], "which cannot be written in PYTHONPATH\n")
+
+
 def test_env_gives_the_newest_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: Printed) -> None:
     """Of two versions in the store the newer one is found, 3.10 and not 3.9, as long as it is intact."""
     monkeypatch.setenv("MODELBOOT_TARGET", "")

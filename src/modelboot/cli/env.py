@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from modelboot._install.installed import Installed, list_installed
 from modelboot._install.target import targets_in_use
+from modelboot._redact import printable
 from modelboot._settings import read_settings
 from modelboot.cli.output import print_result
 
@@ -49,14 +50,16 @@ def _reasons_against(models: Sequence[Installed]) -> dict[Installed, str]:
     Args:
         models: Models that are not on sys.path, those of one name from the oldest to the newest.
     """
+    unusable = {model.folder: "which cannot be written in PYTHONPATH" for model in models if _is_odd(str(model.folder))}
     # PYTHONPATH comes before site-packages: what this environment finds under that name must not be hidden.
-    hiding = {model.folder: model.name for model in models if _has_package(model.name)}
+    hiding = [model for model in models if _has_package(model.name)]
+    unusable |= {model.folder: f"which would hide the {model.name} of this environment" for model in hiding}
     intact = [model for model in models if model.first_problem is None]
-    newest = {model.name: model for model in intact if model.folder not in hiding}
+    newest = {model.name: model for model in intact if model.folder not in unusable}
     reasons: dict[Installed, str] = {}
     for model in models:
-        if model.folder in hiding:
-            reasons[model] = f"which would hide the {hiding[model.folder]} of this environment"
+        if model.folder in unusable:
+            reasons[model] = unusable[model.folder]
         elif model not in intact:
             reasons[model] = "which is not intact"
         elif model != newest[model.name]:
@@ -64,8 +67,13 @@ def _reasons_against(models: Sequence[Installed]) -> dict[Installed, str]:
     return reasons
 
 
+def _is_odd(folder: str) -> bool:
+    """Return True if a folder would be two in PYTHONPATH, or has a character that is not printed as it is."""
+    return os.pathsep in folder or printable(folder) != folder
+
+
 def _has_package(name: str) -> bool:
-    """Return True if this environment finds a package of that name: a mere folder without a module is none."""
+    """Return True if this environment finds a package of that name: a mere folder without a module is not one."""
     spec = importlib.util.find_spec(name)
     return spec is not None and spec.origin is not None
 
