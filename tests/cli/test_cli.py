@@ -202,11 +202,7 @@ def test_help(command: str, told: str) -> None:
 
 @pytest.mark.usefixtures("file_mirror")
 @pytest.mark.parametrize(
-    "words",
-    [
-        f"--json --target here install {NAME}",
-        f"--target there --json install {NAME} --target here",
-    ],
+    "words", [f"--json --target here install {NAME}", f"--target there --json install {NAME} --target here"]
 )
 def test_options_before_or_after_the_command(
     words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
