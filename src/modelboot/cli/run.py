@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from modelboot._catalog import DEFAULT_MODEL, resolve
+from modelboot._catalog import catalog
 from modelboot._install.target import WORK, targets_to_install_into
 from modelboot._settings import read_settings
 from modelboot.cli.options import override_settings
@@ -83,7 +83,7 @@ def _work_folders(options: argparse.Namespace) -> Iterator[Path]:
     if "dest" in options:
         yield options.dest / WORK
     if "model" in options or "models" in options:
-        yield from (target.work for target in targets_to_install_into(resolve(DEFAULT_MODEL), read_settings()))
+        yield from (target.work for target in targets_to_install_into(catalog()[0].pin, read_settings()))
 
 
 def _drop_unwritten() -> None:
