@@ -134,7 +134,7 @@ def test_doctor_mirror(reply: Reply, found: str, mirror: ModelServer) -> None:
 
 def test_doctor_mirror_that_never_answers(mirror: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A source has so many seconds and no more, whatever the settings allow an install."""
-    monkeypatch.setattr("modelboot.cli.doctor.PROBE_S", 0.2)
+    monkeypatch.setattr("modelboot.cli.diagnose.PROBE_S", 0.2)
     mirror.serve(PATH, Reply(stall="headers"))
     finding = find("sources", "mirror")
     assert (finding["ok"], finding["found"]) == (False, "no answer within 0.2 s")
@@ -318,12 +318,8 @@ def test_doctor_changes_nothing(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.chdir(tmp_path / "cwd")
-    env = {
-        "MODELBOOT_INDEX": "1",
-        "MODELBOOT_WHEELHOUSE": str(tmp_path / "wheels"),
-        "HOME": str(tmp_path / "user"),
-        "TMPDIR": str(tmp_path / "tmp"),
-    }
+    folders = {"MODELBOOT_WHEELHOUSE": "wheels", "HOME": "user", "TMPDIR": "tmp"}
+    env = {"MODELBOOT_INDEX": "1", **{name: str(tmp_path / folder) for name, folder in folders.items()}}
     before = snapshot(tmp_path, without=(), strict=True)
     output("doctor", reference(wheel.pin_at(f"{mirror.url}{PATH}")), **env)
     assert {request.path for request in mirror.requests} == {PATH, "/simple/en-tiny-sm/"}

@@ -42,7 +42,8 @@ def stored(tmp_path: Path, version: str) -> Path:
 
 
 def test_env_for_other_programs(pin: ModelPin, target: Path) -> None:
-    """A shell that has run the line starts programs that find the model; fish has a line of its own."""
+    """A shell that has run the line starts programs that find the model, fish with its own; no model adds nothing."""
+    assert run("env") == (0, "# nothing to add\n", "")
     ensure_model(pin)
     sys.path.remove(str(target))  # as in a new process
     program = shlex.join([sys.executable, "-c", f"import {NAME}; print({NAME}.__version__)"])
@@ -62,6 +63,17 @@ def test_env_hides_no_other_version(pin: ModelPin, target: Path, tmp_path: Path,
     told = f"warning: left out: {NAME} {VERSION} in {target}, which would hide the {NAME} of this environment\n"
     assert printed(other) == ([], told)
     assert printed(target) == ([], "")  # it is found already
+
+
+@pytest.mark.parametrize("name", ["a:b", "a\tb", "a\u202eb"], ids=["colon", "tab", "direction"])
+def test_env_leaves_out_what_it_cannot_write(
+    name: str, pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: Printed
+) -> None:
+    """A folder that PYTHONPATH would split, or that a terminal would show as another, is left out, and that is said."""
+    monkeypatch.setenv("MODELBOOT_TARGET", str(tmp_path / name))
+    ensure_model(pin)
+    folders, told = printed()
+    assert (folders, told.rpartition(", ")[2]) == ([], "which cannot be written in PYTHONPATH\n")
 
 
 def test_env_gives_the_newest_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: Printed) -> None:
@@ -88,8 +100,3 @@ def test_env_gives_the_newest_version_before_a_target_of_several_models(
     assert told == f"warning: left out: {NAME} {OLDER} in {target}, as {VERSION} is in {newer}\n"
     program = f"import af_tiny_sm, {NAME}; print({NAME}.__version__)"
     assert python(program, env={"PYTHONPATH": os.pathsep.join(folders)}).stdout == f"{VERSION}\n"
-
-
-def test_env_with_nothing_to_add() -> None:
-    """Where there is no model the line does nothing, and nothing is said of models."""
-    assert run("env") == (0, "# nothing to add\n", "")

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING
 
 from modelboot._catalog import catalog
 from modelboot._settings import read_settings
-from modelboot.cli.output import Facts, fit_columns, print_result, table
+from modelboot.cli.output import Facts, fit_line, print_result, table
 
 if TYPE_CHECKING:
     from modelboot._sources.cache import CachedWheel
 
 
-def cache(options: argparse.Namespace) -> None:
+SUMMARY = "list the wheels kept for reuse"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what removes them."""
+    parser.add_argument("--prune", action="store_true", help="remove them")
+
+
+def run(options: argparse.Namespace) -> None:
     """List the wheels that are kept, or remove them."""
     from modelboot._sources.cache import WheelCache
     from modelboot._sources.fetch import cache_folder
@@ -42,8 +50,8 @@ def kept_text(wheels: Sequence[CachedWheel], names: Mapping[str, str], folder: P
     ]
     total_bytes = sum(wheel.size_bytes for wheel in wheels)
     count = f"{len(rows)} {'wheel' if len(rows) == 1 else 'wheels'} {'removed' if is_pruned else 'kept'}"
-    last = fit_columns([(f"{count}, {_megabytes(total_bytes)}", str(folder))])
-    return "\n".join([*table(("model", "size", "sha256"), rows), "", *last])
+    last = fit_line(f"{count}, {_megabytes(total_bytes)}", str(folder))
+    return "\n".join([*table(("model", "size", "sha256"), rows), "", last])
 
 
 def _megabytes(size_bytes: int) -> str:

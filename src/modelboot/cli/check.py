@@ -2,77 +2,93 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import re
-import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from textwrap import indent
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from modelboot._catalog import resolve
+from modelboot._catalog import DEFAULT_MODEL, resolve
 from modelboot._environment import installed_version
-from modelboot._install.ensure import ensure_model
-from modelboot._install.outcome import InstalledModel
-from modelboot._pin import ModelPin
 from modelboot._settings import read_settings
-from modelboot._spacy.cache import get_nlp
-from modelboot.cli.output import Facts, download_size, table, terminal_width, words, wrap
+from modelboot.cli.install import model_facts
+from modelboot.cli.options import MODEL
+from modelboot.cli.output import Facts, download_size, print_result, table, terminal_width, words, wrap
+
+if TYPE_CHECKING:
+    from modelboot._install.outcome import InstalledModel
+
+SUMMARY = "install, load and try a model, and show what was found"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    """What a pipeline found out about one token; empty strings for what it does not."""
-
-    text: str
-    pos: str
-    tag: str
-    dep: str
-    entity: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckReport:
+class Checked(NamedTuple):
     """A model that was installed, loaded and used."""
 
     installed: InstalledModel
     spacy: str
     """Version of spaCy that loaded it."""
-    pipeline: tuple[str, ...]
-    phases: tuple[tuple[str, float], ...]
-    """Name and seconds of each part, those of the install first."""
+    pipeline: Sequence[str]
+    phases: Mapping[str, float]
+    """Seconds of each part, those of the install first."""
     sentence: str
-    tokens: tuple[Token, ...]
+    tokens: Sequence[Mapping[str, str]]
+    """What the pipeline found out about each token; empty strings for what it does not."""
 
-    def text(self) -> str:
-        """Return what `check` prints: a title and the facts, then the sentence as the model reads it."""
-        rows = [
-            (each.text, each.pos, each.tag if each.tag != each.pos else "", each.dep, each.entity)
-            for each in self.tokens
-        ]
-        read = table(("token", "pos", "tag", "dep", "entity"), rows)
-        width = terminal_width() or sys.maxsize
-        facts = [line for name, value in self._lines().items() for line in wrap(f"  {name:<9} ", value, width)]
-        return "\n".join([str(self.installed), *facts, "", f"  {self.sentence}", "", indent("\n".join(read), "  ")])
 
-    def _lines(self) -> dict[str, Sequence[str]]:
-        """Name each fact, in pieces that a terminal is not to break."""
-        model = self.installed
-        return {
-            "pipeline": _listed(self.pipeline),
-            "spaCy": [self.spacy],
-            "source": [f"{model.source}{download_size(model.downloaded_bytes)}"],
-            "sha256": [f"{model.sha256} ", *([] if model.verified else words("(hash not recorded at the install)"))],
-            "folder": [str(model.path.parents[1])],
-            "seconds": _listed([f"{phase} {seconds:.2f}" for phase, seconds in self.phases]),
-        }
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the model."""
+    meaning = f"{MODEL} (default: {DEFAULT_MODEL})"
+    parser.add_argument("model", metavar="MODEL", nargs="?", default=DEFAULT_MODEL, help=meaning)
 
-    def to_dict(self) -> Facts:
-        """Return the JSON of `check` but for the facts of the install: all it took, and the seconds of each phase."""
-        phases = {phase: round(seconds, 4) for phase, seconds in self.phases}
-        facts = {**asdict(self), "seconds": round(sum(phases.values()), 4), "phases": phases}
-        del facts["installed"]
-        return facts
+
+def run(options: argparse.Namespace) -> None:
+    """Install, load and use a model, and show what was found."""
+    checked = _check(options.model)
+    print_result(as_json=options.json, text=_text(checked), facts=_facts(checked), has_title=True)
+
+
+def _check(model: str) -> Checked:
+    from modelboot._install.ensure import ensure_model
+    from modelboot._spacy.cache import get_nlp
+
+    pin = resolve(model, pins=read_settings().pins)  # once, or its warning would be logged twice
+    installed = ensure_model(pin)
+    started_s = time.perf_counter()
+    nlp = get_nlp(pin, (), (), (), None)
+    loaded_s = time.perf_counter()
+    sentence = example_sentence(str(nlp.lang))
+    doc = nlp(sentence)
+    parsed_s = time.perf_counter()
+    return Checked(
+        installed=installed,
+        spacy=installed_version("spacy") or "unknown",
+        pipeline=tuple(nlp.pipe_names),
+        phases={**dict(installed.phases), "load": loaded_s - started_s, "parse": parsed_s - loaded_s},
+        sentence=sentence,
+        tokens=[
+            {"text": each.text, "pos": each.pos_, "tag": each.tag_, "dep": each.dep_, "entity": each.ent_type_}
+            for each in doc
+        ],
+    )
+
+
+def _text(checked: Checked) -> str:
+    """Return a title and the facts, then the sentence as the model reads it."""
+    model = checked.installed
+    lines = {
+        "pipeline": _listed(checked.pipeline),
+        "spaCy": [checked.spacy],
+        "source": [f"{model.source}{download_size(model.downloaded_bytes)}"],
+        "sha256": [f"{model.sha256} ", *([] if model.verified else words("(hash not recorded at the install)"))],
+        "folder": [str(model.path.parents[1])],
+        "seconds": _listed([f"{phase} {seconds:.2f}" for phase, seconds in checked.phases.items()]),
+    }
+    facts = [line for name, pieces in lines.items() for line in wrap(f"  {name:<9} ", pieces, terminal_width())]
+    tokens = [{**each, "tag": ""} if each["tag"] == each["pos"] else each for each in checked.tokens]
+    rows = table(("token", "pos", "tag", "dep", "entity"), [[*each.values()] for each in tokens])
+    read = [f"  {line}" for row in rows for line in row.split("\n")]
+    return "\n".join([str(model), *facts, "", f"  {checked.sentence}", "", *read])
 
 
 def _listed(items: Sequence[str]) -> list[str]:
@@ -80,37 +96,13 @@ def _listed(items: Sequence[str]) -> list[str]:
     return [*(f"{item}, " for item in items[:-1]), *items[-1:]]
 
 
-def check_model(model: str | ModelPin) -> CheckReport:
-    """Install, load and use a model.
-
-    Args:
-        model: A catalog name, a name with a version, or a pin.
-
-    Returns:
-        What was found, and what it took.
-
-    Raises:
-        ModelbootError: It could not be installed or loaded.
-    """
-    pin = resolve(model, pins=read_settings().pins)  # once, or its warning would be logged twice
-    installed = ensure_model(pin)
-    started = time.perf_counter()
-    nlp = get_nlp(pin, (), (), (), None)
-    loaded = time.perf_counter()
-    sentence = example_sentence(str(nlp.lang))
-    doc = nlp(sentence)
-    parsed = time.perf_counter()
-    return CheckReport(
-        installed=installed,
-        spacy=installed_version("spacy") or "unknown",
-        pipeline=tuple(nlp.pipe_names),
-        phases=(*installed.phases, ("load", loaded - started), ("parse", parsed - loaded)),
-        sentence=sentence,
-        tokens=tuple(
-            Token(text=token.text, pos=token.pos_, tag=token.tag_, dep=token.dep_, entity=token.ent_type_)
-            for token in doc
-        ),
-    )
+def _facts(checked: Checked) -> Facts:
+    """Return the JSON: the facts of the install, all it took, and the seconds of each phase."""
+    phases = {phase: round(seconds, 4) for phase, seconds in checked.phases.items()}
+    seconds = round(sum(phases.values()), 4)
+    facts = {**model_facts(checked.installed), **checked._asdict(), "seconds": seconds, "phases": phases}
+    del facts["installed"]
+    return facts
 
 
 def example_sentence(language: str) -> str:
@@ -127,8 +119,8 @@ def example_sentence(language: str) -> str:
 
 def _easiest(sentences: list[str]) -> str:
     """Return the shortest that is a sentence: small pipelines misread the headlines that most lists begin with."""
-    return min((each for each in sentences if len(_WORDS.findall(each)) >= _MIN_WORDS), key=len, default=sentences[0])
+    whole = (each for each in sentences if len(re.findall(r"\w\S*", each)) >= _MIN_WORDS)
+    return min(whole, key=len, default=sentences[0])
 
 
-_WORDS = re.compile(r"\w\S*")
 _MIN_WORDS = 6

@@ -1,164 +1,136 @@
-"""`modelboot doctor`: find out settings and their origin, targets, locks, and which sources answer.
-
-It changes nothing: no file is made, no lock file either.
-"""
+"""`modelboot doctor`: what was found, laid out for a terminal."""
 
 from __future__ import annotations
 
+import argparse
 import os
-import platform
-import shutil
-import sys
-from collections.abc import Collection, Iterator
-from pathlib import Path
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from modelboot._catalog import check_requirements
-from modelboot._deadline import Deadline, Limits
-from modelboot._environment import installed_version, is_uv_environment
-from modelboot._install.look import find_in, look
-from modelboot._install.targets import (
-    Target,
-    choices,
-    nearest_existing,
-    targets_to_install_into,
-    targets_to_search,
-)
-from modelboot._network.trust_env import trust_env_origins
-from modelboot._pin import ModelPin
-from modelboot._settings import Settings, origins
-from modelboot._sources.fetch import make_sources, unique_sources
-from modelboot._sources.source import Probe
-from modelboot.cli.doctor_report import DoctorReport
-from modelboot.errors import IncompatibleError
+from modelboot._catalog import DEFAULT_MODEL, resolve
+from modelboot._settings import read_settings
+from modelboot.cli.output import align, print_result, terminal_width, words, wrap
 
-if sys.platform != "win32":
-    import fcntl
+if TYPE_CHECKING:
+    from modelboot._sources.source import Probe
+    from modelboot.cli.diagnose import Findings
 
-PROBE_S = 10.0
-"""Seconds a source has for its answer."""
-_MUST_EXIST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC")
-"""Variables that name a file; most programs say nothing when it is not there."""
+SUMMARY = "show settings, targets, locks and which source has a model"
 
 
-def diagnose(pin: ModelPin, settings: Settings, *, from_command_line: Collection[str] = ()) -> DoctorReport:
-    """Look at everything an install depends on, without changing anything.
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the model."""
+    meaning = f"model to ask the sources for (default: {DEFAULT_MODEL})"
+    parser.add_argument("model", metavar="MODEL", nargs="?", default=DEFAULT_MODEL, help=meaning)
 
-    Args:
-        pin: The model to ask the sources for.
-        settings: The settings in force.
-        from_command_line: Variables whose value an option has given.
 
-    Returns:
-        The findings, in the order an install meets them.
+def run(options: argparse.Namespace) -> None:
+    """Look at everything an install depends on, and show it."""
+    from modelboot.cli.diagnose import diagnose
+
+    settings = read_settings()
+    pin = resolve(options.model, pins=settings.pins)
+    found = diagnose(pin, settings, from_command_line=vars(options))
+    print_result(as_json=options.json, text=_text(found), facts=asdict(found))
+
+
+def _text(found: Findings) -> str:
+    """Return a block each for programs, settings, targets and sources, and what comes of it."""
+    blocks = [
+        ["versions", *_rows([_version(each) for each in found.versions])],
+        ["settings", *_rows([_setting(each) for each in found.settings])],
+        [f"{found.model} is installed", *_probe_lines(found.installed)] if found.installed else [],
+        ["targets, in the order they are tried", *_probe_lines(found.targets)],
+        ["sources, in the order they are asked", *_probe_lines(found.sources)],
+        wrap("", words(found.advice), _text_width()) if found.advice else [],
+        wrap("", words(_verdict(found)), _text_width()),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _verdict(found: Findings) -> str:
+    """Say what an install would do: it takes the first target that can be used, and the sources that have the wheel."""
+    if found.installed:
+        return f"nothing to do: {found.model} is installed in: {found.installed[0].subject}"
+    if found.unmet:
+        return found.unmet
+    target = next((target.subject for target in found.targets if target.ok), None)
+    if target is None:
+        return f"{found.model} cannot be installed here: no target can be written"
+    sources = " or ".join(dict.fromkeys(source.subject for source in found.sources if source.ok))
+    if not sources:
+        return f"{found.model} cannot be fetched now: no source has it"
+    return f"{found.model} would be fetched from {sources} and installed into: {target}"
+
+
+_MARKS = {True: "ok", False: "no", None: "--"}
+_MAX_TEXT_WIDTH = 100
+"""Columns of sentences: longer lines are hard to read."""
+_IN_SECONDS = ("MODELBOOT_TIMEOUT", "MODELBOOT_DEADLINE")
+_SEPARATORS = {
+    "MODELBOOT_BASE_URL": " ",
+    "MODELBOOT_WHEELHOUSE": os.pathsep,
+    "NO_PROXY": ",",
+    "SSL_CERT_DIR": os.pathsep,
+}
+"""Separator of the items of a variable that may have several: a line may break after it and nowhere else."""
+
+
+def _text_width() -> int:
+    return min(terminal_width(), _MAX_TEXT_WIDTH)
+
+
+def _setting(probe: Probe) -> tuple[str, str, Sequence[str]]:
+    """Return the variable, where its value comes from, and the value in pieces that are not to be broken."""
+    separator = _SEPARATORS.get(probe.subject, "")
+    value = f"{probe.value} s" if probe.subject in _IN_SECONDS else probe.value
+    items = re.findall(rf"[^{separator}]+{separator}?", value) if separator else [value]
+    return probe.subject, probe.origin, [*items, f" ({probe.found})" if probe.found else ""]
+
+
+def _version(probe: Probe) -> tuple[str, str, Sequence[str]]:
+    """Return a program, its version, and where it is, which is one piece even with spaces in it, or what is wrong."""
+    return probe.subject, probe.value, [probe.found] if probe.ok else words(probe.found)
+
+
+def _rows(rows: Sequence[tuple[str, str, Sequence[str]]]) -> Iterator[str]:
+    """Yield lines of three aligned columns; the last one goes on below itself, where a terminal is too narrow."""
+    starts = align([(first, second) for first, second, _ in rows])
+    width = max(map(len, starts))
+    for start, (_, _, pieces) in zip(starts, rows, strict=True):
+        yield from wrap(f"  {start:<{width}}  ", pieces, terminal_width())
+
+
+def _probe_lines(probes: Sequence[Probe]) -> Iterator[str]:
+    """Yield two lines or more for each: what and where, and below it what was found, which may be a long sentence.
+
+    Where a path or URL is too wide to stand beside what it is, it stands below that, in the whole block.
     """
-    return DoctorReport(
-        model=str(pin),
-        versions=tuple(find_versions()),
-        installed=tuple(_installed(pin, settings)),
-        advice=_UV_SYNC if is_uv_environment() else "",
-        settings=tuple(_settings(settings, from_command_line)),
-        unmet=_unmet(pin),
-        targets=tuple(_targets(pin, settings)),
-        sources=tuple(_sources(pin, settings)),
-    )
+    beside = _BELOW + 2 + max((len(probe.subject) for probe in probes), default=0)
+    is_beside = all(beside + len(_shorten(probe.value, _text_width() - beside)) <= terminal_width() for probe in probes)
+    column = beside if is_beside else _BELOW
+    for probe in probes:
+        start = f"  {_MARKS[probe.ok]}  {probe.subject}"
+        value = _shorten(probe.value, _text_width() - column)
+        yield from [f"{start:<{column}}{value}"] if is_beside else [start, " " * column + value]
+        how = [f"through {probe.through}"] if probe.through else []
+        how += [f"{probe.seconds:.2f} s"] if probe.seconds is not None else []
+        found = f"{probe.found} ({', '.join(how)})" if how else probe.found
+        yield from wrap(" " * column, words(found), _text_width(), indent=column)
 
 
-_UV_SYNC = (
-    "uv made this environment: `uv sync` removes models, as the project does not list them; `uv run` and "
-    "`uv sync --inexact` keep them. The next call installs a removed one again, from the cache. To avoid that, set "
-    "MODELBOOT_TARGET to a folder outside of the environment."
-)
+_BELOW = 6
+"""Column where the subject of a line begins, after the mark."""
 
 
-def find_versions() -> Iterator[Probe]:
-    """Yield which programs take part, those that are not there, too."""
-    yield Probe(subject="modelboot", value=installed_version("modelboot") or "not installed", ok=True)
-    yield Probe(subject="Python", value=platform.python_version(), ok=True, found=sys.executable or "")
-    spacy = installed_version("spacy")
-    yield Probe(subject="spaCy", value=spacy or "not installed", ok=spacy is not None)
-    pip = installed_version("pip")
-    yield Probe(subject="pip", value=pip or "none", ok=True)
-    uv = shutil.which("uv")
-    yield Probe(subject="uv", value=installed_version("uv") or ("unknown" if uv else "none"), ok=True, found=uv or "")
-
-
-def _installed(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
-    for target in targets_to_search(pin, settings):
-        installed = find_in(target, pin)
-        if installed is not None:
-            yield Probe(subject=target.label, value=str(installed.folder), ok=True, found=installed.state)
-
-
-def _settings(settings: Settings, from_command_line: Collection[str]) -> Iterator[Probe]:
-    for variable, (value, origin) in {**origins(settings), **trust_env_origins()}.items():
-        found = _missing_files(variable, value)
-        by = "command line" if variable in from_command_line else origin
-        yield Probe(subject=variable, value=value, ok=not found, found=found, origin=by)
-
-
-def _missing_files(variable: str, value: str) -> str:
-    """Say that what a variable names is not there; SSL_CERT_DIR may name several folders, and each has to be."""
-    if variable == "SSL_CERT_DIR":
-        missing = [folder for folder in value.split(os.pathsep) if folder and not os.path.exists(folder)]
-        return f"no such folder: {os.pathsep.join(missing)}" if missing else ""
-    return "no such file" if variable in _MUST_EXIST and not os.path.exists(value) else ""
-
-
-def _unmet(pin: ModelPin) -> str:
-    """Say which requirements of the model are not met, and what meets them, as an install would before it begins."""
-    try:
-        check_requirements(pin)
-    except IncompatibleError as error:
-        return f"{error.message}: {error.hint}"
-    return ""
-
-
-def _targets(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
-    """Yield for each target whether an install can use it."""
-    reasons = dict(choices(pin, settings, lambda target: _is_free(target, pin)))
-    for target in targets_to_install_into(pin, settings):
-        if target not in reasons:
-            found = "not used: MODELBOOT_TARGET is set"
-            yield Probe(subject=target.label, value=str(target.folder), ok=None, found=found)
-        else:
-            found = reasons[target] or f"writable, {_flock_support(nearest_existing(target.folder))}"
-            yield Probe(subject=target.label, value=str(target.folder), ok=not reasons[target], found=found)
-
-
-def _is_free(target: Target, pin: ModelPin) -> bool:
-    seen = look(target, pin)
-    return seen.installed is not None or seen.is_ours
-
-
-if sys.platform == "win32":
-
-    def _flock_support(_: Path) -> str:
-        return "locks not tried on this system"
-
-else:
-
-    def _flock_support(folder: Path) -> str:
-        try:
-            descriptor = os.open(folder, os.O_RDONLY)
-        except OSError as error:
-            return f"locks not tried ({error.strerror})"
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return "locks work"
-        except OSError as error:
-            return f"no locks ({error.strerror}), installs go on without"
-        else:
-            return "locks work"
-        finally:
-            os.close(descriptor)
-
-
-def _sources(pin: ModelPin, settings: Settings) -> Iterator[Probe]:
-    for source in unique_sources(make_sources(settings), pin):
-        why = source.disabled(pin)
-        if why:
-            yield Probe(subject=source.name, value=source.location(pin), ok=None, found=f"not asked: {why}")
-        else:
-            timeout_s = min(settings.timeout_s, PROBE_S)
-            yield from source.probe(pin, Limits(timeout_s=timeout_s, retries=0, deadline=Deadline.after(PROBE_S)))
+def _shorten(value: str, width: int) -> str:
+    """Leave out of a long URL what stands between host and file, and most of a hash; the JSON has all of it."""
+    if len(value) <= width:
+        return value
+    parts = urlsplit(value)
+    if parts.scheme in {"http", "https"}:
+        return f"{parts.scheme}://{parts.netloc}/.../{parts.path.rpartition('/')[2]}"
+    return re.sub(r"([0-9a-f]{12})[0-9a-f]{52}", r"\1...", value)

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import unicodedata
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO, TypeVar
 
 from modelboot._redact import printable
@@ -19,10 +19,20 @@ Facts = dict[str, object]
 """What the JSON of one thing holds; paths are written as text."""
 
 
+class CommandError(Exception):
+    """A model that a command was asked about is not intact, or not there; nothing in the library has failed."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        """Keep what is wrong and what to do next, a line each."""
+        super().__init__(message)
+        self.lines, self.hint = (message,), hint
+
+
 def print_result(*, as_json: bool, text: str, facts: object, has_title: bool = False) -> None:
     """Print a result, as JSON or as text, whose first line may be a title."""
     if as_json:
-        sys.stdout.write(f"{to_json(facts)}\n")
+        # In ASCII, so that no encoding of stdout can spoil it.
+        sys.stdout.write(f"{json.dumps(facts, indent=2, default=os.fspath)}\n")
         return
     first, *rest = map(printable, text.split("\n"))  # file names and servers have a say in it
     title = f"\x1b[1m{first}\x1b[0m" if has_title and _shows_bold() else first
@@ -34,21 +44,13 @@ def _shows_bold() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
 
 
-def to_json(facts: object) -> str:
-    """Write facts as JSON: paths as text, and all of it in ASCII, so that no encoding of stdout can spoil it."""
-    return json.dumps(facts, indent=2, default=os.fspath)
-
-
 def print_each(results: Iterable[T], *, as_json: bool, line: Callable[[T], str], facts: Callable[[T], object]) -> None:
     """Print results as they come, a line each; as JSON, all of them at the end, in one list."""
-    done = []
-    for result in results:
-        if as_json:
-            done.append(facts(result))
-        else:
-            print_result(as_json=False, text=line(result), facts=None)
     if as_json:
-        print_result(as_json=True, text="", facts=done)
+        print_result(as_json=True, text="", facts=[*map(facts, results)])
+        return
+    for result in results:
+        print_result(as_json=False, text=line(result), facts=None)
 
 
 def download_size(downloaded_bytes: int) -> str:
@@ -56,35 +58,40 @@ def download_size(downloaded_bytes: int) -> str:
     return f", {downloaded_bytes / 1e6:.1f} MB" if downloaded_bytes else ""
 
 
-_RIGHT_ALIGNED = {"size"}
-"""Heads of columns of numbers."""
-
-
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Align columns under their heads, leaving out those that are empty in every row; see `fit_columns`."""
-    kept = [index for index in range(len(heads)) if any(row[index] for row in rows)]
-    right = {at for at, index in enumerate(kept) if heads[index] in _RIGHT_ALIGNED}
-    return fit_columns([[row[index] for index in kept] for row in (heads, *rows)], right=right)
+    columns = [column for column in zip(heads, *rows, strict=True) if any(column[1:])]
+    return fit_columns([*zip(*map(_right_aligned, columns), strict=True)])
 
 
-def fit_columns(lines: Sequence[Sequence[str]], *, right: Container[int] = ()) -> list[str]:
+def _right_aligned(column: Sequence[str]) -> Sequence[str]:
+    """Push the numbers of a column of sizes to the right; leave all others as they are."""
+    return [text.rjust(max(map(len, column))) for text in column] if column[0] == "size" else column
+
+
+def fit_columns(lines: Sequence[Sequence[str]]) -> list[str]:
     """Align the columns of some lines; on a terminal that is too narrow for them the last one goes below, indented.
 
     A terminal would break a path or a hash in the middle instead.
     """
-    whole, width = align(lines, right=right), terminal_width()
-    if width is None or all(_width(line) <= width for line in whole) or len(lines[0]) == 1:
+    whole, width = align(lines), terminal_width()
+    if all(_width(line) <= width for line in whole) or len(lines[0]) == 1:
         return whole
-    firsts = align([line[:-1] for line in lines], right=right)
+    firsts = align([line[:-1] for line in lines])
     return [f"{first}\n  {line[-1]}" for first, line in zip(firsts, lines, strict=True)]
 
 
-def align(lines: Sequence[Sequence[str]], *, right: Container[int] = ()) -> list[str]:
-    """Align the columns of some lines, two spaces between them; those in `right` at their right edge."""
+def fit_line(*columns: str) -> str:
+    """Join the columns of one line; see `fit_columns`."""
+    return "\n".join(fit_columns([columns]))
+
+
+def align(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Align the columns of some lines, two spaces between them."""
     columns = []
-    for index, column in enumerate(zip(*lines, strict=True)):
+    for column in zip(*lines, strict=True):
         width = max(map(_width, column))
-        columns.append([_pad(text, width, at_right=index in right) for text in column])
+        columns.append([text + " " * (width - _width(text)) for text in column])
     return ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
 
 
@@ -102,16 +109,18 @@ def wrap(start: str, pieces: Sequence[str], width: int, *, indent: int | None = 
         indent: Columns before each line but the first. None aligns them with the first piece; where one (a path, a URL)
             is too wide for that, all begin below the start, further to the left.
     """
-    lines = [start]
+    lines, used = [start], _width(start)
     if indent is None:
-        indent = _width(start)
+        indent = used
         if any(indent + _width(piece.rstrip()) > width for piece in pieces):
             indent = min(indent, _FAR_LEFT)
-            lines = [start, " " * indent]
+            lines, used = [start, " " * indent], indent
     for piece in pieces:
-        if _width(lines[-1]) + _width(piece.rstrip()) > width and lines[-1].strip():
+        if used + _width(piece.rstrip()) > width and lines[-1].strip():
             lines.append(" " * indent)
+            used = indent
         lines[-1] += piece
+        used += _width(piece)
     return [line.rstrip() for line in lines]
 
 
@@ -120,14 +129,9 @@ def words(text: str) -> list[str]:
     return [f"{word} " for word in text.split()]
 
 
-def terminal_width(stream: TextIO | None = None) -> int | None:
-    """Return how many columns a terminal has, stdout by default; None where the stream is none: it breaks no lines."""
-    return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() else None
-
-
-def _pad(text: str, width: int, *, at_right: bool) -> str:
-    padding = " " * (width - _width(text))
-    return f"{padding}{text}" if at_right else f"{text}{padding}"
+def terminal_width(stream: TextIO | None = None) -> int:
+    """Return how many columns a terminal has, stdout by default; a file has no end of them, as it breaks no lines."""
+    return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() else sys.maxsize
 
 
 def _width(text: str) -> int:
@@ -163,22 +167,17 @@ class _LogLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""
-        start, text = f"{record.levelname.lower()}: ", super().format(record)
-        width = terminal_width(sys.stderr)
-        if width is None:
-            return printable_lines(f"{start}{text}")
-        # A progress bar may stand on this line. A dumb terminal knows no "clear line", and spaces do it, too.
-        cleared = f"\r{' ' * (width - 1)}\r"
-        first, *rest = text.split("\n")
-        lines = wrap(start, words(printable(first)), width, indent=2)
-        return cleared + "\n".join([*lines, *map(printable, rest)])
+        start = f"{record.levelname.lower()}: "
+        first, *rest = map(printable, super().format(record).split("\n"))
+        if sys.stderr.isatty():
+            # A progress bar may stand on this line. A dumb terminal knows no "clear line", and spaces do it, too.
+            start, first = f"\r{' ' * (terminal_width(sys.stderr) - 1)}\r", fold(start, first, indent=2)
+        return "\n".join([start + first, *rest])
 
 
-def fold(start: str, text: str) -> str:
+def fold(start: str, text: str, *, indent: int = 4) -> str:
     """Fold a text into one line of stderr, whatever it holds; on a terminal the line breaks between words only."""
-    line = printable(" ".join(text.split()))
-    width = terminal_width(sys.stderr)
-    return start + line if width is None else "\n".join(wrap(start, words(line), width, indent=4))
+    return "\n".join(wrap(start, [*map(printable, words(text))], terminal_width(sys.stderr), indent=indent))
 
 
 def printable_lines(text: str) -> str:

@@ -1,4 +1,4 @@
-"""`modelboot pin`: the line that pins a model, in the format of its reader."""
+"""`modelboot pin`: the line that pins a model, in the format of the program that reads it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,32 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from modelboot._catalog import resolve
-from modelboot._pin import ModelPin, reference_to, version_in
+from modelboot._catalog import DEFAULT_MODEL, resolve
+from modelboot._pin import ModelPin
 from modelboot._redact import without_secrets
+from modelboot._reference import reference_to, version_in
 from modelboot._settings import read_settings
+from modelboot.cli.options import MODEL
 from modelboot.cli.output import Facts, print_result
 
+SUMMARY = "print the line that pins a model"
 
-def pin(options: argparse.Namespace) -> None:
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the model or wheel, and the format."""
+    meaning = f"{MODEL}, or URL or file of a wheel (default: {DEFAULT_MODEL})"
+    parser.add_argument("model", metavar="MODEL", nargs="?", default=DEFAULT_MODEL, help=meaning)
+    meaning = "output format (default: python)"
+    parser.add_argument("--format", choices=sorted(_FORMATS), default="python", help=meaning)
+
+
+def run(options: argparse.Namespace) -> None:
     """Print the line that pins a model, or a wheel at a URL or in a file, which is read for that."""
-    from modelboot._install.pin_from_file import is_url_or_path, pin_of
+    from modelboot._install.pin_from_wheel import is_url_or_path, pin_of
 
     settings, place = read_settings(), options.model
     wanted = pin_of(place, settings) if is_url_or_path(place) else resolve(place, pins=settings.pins)
-    print_result(as_json=options.json, text=PIN_FORMATS[options.format](wanted), facts=pin_facts(wanted))
+    print_result(as_json=options.json, text=_FORMATS[options.format](wanted), facts=pin_facts(wanted))
 
 
 def pin_facts(pin: ModelPin) -> Facts:
@@ -76,7 +88,7 @@ def _wheel_name(pin: ModelPin) -> str:
     return pin.filename if has_version else f"{pin.name}-{pin.version}-py3-none-any.whl"
 
 
-PIN_FORMATS: dict[str, Callable[[ModelPin], str]] = {
+_FORMATS: dict[str, Callable[[ModelPin], str]] = {
     "pylock": _pylock,
     "python": _python,
     "requirements": reference_to,
