@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelboot._catalog import check_requirements
-from modelboot._fsync import fsync_tree
+from modelboot._files import fsync_tree, identity_of, open_regular
 from modelboot._install import lock, stage
 from modelboot._install.find import find
 from modelboot._install.inspection import inspect, may_replace
@@ -147,7 +147,9 @@ def _install_into(
         timings.mark("fetch")
         from modelboot._install.unpack import unpack
 
-        unpack(fetched.path, pin, staging / "unpacked", is_from_index=fetched.source == "index")
+        with open_regular(fetched.path) as file:
+            identity = identity_of(file)
+        unpack(fetched.path, identity, pin, staging / "unpacked", is_from_index=fetched.source == "index")
         timings.mark("unpack")
         installed = _publish(staging, target, pin, store)
         timings.mark("publish")

@@ -6,8 +6,7 @@ import errno
 import os
 import shutil
 
-from modelboot._files import rename
-from modelboot._fsync import fsync_folder
+from modelboot._files import fsync_folder, rename
 from modelboot._install import lock, stage
 from modelboot._install.installed import Installed
 from modelboot._install.publish import rename_all
