@@ -1,4 +1,4 @@
-"""Read, hash and rename files, a chunk at a time because a wheel may have half a gigabyte."""
+"""Read, hash, rename and fsync files, a chunk at a time because a wheel may have half a gigabyte."""
 
 from __future__ import annotations
 
@@ -130,3 +130,45 @@ _IN_USE = frozenset({5, 32})
 """ERROR_ACCESS_DENIED and ERROR_SHARING_VIOLATION: how Windows says that a program has a file open."""
 _PAUSES_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 1.28, 1.28)
 """Five seconds in all."""
+
+
+def fsync_tree(root: Path) -> None:
+    """Fsync every file and folder below a folder, and the folder itself."""
+    for folder, _, files in os.walk(root):
+        for file in files:
+            _fsync_path(os.path.join(folder, file))
+    fsync_folders(root)
+
+
+def fsync_folders(root: Path) -> None:
+    """Fsync a folder and every folder below it, whose files are on disk."""
+    for folder, _, _ in os.walk(root, topdown=False):
+        fsync_folder(folder)
+
+
+def fsync_folder(folder: str | Path) -> None:
+    """Fsync a folder: that makes a rename in it durable. Windows opens no folder; nothing is done there."""
+    if _OPENS_FOLDERS:
+        _fsync_path(folder)
+
+
+def _fsync_path(path: str | Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY if _OPENS_FOLDERS else os.O_RDWR)  # Windows syncs what may be written
+    try:
+        fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync(descriptor: int) -> None:
+    """Have an open file or folder written to disk, where its kind can be."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+
+
+_OPENS_FOLDERS = os.name != "nt"
+_NO_FSYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
+"""fsync(2): this kind of file cannot be synced, such as a folder on some network file systems."""

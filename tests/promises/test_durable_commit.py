@@ -12,7 +12,7 @@ from unittest.mock import Mock, call
 
 import pytest
 
-from modelboot import ModelbootError, ModelPin, _fsync, ensure_model, get_nlp
+from modelboot import ModelbootError, ModelPin, _files, ensure_model, get_nlp
 from modelboot.cli import main
 from support.folders import WORK, is_complete, snapshot
 from support.wheels import DIST_INFO, NAME, OLDER, small_wheel
@@ -110,9 +110,9 @@ def test_fsync_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     """The files alone are flushed, opened for writing as that system demands, and no folder is opened."""
     file, opening = tmp_path / "file", Mock(wraps=os.open)
     file.touch()
-    monkeypatch.setattr(_fsync, "_OPENS_FOLDERS", False)
+    monkeypatch.setattr(_files, "_OPENS_FOLDERS", False)
     monkeypatch.setattr(os, "open", opening)
-    _fsync.fsync_tree(tmp_path)
+    _files.fsync_tree(tmp_path)
     assert opening.mock_calls == [call(str(file), os.O_RDWR)]
 
 

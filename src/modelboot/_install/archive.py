@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import csv
 import email.parser
+import os
 import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from modelboot._install.installed import DIRECT_URL, OWN_FACTS
 from modelboot._pin import ModelPin
@@ -40,7 +40,7 @@ class WheelContents(NamedTuple):
     dist_info: str
     """Name of the dist-info folder."""
     hashes: dict[str, str]
-    """Digest RECORD gives for each member but itself, in RECORD's own spelling ("sha256=…")."""
+    """Digest RECORD gives for each member but itself and its signatures, in RECORD's own spelling ("sha256=…")."""
     total_bytes: int
     """Size of all members unpacked."""
 
@@ -54,11 +54,11 @@ class InvalidWheel(Exception):  # noqa: N818 - as other installers name it
         self.issues = issues
 
 
-def validate(wheel: Path, pin: ModelPin) -> WheelContents:
+def validate(wheel: BinaryIO, pin: ModelPin) -> WheelContents:
     """Check a verified wheel against the policy before anything of it is written.
 
     Args:
-        wheel: The wheel file; its SHA-256 has matched the pin's.
+        wheel: The open wheel file; its SHA-256 has matched the pin's.
         pin: The pin.
 
     Returns:
@@ -69,7 +69,7 @@ def validate(wheel: Path, pin: ModelPin) -> WheelContents:
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
-            return _validate(archive, pin, wheel.stat().st_size)
+            return _validate(archive, pin, os.fstat(wheel.fileno()).st_size)
     except (*UNREADABLE, NotImplementedError, RuntimeError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidWheel([f"not a readable wheel: {error}"]) from error
 

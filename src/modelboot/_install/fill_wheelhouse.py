@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from modelboot._files import rename, sha256_of
-from modelboot._fsync import fsync_folder, fsync_tree
+from modelboot._files import fsync_folder, fsync_tree, rename, sha256_of
 from modelboot._install import stage
 from modelboot._install.targets import WORK
 from modelboot._pin import ModelPin

@@ -123,7 +123,8 @@ def _described(wheel: Path, url: str) -> ModelPin:
         requires=tuple(text for text in requires if "extra ==" not in text),
         size_mb=math.ceil(wheel.stat().st_size / 1e6),
     )
-    validate(wheel, pin)
+    with wheel.open("rb") as file:
+        validate(file, pin)
     return pin
 
 

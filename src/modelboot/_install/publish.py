@@ -10,8 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from modelboot._files import rename
-from modelboot._fsync import fsync_folder
+from modelboot._files import fsync_folder, rename
 from modelboot._install.installed import Installed
 from modelboot._install.look import Look, find_in, look
 from modelboot._install.stage import Stage

@@ -8,8 +8,7 @@ import shutil
 from pathlib import Path
 
 from modelboot._deadline import Deadline
-from modelboot._files import rename
-from modelboot._fsync import fsync_folder
+from modelboot._files import fsync_folder, rename
 from modelboot._install.installed import Installed
 from modelboot._install.lock import locked
 from modelboot._install.publish import rename_all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelboot._files import CHUNK_BYTES, rename
-from modelboot._threads import BackgroundHash
 from modelboot.errors import InstallError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class PartialFile:
         """Whether what is there came over more than one connection."""
         self._path, self._label = path, label
         self._validator_path = path.with_name(f"{path.name}.json")
-        self._digest = BackgroundHash()
+        self._digest = hashlib.sha256()
 
     def __enter__(self) -> Self:
         with self._translating_errors():
@@ -50,7 +50,6 @@ class PartialFile:
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         """Close the file, and remove it after a failure. After Ctrl-C it stays, to be resumed."""
-        self._digest.close()
         with suppress(OSError):  # a full disk again: it has been reported
             self._file.close()
         if error is not None and issubclass(error, Exception):
@@ -86,8 +85,7 @@ class PartialFile:
             self._file.truncate()
             self._validator_path.unlink(missing_ok=True)
         self.size_bytes, self.validator, self.resumed = 0, None, False
-        self._digest.close()
-        self._digest = BackgroundHash()
+        self._digest = hashlib.sha256()
 
     def rename(self, path: Path) -> None:
         """Give the verified file its name."""

@@ -12,7 +12,7 @@ from modelboot.cli.options import MODEL, folder
 from modelboot.cli.output import download_size, fit_line, print_each
 
 if TYPE_CHECKING:
-    from modelboot._install.provision import ProvisionedWheel
+    from modelboot._install.fill_wheelhouse import SavedWheel
 
 SUMMARY = "put verified wheels into a wheelhouse"
 
@@ -25,12 +25,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Put verified wheels into a wheelhouse."""
-    from modelboot._install.provision import provision
+    from modelboot._install.fill_wheelhouse import fill_wheelhouse
 
     settings = read_settings()
-    wheels = (provision(resolve(model, pins=settings.pins), options.dest, settings) for model in options.models)
+    wheels = (fill_wheelhouse(resolve(model, pins=settings.pins), options.dest, settings) for model in options.models)
     print_each(wheels, as_json=options.json, line=_line, facts=asdict)
 
 
-def _line(wheel: ProvisionedWheel) -> str:
+def _line(wheel: SavedWheel) -> str:
     return fit_line(str(wheel), f"{wheel.source}{download_size(wheel.downloaded_bytes)}", str(wheel.path))

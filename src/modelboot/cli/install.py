@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelboot._catalog import DEFAULT_MODEL
-from modelboot._reference import read_pins
+from modelboot._pin import read_pins
 from modelboot.cli.options import MODEL
 from modelboot.cli.output import Facts, download_size, fit_line, print_each
 

@@ -10,7 +10,7 @@ from modelboot._catalog import CatalogEntry, catalog
 from modelboot._environment import installed_version
 from modelboot._install.installed import Installed, list_installed
 from modelboot._install.targets import targets_in_use
-from modelboot._reference import is_reference, parse_name, parse_reference
+from modelboot._pin import is_reference, parse_name, parse_reference
 from modelboot._settings import read_settings
 from modelboot._versions import accepts_version, same_name, same_version
 from modelboot.cli.output import CommandError, Facts, print_result, table

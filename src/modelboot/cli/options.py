@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from modelboot._parse import directory
+from modelboot._settings import directory
 from modelboot.errors import SettingsError
 
 MODEL = "name, name==version or name @ URL#sha256=HEX"

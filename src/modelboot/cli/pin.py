@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from modelboot._catalog import DEFAULT_MODEL, resolve
-from modelboot._pin import ModelPin
+from modelboot._pin import ModelPin, reference_to, version_in
 from modelboot._redact import without_secrets
-from modelboot._reference import reference_to, version_in
 from modelboot._settings import read_settings
 from modelboot.cli.options import MODEL
 from modelboot.cli.output import Facts, print_result
@@ -28,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the line that pins a model, or a wheel at a URL or in a file, which is read for that."""
-    from modelboot._install.pin_from_wheel import is_url_or_path, pin_of
+    from modelboot._install.pin_from_file import is_url_or_path, pin_of
 
     settings, place = read_settings(), options.model
     wanted = pin_of(place, settings) if is_url_or_path(place) else resolve(place, pins=settings.pins)

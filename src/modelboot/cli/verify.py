@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from modelboot._catalog import entries
 from modelboot._install.installed import Installed
 from modelboot._install.targets import INSTALLER
-from modelboot._pin import ModelPin
-from modelboot._reference import is_reference, parse_reference, read_pins
+from modelboot._pin import ModelPin, is_reference, parse_reference, read_pins
 from modelboot._settings import read_settings
 from modelboot._versions import same_name
 from modelboot.cli.list import (

@@ -15,7 +15,7 @@ import pytest
 from modelboot import ModelPin, ensure_model
 from modelboot._install import archive
 from modelboot.errors import InstallError
-from support.folders import leftovers
+from support.folders import is_complete, leftovers
 from support.wheels import BREACHES, DIST_INFO, NAME, VERSION, Breach, BuiltWheel, Tampering, small_members, small_wheel
 
 RECORD = f"{DIST_INFO}/RECORD"
@@ -222,8 +222,10 @@ def test_member_without_a_mode(wheel: BuiltWheel, target: Path) -> None:
     assert ensure_model(ModelPin(NAME, VERSION, sha256, url=wheel.url)).path.is_relative_to(target)
 
 
-def test_signed_wheel(tmp_path: Path) -> None:
-    """The signatures of a RECORD, which it cannot list, are not a breach."""
+def test_signed_wheel(tmp_path: Path, target: Path) -> None:
+    """Signatures, which RECORD cannot list, are not a breach; nor are they kept, as installing changes RECORD."""
     signatures = {f"{DIST_INFO}/RECORD.jws": b"{}", f"{DIST_INFO}/RECORD.p7s": b""}
     wheel = small_wheel(tmp_path, tampering=Tampering(unlisted=signatures))
-    assert archive.validate(wheel.path, wheel.pin).dist_info == DIST_INFO
+    ensure_model(wheel.pin)
+    assert is_complete(target, wheel.pin)
+    assert [*target.rglob("RECORD*")] == [target / RECORD]
