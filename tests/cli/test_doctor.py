@@ -290,7 +290,7 @@ def test_doctor_as_another_user() -> None:
         in_target, closed_home, own_home = doctor(str(folder), own), doctor("", closed / "home"), doctor("", own)
         assert [*own.iterdir()] == []
     target, store = in_target["targets"]
-    assert (target["value"], target["ok"], target["found"]) == (str(folder), False, "not writable, locks work")
+    assert (target["value"], target["ok"], target["found"]) == (str(folder), False, f"user {OTHER} may not write there")
     assert (store["ok"], store["found"]) == (None, "not used: MODELBOOT_TARGET is set")
     wheelhouse = in_target["sources"][0]
     assert (wheelhouse["value"], wheelhouse["ok"], wheelhouse["found"]) == (str(closed), False, "Permission denied")
