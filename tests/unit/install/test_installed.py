@@ -79,6 +79,14 @@ def test_altered_file_after_one_that_is_missing(pin: ModelPin, target: Path) -> 
     assert run("verify").out.splitlines()[1:] == told
 
 
+def test_size_that_is_not_recorded(pin: ModelPin, target: Path) -> None:
+    """A file of which RECORD has a hash and no size is judged by its hash."""
+    ensure_model(pin)
+    record = target / RECORD
+    record.write_text(record.read_text().replace(f",{SIZE}\n", ",\n"))
+    assert run("verify").out.count("intact") == 1
+
+
 def test_closed_store(wheel: BuiltWheel) -> None:
     """A store that this user may not look into, or not even reach, is passed over."""
     skip_unless_other_user()
