@@ -84,7 +84,7 @@ def test_size_that_is_not_recorded(pin: ModelPin, target: Path) -> None:
     ensure_model(pin)
     record = target / RECORD
     record.write_text(record.read_text().replace(f",{SIZE}\n", ",\n"))
-    assert run("verify").out.count("intact") == 1
+    assert run("verify").status == 0
 
 
 def test_closed_store(wheel: BuiltWheel) -> None:
