@@ -41,11 +41,11 @@ def test_order(target: Path, tmp_path: Path) -> None:
     for name in ("en_c", "en_a"):
         ensure_model(build_wheel(tmp_path, name=name, members={f"{name}/__init__.py": b""}).pin)
     for version in ("3.10.0", "trunk", "3.9.0"):
-        (target / f"en_b-{version}.dist-info").mkdir(parents=True)
-        (target / f"en_b-{version}.dist-info" / "INSTALLER").write_text("modelboot\n")
+        (target / f"en-b-{version}.dist-info").mkdir(parents=True)
+        (target / f"en-b-{version}.dist-info" / "INSTALLER").write_text("modelboot\n")
     assert listed("name", "version") == [
+        *(("en-b", version) for version in ("trunk", "3.9.0", "3.10.0")),
         ("en_a", "1.0.0"),
-        *(("en_b", version) for version in ("trunk", "3.9.0", "3.10.0")),
         ("en_c", "1.0.0"),
     ]
 
