@@ -39,7 +39,7 @@ def printable(text: str) -> str:
     Returns:
         The text: whitespace that breaks lines is a space, other control characters are written as `\x1b`.
     """
-    return text if text.isascii() and text.isprintable() else "".join(map(_printable_character, text))
+    return text if text.isprintable() else "".join(map(_printable_character, text))
 
 
 def _printable_character(character: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -49,8 +50,15 @@ def test_pin_for_other_programs() -> None:
 
 
 @pytest.mark.parametrize("place", ["file", "file URL", "SERVER/x/FILE", "SERVER/assets/4711", "folder with an @"])
-def test_pin_of_a_wheel(place: str, wheel: BuiltWheel, server: ModelServer, tmp_path: Path) -> None:
-    """A wheel at a URL or in a file is read once and hashed; the line that is printed is the pin that installs it."""
+def test_pin_of_a_wheel(
+    place: str, wheel: BuiltWheel, server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wheel at a URL or in a file is read once and hashed; the line that is printed is the pin that installs it.
+
+    Nothing is left in the working directory.
+    """
+    (tmp_path / "working").mkdir()
+    monkeypatch.chdir(tmp_path / "working")
     for path in (f"/x/{FILE}", "/assets/4711"):
         server.serve(path, Reply(body=wheel.content))
     (tmp_path / "ann@corp").mkdir()
@@ -61,6 +69,7 @@ def test_pin_of_a_wheel(place: str, wheel: BuiltWheel, server: ModelServer, tmp_
     pin = pasted(out)
     assert pin == wheel.pin
     assert len(server.requests) == ("SERVER" in place)
+    assert [*Path.cwd().iterdir()] == []
     assert ensure_model(pin).version == VERSION
 
 
@@ -102,12 +111,17 @@ NO_FILE = "name the file of a wheel that is there and that you may read"
         ("nosuch.whl", NO_FILE),
         (__file__, "this wheel cannot be installed by modelboot; rebuild it with `spacy package` and pin the new hash"),
         ("SERVER/x.whl", "check the URL"),
+        (
+            "SERVER/closed.whl",
+            "check the login or the token that was given; `modelboot doctor` shows which settings are in force",
+        ),
         ("http://127.0.0.1:9/x.whl", "check the network and proxy (`modelboot doctor`)"),
     ],
-    ids=["no such file", "no wheel", "no such page", "no server"],
+    ids=["no such file", "no wheel", "no such page", "no login", "no server"],
 )
 def test_pin_of_something_else(place: str, hint: str, server: ModelServer) -> None:
     """What cannot be read or is not a wheel is an error and a hint, which names no setting: none would be of help."""
+    server.serve("/closed.whl", Reply(status=401))
     error, told = failure("pin", place.replace("SERVER", server.url), MODELBOOT_RETRIES="0")
     assert (error[:7], told) == ("error: ", f"hint: {hint}")
 
@@ -120,6 +134,7 @@ def test_pin_of_something_else(place: str, hint: str, server: ModelServer) -> No
         ("http://SERVER/x.whl?token=a/s3cret", "x.whl"),
         ("http://SERVER/x.whl#s3cret", "x.whl"),
         ("http://ann:s3cret@SERVER", "SERVER"),
+        ("http://ann:s3cret@SERVER/", "SERVER"),
     ],
 )
 def test_pin_keeps_secrets_of_a_url_that_fails(place: str, name: str, offline: str, server: ModelServer) -> None:
@@ -127,6 +142,7 @@ def test_pin_keeps_secrets_of_a_url_that_fails(place: str, name: str, offline: s
     place, name = (text.replace("SERVER", f"127.0.0.1:{server.port}") for text in (place, name))
     err = "\n".join(failure("pin", place, "--debug", MODELBOOT_OFFLINE=offline))
     assert f"error: Can't find model {name!r}" in err
+    assert offline == "1" or re.search(rf"could not get {name} +\(sha256 not known\)", err)
     assert "s3cret" not in err
     assert ("MODELBOOT_OFFLINE=1" in err, len(server.requests)) == (offline == "1", int(offline == "0"))
 

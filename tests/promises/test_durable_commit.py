@@ -14,6 +14,7 @@ import pytest
 
 from modelboot import ModelbootError, ModelPin, _files, ensure_model, get_nlp
 from modelboot.cli import main
+from support.commands import failure, reference
 from support.folders import WORK, is_complete, snapshot
 from support.wheels import DIST_INFO, NAME, OLDER, small_wheel
 
@@ -104,6 +105,17 @@ def test_flush_that_fails(
     (place,) = committed(tmp_path)
     assert is_complete(place, pin)
     assert ensure_model(pin).source == "present"
+
+
+@pytest.mark.parametrize("command", ["fetch", "uninstall"])
+def test_flush_that_fails_in_a_command(
+    command: str, pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its error names the folder in question, as the system names none."""
+    ensure_model(pin)
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(errno.EIO, "refused")))
+    options: list[str | Path] = [] if command == "uninstall" else ["--dest", target]
+    assert f"error: could not {command} {NAME} 1.0.0: {target}: refused" in failure(command, reference(pin), *options)
 
 
 def test_fsync_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

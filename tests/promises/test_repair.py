@@ -7,7 +7,9 @@ import importlib
 import itertools
 import os
 import shutil
+import site
 import sys
+import sysconfig
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -174,12 +176,32 @@ def test_second_dist_info_beside_a_whole_model_is_no_damage(tiny_pin: ModelPin, 
 
 
 def test_damage_to_a_store_copy_heals(tiny_pin: ModelPin, target: Path) -> None:
-    """A damaged copy in modelboot's own store is replaced as a whole."""
-    (target / f"{NAME}-0.1.dist-info").mkdir(parents=True)  # of another program, whose folder this is
+    """A damaged copy in modelboot's own store is replaced as a whole; one that looks intact, where it lies."""
+    other = target / f"{NAME}-0.1.dist-info"  # of another program, whose folder this is
+    other.mkdir(parents=True)
     folder = ensure_model(tiny_pin).path.parents[1]
     assert folder != target
     cut(folder / CONFIG)
     assert assert_healed(tiny_pin) == folder
+    get_nlp.cache_clear()
+    other.rmdir()
+    altered(folder / CONFIG)
+    assert assert_healed(tiny_pin) == folder
+
+
+def test_altered_copy_in_the_environment_that_has_a_users_file(
+    tiny_pin: ModelPin, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays as it is; the store stands in, and not the user site, which is searched after it."""
+    monkeypatch.delenv("MODELBOOT_TARGET")
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(installed))
+    monkeypatch.setattr(site, "ENABLE_USER_SITE", True)
+    monkeypatch.setattr(site, "getusersitepackages", lambda: str(tmp_path / "user"))
+    altered(installed / CONFIG)
+    (installed / NAME / "notes.txt").touch()
+    before = snapshot(installed)
+    assert assert_healed(tiny_pin).parent == tmp_path / "home"
+    assert snapshot(installed) == before
 
 
 def test_damage_is_told(tiny_pin: ModelPin, installed: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -348,6 +348,7 @@ BREACHES = {
     "gui-script": _script("gui_scripts", "run"),
     "outside": _extra("other/x.py", _OUTSIDE),
     "top-level": _extra("sitecustomize.py", _OUTSIDE),
+    "top-level-alike": _extra(f"{NAME}X", _OUTSIDE),
     "folder-outside": _breach(_OUTSIDE.format("other/"), unlisted={"other/": b""}),
     "duplicate": _breach(f"duplicate member {NAME}/meta.json", duplicates=[f"{NAME}/meta.json"]),
     "duplicate-case": _extra(f"{NAME}/META.json", f"duplicate member {NAME}/meta.json"),

@@ -129,7 +129,7 @@ def _member_issues(member: zipfile.ZipInfo, name: str, dist_info: str) -> Iterat
 
 def _path_issues(path: str, name: str, dist_info: str) -> Iterator[str]:
     parts = path.rstrip("/").split("/")
-    if path.startswith("/") or "\\" in path or ":" in parts[0] or "\0" in path:
+    if path.startswith("/") or "\\" in path or ":" in parts[0]:
         yield f"absolute or foreign path {path!r}"
     elif ".." in parts or "." in parts or "" in parts:
         yield f"path {path!r} leaves its folder"

@@ -143,7 +143,7 @@ def targets_in_use(settings: Settings) -> Iterator[Target]:
     """Yield every target any model may lie in, each wheel's folder of the store among them."""
     yield from _search_path(settings)
     if settings.home is not None:
-        folders = sorted(_folders_in(settings.home))
+        folders = sorted(_all_in(settings.home))
         yield from (Store("store", folder) for folder in folders if re.search(_STORE, folder.name))
 
 
@@ -263,12 +263,10 @@ _STORE = r"-[0-9a-f]{12}$"
 """How the name of a folder of the store ends: other folders there are not modelboot's."""
 
 
-def _folders_in(home: Path) -> Iterator[Path]:
-    """Yield the folders of single wheels in the store; none when this user may not read it."""
-    with suppress(OSError), os.scandir(home) as entries:
-        for entry in entries:
-            if entry.name != WORK and entry.is_dir():
-                yield Path(entry.path)
+def _all_in(home: Path) -> Iterator[Path]:
+    """Yield what lies in the store; nothing when this user may not read it."""
+    with suppress(OSError):
+        yield from home.iterdir()
 
 
 def _working_directory() -> str:

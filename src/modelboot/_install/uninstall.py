@@ -63,7 +63,7 @@ def _move_out(installed: Installed, backup: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         for folder, destination in renames:
-            destination.mkdir(exist_ok=True)
+            destination.mkdir()
             if os.path.exists(folder / "RECORD"):
                 rename(folder / "RECORD", destination / "RECORD")
             shutil.rmtree(folder)

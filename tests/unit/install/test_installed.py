@@ -41,11 +41,11 @@ def test_order(target: Path, tmp_path: Path) -> None:
     for name in ("en_c", "en_a"):
         ensure_model(build_wheel(tmp_path, name=name, members={f"{name}/__init__.py": b""}).pin)
     for version in ("3.10.0", "trunk", "3.9.0"):
-        (target / f"en_b-{version}.dist-info").mkdir(parents=True)
-        (target / f"en_b-{version}.dist-info" / "INSTALLER").write_text("modelboot\n")
+        (target / f"en-b-{version}.dist-info").mkdir(parents=True)
+        (target / f"en-b-{version}.dist-info" / "INSTALLER").write_text("modelboot\n")
     assert listed("name", "version") == [
+        *(("en-b", version) for version in ("trunk", "3.9.0", "3.10.0")),
         ("en_a", "1.0.0"),
-        *(("en_b", version) for version in ("trunk", "3.9.0", "3.10.0")),
         ("en_c", "1.0.0"),
     ]
 
@@ -77,6 +77,14 @@ def test_altered_file_after_one_that_is_missing(pin: ModelPin, target: Path) -> 
     (target / CONFIG).write_bytes(b"#" * SIZE)
     told = [f"  {DIST_INFO}/METADATA is missing", f"  {CONFIG} was altered"]
     assert run("verify").out.splitlines()[1:] == told
+
+
+def test_size_that_is_not_recorded(pin: ModelPin, target: Path) -> None:
+    """A file of which RECORD has a hash and no size is judged by its hash."""
+    ensure_model(pin)
+    record = target / RECORD
+    record.write_text(record.read_text().replace(f",{SIZE}\n", ",\n"))
+    assert run("verify").status == 0
 
 
 def test_closed_store(wheel: BuiltWheel) -> None:

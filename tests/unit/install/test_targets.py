@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import site
@@ -17,7 +18,7 @@ from modelboot.errors import InstallError
 from support.children import pin_arguments, public_folder, run_as_other_user, skip_unless_other_user
 from support.folders import WORK, leftovers
 from support.server import ModelServer
-from support.wheels import NAME, BuiltWheel
+from support.wheels import NAME, OLDER, BuiltWheel, small_wheel
 
 MAY_WRITE = """
 import sys
@@ -152,6 +153,26 @@ def test_no_place_at_all(places: Path, pin: ModelPin, monkeypatch: pytest.Monkey
     assert leftovers(places / "purelib") == [NAME]
 
 
+def test_version_that_cannot_be_moved_out(places: Path, pin: ModelPin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in a lower layer of an image stays, and the store stands in; unless that has something else in its place."""
+    assert folder_of(small_wheel(places / "old", OLDER).pin) == places / "purelib"
+    rename, store = os.rename, store_of(pin, places / "home")
+
+    def refuse(source: Path, destination: Path) -> None:
+        if source.parent == places / "purelib":
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        rename(source, destination)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    (store / NAME).mkdir(parents=True)
+    with pytest.raises(InstallError, match=r"\(store\)") as refused:
+        ensure_model(pin)
+    assert (refused.value.fault, "MODELBOOT_HOME" in refused.value.reason) == ("permissions", False)
+    shutil.rmtree(store)
+    assert folder_of(pin) == store
+    assert not (places / "user").exists()
+
+
 MODES = {"open": 0o777, "read-only": 0o755, "no-entry": 0o776, "closed": 0o700, f"work/{WORK}": 0o777}
 MAY_BE_WRITTEN = {"open": True, "open/a/b": True}
 MAY_BE_WRITTEN |= dict.fromkeys(("read-only", "read-only/a/b", "no-entry", "closed/a/b", "work"), False)
@@ -201,6 +222,18 @@ def test_target_that_is_set_is_searched_alone(
     assert folder_of(pin) == store_of(pin, places / "home")
 
 
+@pytest.mark.parametrize("place", ["purelib", "user", "other"])
+def test_copy_without_a_recorded_hash(
+    places: Path, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Wherever it lies it is used as it is, and does not count where a hash is required."""
+    monkeypatch.syspath_prepend(str(places / "other"))
+    shutil.unpack_archive(wheel.path, places / place, "zip")
+    assert folder_of(wheel.pin) == places / place
+    monkeypatch.setenv("MODELBOOT_REQUIRE_HASH", "1")
+    assert folder_of(wheel.pin) != places / place
+
+
 @pytest.mark.parametrize("entry", ["", ".", "{cwd}", "{cwd}/", "{link}"], ids=["empty", "dot", "path", "slash", "link"])
 def test_working_directory_is_not_searched(
     places: Path, pin: ModelPin, monkeypatch: pytest.MonkeyPatch, entry: str
@@ -230,8 +263,8 @@ def test_odd_entries_of_sys_path(places: Path, pin: ModelPin, monkeypatch: pytes
     """A loop of links, an over-long name, a file, a null byte and bytes lead nowhere, and are not a reason to fail."""
     (places / "loop").symlink_to(places / "loop")
     (places / "file").touch()
-    ensure_model(pin)
+    ensure_model(pin, target=places / "last")
     odd = [str(places / name) for name in ("loop", "x" * 300, "file", "nul\0")]
     monkeypatch.setattr(sys, "path", [*odd, b"/x", *sys.path])
-    assert folder_of(pin) == places / "purelib"
+    assert folder_of(pin) == places / "last"
     assert installed_version("pytest")
