@@ -17,7 +17,7 @@ import modelboot
 from modelboot._catalog import DEFAULT_MODEL
 
 DEPENDENCIES = {"spacy", "installer", "filelock", "urllib3", "packaging", "tqdm"}
-RANGES = {"spacy": "<4,>=3.7", "installer": "<2,>=0.7", "filelock": "<5,>=3.12"}
+RANGES = {"spacy": "<4,>=3.7", "installer": "<2,>=0.7", "filelock": "<5,>=3.21.0"}
 COSTLY = {
     *("spacy", "urllib3", "requests", "filelock", "installer", "tqdm", "packaging"),
     *("socket", "ssl", "subprocess", "importlib.metadata", "dataclasses", "logging", "pathlib", "csv", "json"),

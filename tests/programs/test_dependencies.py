@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from modelboot import ModelPin
 from support import real
 from support.children import environment, pin_arguments
 from support.races import Answer, Race, run
+from support.server import ModelServer
 from support.wheels import Tampering, small_wheel
 
 LIBRARIES = [
-    pytest.param(("installer==0.7.0", "filelock==3.12.*"), id="lowest"),
+    pytest.param(("installer==0.7.0", "filelock==3.21.0"), id="lowest"),
     pytest.param(("installer<1.0", "filelock<4"), id="newest-below", marks=pytest.mark.exhaustive),
 ]
 DEPENDENCIES = [item for line in metadata.requires("modelboot") or [] if (item := Requirement(line)).marker is None]
@@ -46,6 +48,35 @@ def test_ensure_model_with_older_libraries(libraries: Path, pin: ModelPin, tmp_p
     assert (target / "en_tiny_sm" / "en_tiny_sm-1.0.0" / "config.cfg").is_file()
     _, [warm] = ask(pin, tmp_path, libraries)
     assert warm.get("source") == "present", warm
+
+
+@pytest.mark.index
+@pytest.mark.exhaustive
+def test_versions_of_filelock_beside_one_another(server: ModelServer, tmp_path: Path) -> None:
+    """Programs that share a target take turns, also where one's filelock removes lock files: the server is asked once."""
+    folders = [tmp_path / version for version in ("3.21.0", "3.29.0", "4.0.0")]
+    for folder in folders:
+        real.pip("install", "--quiet", "--no-deps", "--target", str(folder), f"filelock=={folder.name}")
+    rounds = range(10)
+    wheel = small_wheel(tmp_path / "served")
+    published = server.publish(wheel)
+
+    def race(folder: Path, number: int) -> list[Answer]:
+        described = Race(
+            pin=pin_arguments(published), folder=str(tmp_path / f"shared{number}"), programs=3, processes=1
+        )
+        env = {"PYTHONPATH": f"{folder}{os.pathsep}{environment({})['PYTHONPATH']}"}
+        return [answer for answers in run(described, env=env) for answer in answers]
+
+    for number in rounds:
+        (tmp_path / f"shared{number}").mkdir()
+        with ThreadPoolExecutor(len(folders)) as pool:
+            answers = [answer for each in pool.map(race, folders, [number] * 3) for answer in each]
+        assert sorted(answer.get("source", str(answer)) for answer in answers) == ["present"] * 8 + ["release"]
+        assert {str(Path(answer["libraries"]["filelock"][1]).name) for answer in answers} == {
+            folder.name for folder in folders
+        }
+    assert len(server.requests) == len(rounds)
 
 
 @pytest.mark.index

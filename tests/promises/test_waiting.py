@@ -209,6 +209,79 @@ def test_wait_ends_at_the_deadline(
         assert line.startswith(f"{WAITS} that is installing {ask.pin} ({target}")
 
 
+def test_holder_that_is_stopped_goes_on_later(ask: Ask, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was taken for dead, where locks do nothing, finds what another process has installed meanwhile."""
+    stopped = ask.holding(FETCHING)
+    aged(target / WORK)
+    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+    assert ensure_model(ask.pin).source == "release"
+    assert ended(stopped, after="\n") == "present"
+    assert is_complete(target, ask.pin)
+    assert leftovers(target, ask.pin) == []
+
+
+def test_warm_call_does_not_wait_for_an_install_elsewhere(
+    ask: Ask, server: ModelServer, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version is on its way to a target that has a package of the user's now: a model in the store is taken."""
+    ask.holding(PUBLISHING, pin=server.publish(small_wheel(tmp_path, "2.0.0")))
+    (target / NAME).mkdir()
+    (target / NAME / "mine").touch()
+    assert ensure_model(ask.pin).path.is_relative_to(tmp_path / "home")
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("waited"))
+    assert ensure_model(ask.pin).source == "present"
+
+
+def pip_reinstalls(package: Path) -> None:
+    """Let what is installed be another program's."""
+    (package.parent / DIST_INFO / "INSTALLER").write_text("pip\n")
+
+
+def user_adds(package: Path) -> None:
+    """Let a file of the user's be in the package."""
+    (package / "notes.txt").touch()
+
+
+@pytest.mark.parametrize("change", [user_adds, pip_reinstalls])
+@pytest.mark.parametrize("moment", ["during the wait", "as it is moved"])
+def test_uninstall_judges_what_it_removes(  # noqa: PLR0913, PLR0917 - fixtures
+    ask: Ask,
+    server: ModelServer,
+    target: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], None],
+    moment: str,
+) -> None:
+    """What others change while it waits for the lock, or in the middle of its renames, is theirs and stays."""
+    ensure_model(ask.pin)
+    rename, sleep = os.rename, time.sleep
+    if moment == "during the wait":
+        holder = ask.holding(FETCHING, pin=server.publish(small_wheel(tmp_path, "2.0.0")))
+
+        def waiting(seconds: float) -> None:
+            if holder.poll() is None:
+                change(target / NAME)
+                killed(holder)
+            sleep(seconds)
+
+        monkeypatch.setattr(time, "sleep", waiting)
+    else:
+
+        def renaming(source: Path, destination: Path) -> None:
+            if Path(source) == target / DIST_INFO:
+                change(target / NAME)
+            rename(source, destination)
+
+        monkeypatch.setattr(os, "rename", renaming)
+    told = run("uninstall", NAME)
+    assert told.status == 1
+    assert ("notes.txt" if change is user_adds else "pip installed it") in told.err
+    for kept in ("__init__.py", *(["notes.txt"] if change is user_adds else [])):
+        assert (target / NAME / kept).is_file()
+    assert (target / DIST_INFO / "RECORD").is_file()
+
+
 def test_uninstall_waits_for_an_install(ask: Ask, server: ModelServer, tmp_path: Path) -> None:
     """While a newer version is on its way, `uninstall` waits; at the deadline it says for what, and removes nothing."""
     ensure_model(ask.pin)

@@ -102,10 +102,10 @@ def _install_under_lock(target: Target, request: Request, find: Callable[[], Ins
             if turn.is_awaited():
                 save_failure(lock_file, asked, error.attempts)
             raise
-        except OSError:
-            if turn.is_locked or (installed := find()) is None:
+        except OSError:  # another process may have taken this one, which was stopped for long, for dead
+            if (installed := find()) is None:
                 raise
-            return Outcome(installed)  # without a lock another process may have taken this one for dead
+            return Outcome(installed)
         forget_failure(lock_file)
         return outcome
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelboot._install import pin_from_wheel
+from modelboot._install import pin_from_file
 from support.commands import facts, failure
 from support.wheels import DIST_INFO, NAME, VERSION, Tampering, small_wheel
 
@@ -43,7 +43,7 @@ def test_pin_without_metadata(tmp_path: Path, tampering: Tampering) -> None:
 )
 def test_pin_of_what_has_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, told: str) -> None:
     """No more is read than the largest wheel of an unknown size may have."""
-    monkeypatch.setattr(pin_from_wheel, "MAX_UNKNOWN_BYTES", most)
+    monkeypatch.setattr(pin_from_file, "MAX_UNKNOWN_BYTES", most)
     (tmp_path / "x.whl").write_bytes(bytes(1_000_000))
     error, _ = failure("pin", tmp_path / "x.whl")
     assert told in error
