@@ -205,8 +205,12 @@ def test_altered_copy_in_the_environment_that_has_a_users_file(
 
 
 def test_damage_is_told(tiny_pin: ModelPin, installed: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """One warning names the model and the altered file, from `load` as from `get_nlp`."""
+    """One warning names the model and the altered file, from `load` as from `get_nlp`.
+
+    An install that finds all files with their sizes hashes none.
+    """
     altered(installed / CONFIG)
+    assert ensure_model(tiny_pin).source == "present"
     assert load(tiny_pin).meta["version"] == "1.0.0"
     warned = f"{NAME} 1.0.0 is damaged and is installed again: {CONFIG} was altered"
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [warned]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from modelboot import InstallError, ModelPin, ensure_model
+from support.children import DIED, forked
 from support.commands import output
 from support.folders import WORK, is_complete, leftovers, snapshot
 from support.wheels import DIST_INFO, NAME, OLDER, small_wheel
@@ -127,6 +129,38 @@ def test_package_that_a_rival_takes_away(
     assert ensure_model(pin).version == pin.version != old.version
     assert is_complete(target, pin)
     assert leftovers(target, pin) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_half_of_another_version(pin: ModelPin, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package that a killed install has put there, without its dist-info, gives way to another version."""
+    older = small_wheel(tmp_path / "old", OLDER).pin
+
+    def die(move: Move, rename: Rename) -> None:
+        if move == ("in", OLD_INFO):
+            os.kill(os.getpid(), signal.SIGKILL)
+        rename()
+
+    with monkeypatch.context() as patch:
+        at_each_move(patch, target, die)
+        assert forked([lambda: ensure_model(older).version]) == [DIED]
+    assert [path.name for path in target.iterdir() if path.name != WORK] == [NAME]
+    ensure_model(pin)
+    assert is_complete(target, pin)
+    assert leftovers(target, pin) == []
+
+
+def test_place_that_does_not_come_to_rest(pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another program takes each move's folder away, that is told in the end, with model and folder."""
+
+    def race(*_: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(os, "rename", race)
+    with pytest.raises(InstallError, match="other programs kept changing it") as failed:
+        ensure_model(pin)
+    assert (failed.value.fault, failed.value.model, failed.value.path) == ("busy", str(pin), str(target))
+    assert leftovers(target) == []
 
 
 def test_folders_that_cannot_be_moved_out(pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
