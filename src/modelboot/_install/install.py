@@ -148,6 +148,7 @@ def _install_into(
         from modelboot._install.unpack import unpack
 
         unpack(fetched.path, pin, staging / "unpacked", is_from_index=fetched.source == "index")
+        fetched.keep()
         timings.mark("unpack")
         installed = _publish(staging, target, pin, store)
         timings.mark("publish")

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from modelboot._files import rename, sha256_of
+from modelboot._files import rename, sha256_of, share
 from modelboot._fsync import fsync_folder, fsync_tree
 from modelboot._install import stage
 from modelboot._install.target import WORK
@@ -82,21 +81,14 @@ def _provision(pin: ModelPin, dest: Path, fetch: Callable[[Path], FetchedWheel])
     with _leaving_no_empty_folder(dest), stage.staged(dest / WORK, pin.name) as staging:
         stage.remove_stale(dest / WORK, pin.name, inherit_into=staging)
         fetched = fetch(staging)
-        _make_own(fetched.path)
+        fetched.keep(moving=False)
+        share(fetched.path)
         fsync_tree(staging)
         path.parent.mkdir(exist_ok=True)
         rename(fetched.path, path, replacing=True)
         fsync_folder(path.parent)
         _link_at_top(path, dest, pin)
     return wheel(source=fetched.source, downloaded_bytes=fetched.downloaded_bytes)
-
-
-def _make_own(path: Path) -> None:
-    """Copy a file that the cache has, too: what the user does to it then is not done to the kept one."""
-    if path.stat().st_nlink > 1:
-        own = path.with_name(f"{path.name}.own")
-        shutil.copyfile(path, own)
-        own.replace(path)
 
 
 @contextmanager

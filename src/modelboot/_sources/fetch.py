@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from modelboot._files import Identity, share
 from modelboot._limits import Limits
 from modelboot._network.download import Download
 from modelboot._pin import ModelPin
@@ -27,10 +29,25 @@ class FetchedWheel(NamedTuple):
     """A verified wheel and where it came from."""
 
     path: Path
+    """A file of this user alone, written by this process."""
+    identity: Identity
+    """That of the file whose bytes were hashed as they came."""
     source: ReportedSource
     """The source that served it."""
     downloaded_bytes: int
     """Bytes received over the network; 0 for a wheelhouse or a file URL."""
+    cache: WheelCache | None
+
+    def keep(self, *, moving: bool = True) -> None:
+        """Keep what came over the network for the next environment, once nothing is read from it any more.
+
+        Args:
+            moving: The file may be moved away; otherwise a copy is kept.
+        """
+        if self.cache and self.downloaded_bytes:
+            with suppress(OSError):
+                share(self.path)
+                self.cache.keep(self.path, moving=moving)
 
 
 def make_sources(settings: Settings) -> tuple[Source, ...]:
@@ -101,7 +118,7 @@ def fetch_wheel(
             continue
         progress.ask(str(pin), printable(f"{source.name} ({source.location(pin)})"))
         try:
-            downloaded_bytes = source.fetch(pin, wanted)
+            received = source.fetch(pin, wanted)
         except DownloadError as error:
             attempts += error.attempts
             continue
@@ -109,17 +126,9 @@ def fetch_wheel(
             progress.close()
         log_failures(pin, attempts)
         served: ReportedSource = "release" if source.name == "mirror" else source.name
-        if downloaded_bytes:
-            _keep(wanted, sources)
-        return FetchedWheel(path=wanted.path, source=served, downloaded_bytes=downloaded_bytes)
+        cache = next((each for each in sources if isinstance(each, WheelCache)), None)
+        return FetchedWheel(wanted.path, received.identity, served, received.downloaded_bytes, cache)
     raise _not_found(pin, sources, tuple(attempts))
-
-
-def _keep(wanted: Download, sources: Sequence[Source]) -> None:
-    """Keep what came over the network for the next environment."""
-    for source in sources:
-        if isinstance(source, WheelCache):
-            source.keep(wanted.path, wanted.sha256)
 
 
 def _not_found(pin: ModelPin, sources: Sequence[Source], attempts: tuple[Attempt, ...]) -> DownloadError | OfflineError:

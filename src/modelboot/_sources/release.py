@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
 from modelboot._limits import Limits
-from modelboot._network.download import ZIP_MAGIC, Download
+from modelboot._network.download import ZIP_MAGIC, Download, Received
 from modelboot._network.file_url import is_file_url, path_of
 from modelboot._network.response import RequestError, Response
 from modelboot._network.trust_env import proxy_for
@@ -58,12 +58,10 @@ class Release:
         """Return the setting that switches the network off, unless the wheel is a file."""
         return "" if is_file_url(self._published_url(pin)) else self.network_off
 
-    def fetch(self, pin: ModelPin, wanted: Download) -> int:
-        """Download the wheel; a copy of a file counts as no bytes over the network."""
+    def fetch(self, pin: ModelPin, wanted: Download) -> Received:
+        """Download the wheel, or copy it from a file."""
         self._check(pin)
-        url = self.url(pin)
-        downloaded_bytes = download_from(self, url, pin, wanted, self.trust_env)
-        return 0 if is_file_url(url) else downloaded_bytes
+        return download_from(self, self.url(pin), pin, wanted, self.trust_env)
 
     def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:
         """Request the wheel and read its first bytes only."""
