@@ -100,6 +100,18 @@ def open_same(path: Path, identity: Identity) -> BinaryIO:
     raise FileNotFoundError(errno.ENOENT, "another file has taken its place", str(path))
 
 
+def share(path: Path) -> None:
+    """Give a private file the mode of a new one, which follows the umask as its folder's does.
+
+    Args:
+        path: The file; this process has made the folder it lies in.
+
+    Raises:
+        OSError: It cannot be changed.
+    """
+    os.chmod(path, stat.S_IMODE(path.parent.stat().st_mode) & 0o666)
+
+
 def rename(source: str | Path, destination: str | Path, *, replacing: bool = False) -> None:
     """Rename a file or folder. Where Windows refuses because a program has it open, try again for a few seconds.
 

@@ -6,14 +6,16 @@ import errno
 import os
 import shutil
 import stat
+import subprocess
 import time
 from pathlib import Path
-from unittest.mock import Mock
+from typing import Any
 
 import pytest
 
 from modelboot import OfflineError, ensure_model
-from support.children import OTHER, owned, public_folder, python, skip_unless_other_user
+from modelboot._install import unpack as unpacking
+from support.children import OTHER, command, owned, public_folder, python, skip_unless_other_user
 from support.commands import MAIN, facts, output, reference, run
 from support.folders import is_complete, snapshot
 from support.server import ModelServer
@@ -29,16 +31,23 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: BuiltWheel) -> 
 
 
 @pytest.fixture
-def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
+def other_disk(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the cache on another file system."""
-    monkeypatch.setattr(os, "link", Mock(side_effect=OSError(errno.EXDEV, os.strerror(errno.EXDEV))))
+    really = os.rename
+
+    def rename(source: str | Path, destination: str | Path) -> None:
+        if Path(destination) == cached:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        really(source, destination)
+
+    monkeypatch.setattr(os, "rename", rename)
 
 
-@pytest.fixture(params=["links", "copies"])
+@pytest.fixture(params=["same disk", "other disk"])
 def either_way(request: pytest.FixtureRequest) -> None:
-    """Try hard links, and copies."""
-    if request.param == "copies":
-        request.getfixturevalue("no_links")
+    """Try a cache on the target's file system, and one on another."""
+    if request.param == "other disk":
+        request.getfixturevalue("other_disk")
 
 
 def keep(kept: Path, content: bytes) -> None:
@@ -69,6 +78,77 @@ def test_second_environment_asks_no_server(mirror: ModelServer, wheel: BuiltWhee
     assert len(mirror.requests) == 1
     assert [path.name for path in kept.parent.iterdir()] == [kept.name]
     assert kept.read_bytes() == wheel.content
+
+
+SWAPPER = """
+import os, sys, time
+kept, *contents = sys.argv[1:]
+contents = [open(content, "rb").read() for content in contents]
+while os.getppid() != 1:
+    for content in contents:
+        try:
+            with open(os.open(kept, os.O_WRONLY | os.O_CREAT, 0o666), "wb") as file:
+                file.write(content)
+        except OSError:
+            if os.path.exists(kept):
+                os.unlink(kept)
+        time.sleep(0.0005)
+"""
+"""Writes the right bytes and others into the file that is kept, until it is killed."""
+
+
+@pytest.mark.parametrize(
+    ("by", "rounds"),
+    [
+        *(("same user", 100), ("other user", 20), ("group", 20)),
+        *(pytest.param(by, 1000, marks=pytest.mark.exhaustive) for by in ("same user", "other user", "group")),
+    ],
+)
+def test_bytes_that_others_swap(by: str, rounds: int, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who writes to the cache all the while, as its owner or as one of a group, gets no byte into what is installed."""
+    if by != "same user":
+        skip_unless_other_user()
+    user = None if by == "same user" else OTHER
+    with public_folder() as folder:
+        contents = [str(shutil.copy(wheel.path, folder)), str(altered(wheel, folder / "altered"))]
+        keep(kept := folder / "home" / "wheels" / f"{wheel.sha256}.whl", wheel.content)
+        if by == "other user":
+            os.chown(kept.parent, OTHER, OTHER)
+        elif by == "group":
+            os.chown(kept.parent, 0, OTHER)
+            kept.parent.chmod(0o2775)
+        monkeypatch.setenv("MODELBOOT_CACHE", "1")
+        monkeypatch.setenv("MODELBOOT_HOME", str(folder / "home"))
+        umask = os.umask(0o002)
+        swapper = subprocess.Popen(command(SWAPPER, str(kept), *contents, user=user))
+        try:
+            for number in range(rounds):
+                target = folder / str(number)
+                ensure_model(wheel.pin_at(Path(contents[0]).as_uri()), target=target)
+                assert is_complete(target, wheel.pin)
+        finally:
+            os.umask(umask)
+            swapper.kill()
+            swapper.wait()
+
+
+def test_bytes_swapped_after_the_hash(
+    mirror: ModelServer, wheel: BuiltWheel, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies in the cache when an archive is unpacked is not what is unpacked, be it downloaded or kept before."""
+    really, other = unpacking.unpack, altered(wheel, tmp_path / "other").read_bytes()
+
+    def unpack(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as unpack
+        if kept.exists():
+            kept.write_bytes(other)
+        really(*arguments, **options)
+
+    monkeypatch.setattr(unpacking, "unpack", unpack)
+    for name in ("first", "second"):
+        ensure_model(wheel.pin_at(None), target=tmp_path / name)
+        assert is_complete(tmp_path / name, wheel.pin)
+    assert kept.read_bytes() == other
+    assert len(mirror.requests) == 1
 
 
 @pytest.mark.usefixtures("either_way")
@@ -107,7 +187,7 @@ def test_damaged_wheel_in_a_read_only_cache(wheel: BuiltWheel) -> None:
         assert damaged.read_bytes() == b"PK other"
 
 
-@pytest.mark.usefixtures("no_links", "mirror")
+@pytest.mark.usefixtures("other_disk", "mirror")
 def test_files_of_others_beside_kept_wheels(wheel: BuiltWheel, kept: Path) -> None:
     """Where MODELBOOT_HOME has a folder `wheels` of the user's own, no file of it is listed, removed or taken."""
     kept.parent.mkdir(parents=True)
@@ -154,7 +234,7 @@ def test_place_that_cannot_be_used(  # noqa: PLR0913, PLR0917 - fixtures
     assert len(mirror.requests) == 1
 
 
-@pytest.mark.usefixtures("no_links", "mirror")
+@pytest.mark.usefixtures("other_disk", "mirror")
 def test_full_disk_keeps_nothing(wheel: BuiltWheel, kept: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy that does not fit leaves nothing behind, and the install goes on."""
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 import shutil
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import spacy
 
-from modelboot import HashMismatchError, ModelbootError, ModelPin, OfflineError, ensure_model, get_nlp
+from modelboot import HashMismatchError, ModelPin, OfflineError, ensure_model, get_nlp
 from support.folders import is_complete, leftovers
 from support.wheels import NAME, VERSION, BuiltWheel, altered
 
@@ -74,32 +69,6 @@ def test_renamed_wheel_that_changes_in_place_is_hashed_anew(wheel: BuiltWheel, h
     with pytest.raises(OfflineError, match="no wheel of that hash"):
         ensure_model(ModelPin(NAME, VERSION, with_digit_changed(wheel.sha256, 63)), wheelhouse=house, offline=True)
     assert ensure_model(pin, wheelhouse=house, offline=True).source == "wheelhouse"
-
-
-def test_slow_wheelhouse_holds_up_no_other_thread(
-    wheel: BuiltWheel, house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While one thread is stuck in reading a wheel, another that needs it ends by its own deadline at the latest."""
-    shutil.copy(wheel.path, house / "renamed.whl")
-    install = partial(ensure_model, wheel.pin_at(None), wheelhouse=house, offline=True)
-    really_open, reading, go_on, was_released = builtins.open, threading.Event(), threading.Event(), list[bool]()
-
-    def slow(file: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as open
-        if str(file) == str(house / "renamed.whl") and not reading.is_set():
-            reading.set()
-            was_released.append(go_on.wait(HANG_S))
-        return really_open(file, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "open", slow)
-    with ThreadPoolExecutor() as pool:
-        first = pool.submit(install, target=tmp_path / "first")
-        assert reading.wait(HANG_S)
-        monkeypatch.setenv("MODELBOOT_DEADLINE", "0.2")
-        with suppress(ModelbootError):
-            install(target=tmp_path / "second")
-        go_on.set()
-    assert first.result().source == "wheelhouse"
-    assert was_released == [True]  # the second had ended while the first was stuck
 
 
 def test_file_that_vanishes_while_loading_is_damage(

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from modelboot._files import fsync_folder, fsync_tree, rename, sha256_of
-from modelboot._install import stage
+from modelboot._files import fsync_folder, fsync_tree, rename, sha256_of, share
 from modelboot._install.targets import WORK
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
@@ -78,25 +76,22 @@ def _fill(pin: ModelPin, dest: Path, fetch: Callable[[Path], FetchedWheel]) -> S
     if _is_pinned(path, pin):
         _link_at_top(path, dest, pin)
         return wheel(source="present", downloaded_bytes=0)
-    with _leaving_no_empty_folder(dest), stage.staged(dest / WORK, pin.name, is_locked=False) as own:
-        staging = own.folder
-        stage.remove_dead(dest / WORK, pin.name, is_locked=False, heir=staging)
-        fetched = fetch(staging)
-        _make_own(fetched.path)
-        fsync_tree(staging)
+    work = dest / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    with (
+        locked(work / f"{pin.name}.lock", str(pin), deadline) as turn,
+        staged(work, pin.name, is_locked=turn.is_locked) as stage,
+    ):
+        remove_dead(work, pin.name, is_locked=turn.is_locked, heir=stage.folder)
+        fetched = fetch(stage.folder)
+        fetched.keep(moving=False)
+        share(fetched.path)
+        fsync_tree(stage.folder)
         path.parent.mkdir(exist_ok=True)
         rename(fetched.path, path, replacing=True)
         fsync_folder(path.parent)
         _link_at_top(path, dest, pin)
     return wheel(source=fetched.source, downloaded_bytes=fetched.downloaded_bytes)
-
-
-def _make_own(path: Path) -> None:
-    """Copy a file that the cache has, too: what the user does to it then is not done to the kept one."""
-    if path.stat().st_nlink > 1:
-        own = path.with_name(f"{path.name}.own")
-        shutil.copyfile(path, own)
-        own.replace(path)
 
 
 @contextmanager

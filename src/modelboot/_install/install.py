@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelboot._catalog import check_requirements
-from modelboot._files import fsync_tree, identity_of, open_regular
+from modelboot._files import fsync_tree
 from modelboot._install.installed import Installed
 from modelboot._install.lock import failure_of_holder, forget_failure, locked, save_failure, share_with_group
 from modelboot._install.look import look
@@ -172,9 +172,8 @@ def _install_into(
         timings.mark("fetch")
         from modelboot._install.unpack import unpack
 
-        with open_regular(fetched.path) as file:
-            identity = identity_of(file)
-        unpack(fetched.path, identity, pin, stage.unpacked, is_from_index=fetched.source == "index")
+        unpack(fetched.path, fetched.identity, pin, stage.unpacked, is_from_index=fetched.source == "index")
+        fetched.keep()
         timings.mark("unpack")
         try:
             installed = publish(stage, target, pin)

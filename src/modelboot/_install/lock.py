@@ -72,7 +72,7 @@ def locked(path: Path, model: str, deadline: Deadline, is_done: Callable[[], boo
     """Hold the lock of one model, and wait for another process no longer than the deadline.
 
     Args:
-        path: The lock file; its folder exists. It stays behind, empty; after a failure only where others wait for it.
+        path: The lock file; its folder exists. It stays behind, empty, where other processes wait for it.
         model: Name and version of the model, for messages.
         deadline: When to give up waiting.
         is_done: Tells, while another process holds it, that there is nothing more to wait for.
@@ -92,11 +92,10 @@ def locked(path: Path, model: str, deadline: Deadline, is_done: Callable[[], boo
         turn = Turn(path, _keeps_others_out(path), waited_since, _touched_ns(path))
         try:
             yield turn
-        except BaseException:
+        finally:
             if not turn.is_awaited():
                 with suppress(OSError):
-                    path.unlink()  # one that has it open sees that, as filelock compares them
-            raise
+                    path.unlink()  # one that has it open sees that: filelock takes no file without a name
     finally:
         _release(lock)
 

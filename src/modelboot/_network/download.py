@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelboot._deadline import Deadline, Limits
-from modelboot._files import CHUNK_BYTES
+from modelboot._files import CHUNK_BYTES, Identity
 from modelboot._network.file_url import is_file_url, open_file
 from modelboot._network.partial import PartialFile
 from modelboot._network.response import RequestError, Response
 from modelboot._network.retry import RetryBudget
-from modelboot._network.trust_env import ContextAhead, TrustEnv
+from modelboot._network.trust_env import TrustEnv
 from modelboot._progress import Progress
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Download(NamedTuple):
     size_mb: int | None
     """Rough size in megabytes, which limits what is taken; None when unknown."""
     path: Path
-    """Where the verified file appears; its folder exists, and a `.part` file lies beside it until then."""
+    """Where the verified file appears, private to this user; its folder exists, and a `.part` file lies beside it."""
     limits: Limits
     progress: Progress
 
@@ -54,9 +54,18 @@ class Download(NamedTuple):
         return MAX_UNKNOWN_BYTES if self.size_mb is None else (self.size_mb + 2) * (1 << 20) * 5 // 4
 
 
+class Received(NamedTuple):
+    """A verified file: this process has written it, and hashed its bytes as they came."""
+
+    identity: Identity
+    """What tells the file from another that takes its place."""
+    downloaded_bytes: int
+    """Bytes received over the network; a copy of a file counts as none."""
+
+
 def download(
     url: str, wanted: Download, trust_env: TrustEnv, context: Callable[[], ssl.SSLContext] | None = None
-) -> int:
+) -> Received:
     """Download a file and verify it.
 
     Args:
@@ -66,27 +75,36 @@ def download(
         context: As for `HttpClient`.
 
     Returns:
-        Bytes received. The file at `wanted.path` has the wanted hash.
+        The file at `wanted.path`, which has the wanted hash.
 
     Raises:
         RequestError: This URL does not give the file; `got_sha256` says that it gives other bytes.
         InstallError: The file cannot be written.
         SettingsError: The certificates that are to be trusted cannot be read.
     """
+    if is_file_url(url):
+        return copy(url, wanted)
+    # urllib3 opens a socket when it is imported, to see whether there is IPv6: not where only files are copied.
+    from modelboot._network.client import HttpClient
+
     transfer = _Transfer(wanted)
     try:
-        if is_file_url(url):
-            transfer.copy(url)
-        else:
-            context = context or (ContextAhead(trust_env) if url.startswith("https:") else None)
-            # urllib3 opens a socket when it is imported, to see whether there is IPv6: not where only files are copied.
-            from modelboot._network.client import HttpClient
-
-            with HttpClient(wanted.limits, trust_env, context) as client:
-                transfer.run(url, client)
+        with HttpClient(wanted.limits, trust_env, context) as client:
+            return Received(transfer.run(url, client), transfer.received_bytes)
     finally:
         wanted.progress.close()
-    return transfer.downloaded_bytes
+
+
+def copy(url: str, wanted: Download) -> Received:
+    """Copy a file of this machine and verify the copy: it is neither resumed nor retried; otherwise as `download`."""
+    transfer, path = _Transfer(wanted), wanted.path.with_name(f"{wanted.path.name}.copy")
+    try:
+        with open_file(url) as response, PartialFile(path, wanted.label) as partial:
+            transfer.write_body(response, partial)
+            transfer.verify(response, partial)
+            return Received(partial.rename(wanted.path), 0)
+    finally:
+        wanted.progress.close()
 
 
 @dataclass(slots=True)
@@ -94,7 +112,7 @@ class _Transfer:
     """One download: as many attempts as its retries allow."""
 
     wanted: Download
-    downloaded_bytes: int = 0
+    received_bytes: int = 0
     discarded: bool = False
     """Whether what was put together from parts did not match before."""
 
@@ -102,28 +120,22 @@ class _Transfer:
     def deadline(self) -> Deadline:
         return self.wanted.limits.deadline
 
-    def copy(self, url: str) -> None:
-        """Copy a file: it is neither resumed nor retried."""
-        path = self.wanted.path.with_name(f"{self.wanted.path.name}.copy")
-        with open_file(url) as response, PartialFile(path, self.wanted.label) as partial:
-            self._write_body(response, partial)
-            self._verify(response, partial)
-
-    def run(self, url: str, client: HttpClient) -> None:
+    def run(self, url: str, client: HttpClient) -> Identity:
         """Attempt, and retry: from where it broke off, and from zero when what was put together does not match."""
         retries = RetryBudget(self.wanted.limits.retries)
         path = self.wanted.path.with_name(f"{self.wanted.path.name}.part")
         with PartialFile(path, self.wanted.label) as partial:
             if partial.sha256 == self.wanted.sha256:  # an earlier call received all of it and was killed
-                partial.rename(self.wanted.path)
-                return
+                return partial.rename(self.wanted.path)
             while True:
                 try:
                     self._check_deadline(url)
-                    with client.stream(url, start=partial.size_bytes, validator=partial.validator) as response:
-                        self._write_body(response, partial)
-                    if self._verify(response, partial):
-                        return
+                    with client.stream(
+                        url, sha256=self.wanted.sha256, start=partial.size_bytes, validator=partial.validator
+                    ) as response:
+                        self.write_body(response, partial)
+                    if self.verify(response, partial):
+                        return partial.rename(self.wanted.path)
                 except RequestError as error:
                     self._check_deadline(error.url, error)  # then the timer has cut the connection
                     if error.discard_partial and partial.size_bytes:  # to ask for the complete file is not a retry
@@ -143,7 +155,7 @@ class _Transfer:
         self.wanted.progress.note(f"{self.wanted.label}: {error}; next attempt in {delay_s:.1f} s")
         time.sleep(delay_s)
 
-    def _write_body(self, response: Response, partial: PartialFile) -> None:
+    def write_body(self, response: Response, partial: PartialFile) -> None:
         """Write and hash a body as it comes in."""
         if response.start != partial.size_bytes:
             partial.discard()
@@ -159,17 +171,16 @@ class _Transfer:
             if partial.size_bytes + len(chunk) > max_bytes:
                 raise RequestError(f"sends more than the {max_bytes:,} bytes expected", response.url)
             partial.write(chunk)
-            self.downloaded_bytes += len(chunk)
+            self.received_bytes += len(chunk)
             self.wanted.progress.advance(len(chunk))
         self._check_deadline(response.url)
         if response.total_bytes is not None and partial.size_bytes < response.total_bytes:
             reason = f"cut short: {partial.size_bytes:,} of {response.total_bytes:,} bytes received"
-            raise RequestError(reason, response.url, kind="short", broken=True)
+            raise RequestError(reason, response.url, kind="short", retryable=True)
 
-    def _verify(self, response: Response, partial: PartialFile) -> bool:
-        """Name the file if its hash is right; return False when one put together from parts is to start from zero."""
+    def verify(self, response: Response, partial: PartialFile) -> bool:
+        """Return True if the hash is right, and False when a file put together from parts is to start from zero."""
         if partial.sha256 == self.wanted.sha256:
-            partial.rename(self.wanted.path)
             return True
         if self.discarded or not partial.resumed:
             content_type = f" of {response.content_type}" if response.content_type else ""

@@ -1,16 +1,17 @@
-"""The .part file: hashed as it is written, resumable, renamed once it is verified."""
+"""The .part file: private, hashed as it is written, resumable, renamed once it is verified."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from modelboot._files import CHUNK_BYTES, rename
+from modelboot._files import CHUNK_BYTES, Identity, identity_of, rename
 from modelboot.errors import InstallError
 
 if TYPE_CHECKING:
@@ -37,12 +38,18 @@ class PartialFile:
 
     def __enter__(self) -> Self:
         with self._translating_errors():
-            # Chunks go straight to the file: Python 3.14 would keep 128 KiB back, which a kill loses.
-            self._file = self._path.open("a+b", buffering=1 << 13)
-            self._file.seek(0)
-            size_bytes = os.fstat(self._file.fileno()).st_size
-            while self.size_bytes < size_bytes and (chunk := self._file.read(CHUNK_BYTES)):
+            self._file = left = _open(self._path)
+            if _may_change(left):
+                self._path.unlink()
+                self._file = _open(self._path, os.O_EXCL)
+            left.seek(0)
+            size_bytes = os.fstat(left.fileno()).st_size
+            while self.size_bytes < size_bytes and (chunk := left.read(CHUNK_BYTES)):
+                if left is not self._file:
+                    self._file.write(chunk)
                 self._count(chunk)
+            if left is not self._file:
+                left.close()
             if self.size_bytes:
                 self.resumed = True
                 self.validator = self._read_validator()
@@ -87,12 +94,14 @@ class PartialFile:
         self.size_bytes, self.validator, self.resumed = 0, None, False
         self._digest = hashlib.sha256()
 
-    def rename(self, path: Path) -> None:
-        """Give the verified file its name."""
+    def rename(self, path: Path) -> Identity:
+        """Give the verified file its name, and return what tells it from any other."""
         with self._translating_errors():
+            identity = identity_of(self._file)
             self._file.close()
             rename(self._path, path, replacing=True)
             self._validator_path.unlink(missing_ok=True)
+        return identity
 
     def _count(self, chunk: bytes) -> None:
         self._digest.update(chunk)
@@ -109,3 +118,17 @@ class PartialFile:
             yield
         except OSError as error:
             raise InstallError.from_os_error(error, model=self._label, path=str(self._path)) from error
+
+
+def _open(path: Path, flags: int = 0) -> BinaryIO:
+    """Open a file, or make one that is private to this user, to append to it."""
+    # Chunks go straight to the file: Python 3.14 would keep 128 KiB back, which a kill loses.
+    return open(path, "a+b", buffering=1 << 13, opener=lambda name, usual: os.open(name, usual | flags, 0o600))
+
+
+def _may_change(file: BinaryIO) -> bool:
+    """Return True if another user may write to a file that was there, or has it open for that."""
+    status = os.fstat(file.fileno())
+    if not (stat.S_ISREG(status.st_mode) and hasattr(os, "geteuid")):
+        return False
+    return status.st_uid != os.geteuid() or bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))

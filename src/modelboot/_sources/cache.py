@@ -1,7 +1,8 @@
 """The cache: one verified wheel per hash for all environments of a user, so that none of them downloads it again.
 
-A rename or a hard link puts a wheel there, a hash check lets it out, and one that is damaged is removed. Files of other
-names are not modelboot's: MODELBOOT_HOME may be a folder that has more than modelboot's own.
+A rename puts a wheel there once it is unpacked. What leaves is a copy, hashed as it is made, as others may write to the
+cache. A wheel that is damaged is removed. Files of other names are not modelboot's: MODELBOOT_HOME may be a folder that
+has more than its own.
 """
 
 from __future__ import annotations
@@ -18,12 +19,10 @@ from typing import Literal, NamedTuple
 
 from modelboot._deadline import Limits
 from modelboot._files import rename
-from modelboot._network.download import Download, download
+from modelboot._network.download import Download, Received, copy
 from modelboot._network.response import RequestError
-from modelboot._network.trust_env import TrustEnv
 from modelboot._pin import ModelPin
 from modelboot._sources.source import Probe, as_failed_attempt
-from modelboot._sources.wheelhouse_hashes import hash_by
 
 CACHED = re.compile(r"[0-9a-f]{64}\.whl")
 """Name of a wheel that is kept: its SHA-256."""
@@ -55,33 +54,35 @@ class WheelCache(NamedTuple):
         """Return that it does not keep the wheel: most calls are about one it does not keep, which is fine."""
         return "" if _is_regular(self._path(pin)) else "this wheel is not kept"
 
-    def fetch(self, pin: ModelPin, wanted: Download) -> int:
-        """Link or copy the wheel and verify it; remove one that is damaged."""
+    def fetch(self, pin: ModelPin, wanted: Download) -> Received:
+        """Copy the wheel and verify the copy; remove a wheel that is damaged."""
         kept = self._path(pin)
         with as_failed_attempt(self, pin):
             try:
-                _take(kept, wanted)
+                return copy(kept.as_uri(), wanted._replace(size_mb=None))  # one that has grown is damaged, too
             except RequestError as error:
-                if not error.got_sha256:
+                if error.kind not in {"bytes", "page"}:
                     raise
                 raise RequestError(_remove_damaged(kept), kept.as_uri()) from error
-        return 0
 
     def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:  # noqa: ARG002 - looking takes no time
         """Tell that the wheel is kept: `disabled` has looked."""
         found = "keeps this wheel; an install checks its hash"
         return [Probe(subject=self.name, value=self.location(pin), ok=True, found=found)]
 
-    def keep(self, wheel: Path, sha256: str) -> None:
-        """Keep a verified wheel. Where that cannot be, the next environment downloads it again, which is fine."""
+    def keep(self, wheel: Path, *, moving: bool) -> None:
+        """Keep a wheel. Where that cannot be, the next environment downloads it again, which is not a failure.
+
+        Args:
+            wheel: The verified wheel, named by its hash, its mode one that others may read.
+            moving: The caller does not need it any more.
+        """
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            path = self.folder / f"{sha256}.whl"
+            path = self.folder / wheel.name
             if os.path.lexists(path):
                 return
-            try:
-                os.link(wheel, path)
-            except OSError:  # another file system, or one without hard links
+            if not (moving and _moved(wheel, path)):
                 self._copy(wheel, path)
 
     def cached(self) -> Iterator[CachedWheel]:
@@ -139,14 +140,10 @@ def _remove_damaged(kept: Path) -> str:
     return "was damaged, and is removed"
 
 
-def _take(kept: Path, wanted: Download) -> None:
-    """Bring a kept wheel where it is wanted: by a hard link, which costs nothing but the check, or by a copy."""
+def _moved(wheel: Path, path: Path) -> bool:
+    """Rename a wheel, and return False where that cannot be, such as on another file system."""
     try:
-        os.link(kept, wanted.path)
+        rename(wheel, path)
     except OSError:
-        download(kept.as_uri(), wanted, TrustEnv())
-        return
-    sha256 = hash_by(wanted.path, wanted.limits.deadline)
-    if sha256 != wanted.sha256:
-        wanted.path.unlink()
-        raise RequestError(f"got sha256 {sha256}", kept.as_uri(), kind="bytes", got_sha256=sha256)
+        return False
+    return True

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from modelboot._deadline import Limits
+from modelboot._files import Identity, share
 from modelboot._network.download import Download
-from modelboot._network.trust_env import read_trust_env
 from modelboot._pin import ModelPin, reference_to
 from modelboot._progress import Progress
 from modelboot._redact import printable
@@ -27,23 +28,38 @@ class FetchedWheel(NamedTuple):
     """A verified wheel and where it came from."""
 
     path: Path
+    """A file of this user alone, written by this process."""
+    identity: Identity
+    """That of the file whose bytes were hashed as they came."""
     source: ReportedSource
     """The source that served it."""
     downloaded_bytes: int
     """Bytes received over the network; 0 for a wheelhouse or a file URL."""
+    cache: WheelCache | None
+
+    def keep(self, *, moving: bool = True) -> None:
+        """Keep what came over the network for the next environment, once nothing is read from it any more.
+
+        Args:
+            moving: The file may be moved away; otherwise a copy is kept.
+        """
+        if self.cache and self.downloaded_bytes:
+            with suppress(OSError):
+                share(self.path)
+                self.cache.keep(self.path, moving=moving)
 
 
 def make_sources(settings: Settings) -> tuple[Source, ...]:
     """Return the sources in the order in which they are asked."""
-    network_off, trust_env = OFFLINE if settings.offline else "", read_trust_env(settings)
+    network_off = OFFLINE if settings.offline else ""
     return (
         *([cache] if (cache := wheel_cache(settings)) else []),
         *([Wheelhouse(settings.wheelhouse)] if settings.wheelhouse else []),
         *(
-            Release(mirror=mirror, trust_env=trust_env, network_off=network_off)
+            Release(mirror=mirror, trust_env=settings.trust_env, network_off=network_off)
             for mirror in settings.mirrors or [None]
         ),
-        PackageIndexes(trust_env, "" if settings.use_index else "MODELBOOT_INDEX=0", network_off),
+        PackageIndexes(settings.trust_env, "" if settings.use_index else "MODELBOOT_INDEX=0", network_off),
     )
 
 
@@ -101,7 +117,7 @@ def fetch_wheel(
             continue
         progress.ask(str(pin), printable(f"{source.name} ({source.location(pin)})"))
         try:
-            downloaded_bytes = source.fetch(pin, wanted)
+            received = source.fetch(pin, wanted)
         except DownloadError as error:
             attempts += error.attempts
             continue
@@ -109,17 +125,9 @@ def fetch_wheel(
             progress.close()
         log_failures(pin, attempts)
         served: ReportedSource = "release" if source.name == "mirror" else source.name
-        if downloaded_bytes:
-            _keep(wanted, sources)
-        return FetchedWheel(path=wanted.path, source=served, downloaded_bytes=downloaded_bytes)
+        cache = next((each for each in sources if isinstance(each, WheelCache)), None)
+        return FetchedWheel(wanted.path, received.identity, served, received.downloaded_bytes, cache)
     raise _not_found(pin, sources, tuple(attempts))
-
-
-def _keep(wanted: Download, sources: Sequence[Source]) -> None:
-    """Keep what came over the network for the next environment."""
-    for source in sources:
-        if isinstance(source, WheelCache):
-            source.keep(wanted.path, wanted.sha256)
 
 
 def _not_found(pin: ModelPin, sources: Sequence[Source], attempts: tuple[Attempt, ...]) -> DownloadError | OfflineError:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
 from modelboot._deadline import Limits
-from modelboot._network.download import ZIP_MAGIC, Download
+from modelboot._network.download import ZIP_MAGIC, Download, Received
 from modelboot._network.file_url import is_file_url, path_of
 from modelboot._network.response import RequestError, Response
 from modelboot._network.trust_env import HUB, TrustEnv, proxy_for
@@ -57,12 +57,10 @@ class Release:
         """Return the setting that switches the network off, unless the wheel is a file."""
         return "" if is_file_url(self._published_url(pin)) else self.network_off
 
-    def fetch(self, pin: ModelPin, wanted: Download) -> int:
-        """Download the wheel; a copy of a file counts as no bytes over the network."""
+    def fetch(self, pin: ModelPin, wanted: Download) -> Received:
+        """Download the wheel, or copy it from a file."""
         self._check(pin)
-        url = self.url(pin)
-        downloaded_bytes = download_from(self, url, pin, wanted, self.trust_env)
-        return 0 if is_file_url(url) else downloaded_bytes
+        return download_from(self, self.url(pin), pin, wanted, self.trust_env)
 
     def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:
         """Request the wheel and read its first bytes only."""
@@ -79,7 +77,7 @@ class Release:
                 value=self.location(pin),
                 ok=reason is None,
                 found=reason or "has the wheel",
-                through=without_secrets(proxy_for(url, self.trust_env) or ""),
+                through=without_secrets(proxy_for(url) or ""),
                 seconds=round(time.perf_counter() - started_s, 2),
             )
         ]
@@ -90,7 +88,7 @@ class Release:
 
         try:
             self._check(pin)
-            with HttpClient(limits, self.trust_env) as client, client.stream(url) as response:
+            with HttpClient(limits, self.trust_env) as client, client.stream(url, sha256=pin.sha256) as response:
                 reason = _why_no_wheel(response)
         except RequestError as error:
             reason = f"{error.reason}{_after_redirect(url, error.url)}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelboot._deadline import Limits
-from modelboot._network.download import Download, download
+from modelboot._network.download import Download, Received, download
 from modelboot._network.response import RequestError
 from modelboot._network.trust_env import TrustEnv
 from modelboot._pin import ModelPin
@@ -55,7 +55,7 @@ class Source(Protocol):
     def disabled(self, pin: ModelPin) -> str:
         """Return the setting that keeps it from being asked for a wheel; empty when it may be asked."""
 
-    def fetch(self, pin: ModelPin, wanted: Download) -> int:
+    def fetch(self, pin: ModelPin, wanted: Download) -> Received:
         """Fetch a wheel.
 
         Args:
@@ -63,7 +63,7 @@ class Source(Protocol):
             wanted: Where to put it, by when, and who follows it. The folder may be used for temporary files.
 
         Returns:
-            Bytes received over the network. The file at `wanted.path` has the pinned hash.
+            The file at `wanted.path`, which has the pinned hash.
 
         Raises:
             DownloadError: It does not have the wheel, or does not give it; every attempt is in it.
@@ -74,7 +74,7 @@ class Source(Protocol):
         """Find out whether it has a wheel, without fetching it."""
 
 
-def download_from(source: Source, url: str, pin: ModelPin, wanted: Download, trust_env: TrustEnv) -> int:
+def download_from(source: Source, url: str, pin: ModelPin, wanted: Download, trust_env: TrustEnv) -> Received:
     """Download a wheel from one URL of a source; see `Source.fetch`."""
     with as_failed_attempt(source, pin):
         return download(url, wanted, trust_env)

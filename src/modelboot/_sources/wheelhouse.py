@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from modelboot._deadline import Deadline, Limits
-from modelboot._network.download import Download, download
+from modelboot._files import read_chunks
+from modelboot._network.download import Download, Received, copy
 from modelboot._network.response import RequestError
-from modelboot._network.trust_env import TrustEnv
 from modelboot._pin import ModelPin
 from modelboot._sources.source import Probe, as_failed_attempt, download_error, log_hash_mismatches
-from modelboot._sources.wheelhouse_hashes import known_file, sha256_by
 from modelboot.errors import Attempt, DownloadError
 
 
@@ -31,18 +32,18 @@ class Wheelhouse(NamedTuple):
         """Return nothing: folders may always be searched."""
         return ""
 
-    def fetch(self, pin: ModelPin, wanted: Download) -> int:
+    def fetch(self, pin: ModelPin, wanted: Download) -> Received:
         """Copy the file of the pinned name or, failing that, any wheel whose hash matches."""
         attempts: list[Attempt] = []
         with as_failed_attempt(self, pin):
             for file in self._candidates(pin, wanted.limits.deadline):
                 try:
-                    self._copy(file, pin, wanted)
+                    received = self._copy(file, pin, wanted)
                 except DownloadError as error:
                     attempts += error.attempts
                     continue
                 log_hash_mismatches(pin, attempts)
-                return 0
+                return received
         raise download_error(pin, *(attempts or [self._nothing_found(pin)]))
 
     def _candidates(self, pin: ModelPin, deadline: Deadline) -> Iterator[Path]:
@@ -54,16 +55,18 @@ class Wheelhouse(NamedTuple):
             wheels = sorted(folder.glob("*.whl"))
             yield from (path for path in wheels if os.path.isfile(path) and _has_hash(path, pin, deadline))
 
-    def _copy(self, file: Path, pin: ModelPin, wanted: Download) -> None:
-        """Copy and verify a file, unless this process has seen that it has other bytes."""
-        with as_failed_attempt(self, pin), known_file(file, wanted.limits.deadline) as known:
-            if known.sha256 not in {None, pin.sha256}:
-                reason = f"got sha256 {known.sha256}"
-                raise RequestError(reason, file.as_uri(), kind="bytes", got_sha256=known.sha256)
+    def _copy(self, file: Path, pin: ModelPin, wanted: Download) -> Received:
+        """Copy a file and verify the copy, unless this process has seen that it has other bytes."""
+        with as_failed_attempt(self, pin):
+            state = _state_of(file)
+            known = _known.get(state, pin.sha256)
+            if known != pin.sha256:
+                raise RequestError(f"got sha256 {known}", file.as_uri(), kind="bytes", got_sha256=known)
             try:
-                download(file.as_uri(), wanted, TrustEnv())
+                return copy(file.as_uri(), wanted)
             except RequestError as error:
-                known.sha256 = error.got_sha256
+                if error.got_sha256:
+                    _known[state] = error.got_sha256
                 raise
 
     def _nothing_found(self, pin: ModelPin) -> Attempt:
@@ -98,13 +101,44 @@ class Wheelhouse(NamedTuple):
         return Probe(subject=self.name, value=str(folder), ok=ok, found=found)
 
 
-def _has_hash(path: Path, pin: ModelPin, deadline: Deadline) -> bool:
+_known: dict[tuple[int, ...], str] = {}
+"""SHA-256 of files that this process has read, by what changes with their contents: no call reads them again."""
+
+
+def _state_of(file: Path) -> tuple[int, ...]:
+    with _errors_of(file):
+        status = os.stat(file)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _has_hash(file: Path, pin: ModelPin, deadline: Deadline) -> bool:
     try:
-        return sha256_by(path, deadline) == pin.sha256
+        state = _state_of(file)
+        if state not in _known:
+            _known[state] = _hash_by(file, deadline)
     except RequestError:  # one that cannot be read is not the pinned one, and the next may be
         if deadline.remaining_s == 0:
             raise
         return False
+    return _known[state] == pin.sha256
+
+
+def _hash_by(file: Path, deadline: Deadline) -> str:
+    digest = hashlib.sha256()
+    with _errors_of(file):
+        for chunk in read_chunks(file):
+            if deadline.remaining_s == 0:
+                raise RequestError(str(deadline), file.as_uri())
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _errors_of(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RequestError(error.strerror or str(error), file.as_uri()) from error
 
 
 def _places_of_name(folder: Path, pin: ModelPin) -> tuple[Path, Path]:

@@ -45,7 +45,9 @@ class Destination:
         """Download a URL with one retry; the bytes of `body` are wanted."""
         limits = Limits(timeout_s=30.0, retries=1, deadline=Deadline.after(deadline_s))
         sha256, path = hashlib.sha256(body).hexdigest(), self.folder / "pinned.whl"
-        return download(url, Download("en_x 1.0.0", sha256, None, path, limits, self.progress), TrustEnv())
+        return download(
+            url, Download("en_x 1.0.0", sha256, None, path, limits, self.progress), TrustEnv()
+        ).downloaded_bytes
 
     def left(self) -> list[str]:
         """Name the files that are left, and see that no thread is."""
