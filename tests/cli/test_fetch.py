@@ -47,6 +47,7 @@ def test_fetch_lays_out_the_release_tree(dest: Path, wheel: BuiltWheel, target: 
     assert [line.split("(")[0] for line in err.splitlines()] == told
     assert path.read_bytes() == wheel.content
     assert sorted(dest.rglob("*")) == [path.parent, path, dest / FILE]
+    assert path.stat().st_mode & 0o777 == path.parent.stat().st_mode & 0o666  # others may read it, as umask says
     assert (dest / FILE).readlink() == path.relative_to(dest)
     assert not target.exists()
 

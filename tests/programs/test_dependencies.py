@@ -53,7 +53,7 @@ def test_ensure_model_with_older_libraries(libraries: Path, pin: ModelPin, tmp_p
 @pytest.mark.index
 @pytest.mark.exhaustive
 def test_versions_of_filelock_beside_one_another(server: ModelServer, tmp_path: Path) -> None:
-    """Programs that share a target take turns, also where one's filelock removes lock files: the server is asked once."""
+    """Programs that share a target take turns, also where one removes lock files: the server is asked once."""
     folders = [tmp_path / version for version in ("3.21.0", "3.29.0", "4.0.0")]
     for folder in folders:
         real.pip("install", "--quiet", "--no-deps", "--target", str(folder), f"filelock=={folder.name}")

@@ -31,7 +31,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: BuiltWheel) -> 
 
 
 @pytest.fixture
-def other_disk(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def other_disk(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the cache on another file system."""
     really = os.rename
 

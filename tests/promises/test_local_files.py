@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -87,30 +86,6 @@ def test_wheel_that_changes_is_read_again(house: Path, wheel: BuiltWheel, tmp_pa
     shutil.copy(wheel.path, house / FILE)
     assert ensure_model(wheel.pin_at(None)).source == "wheelhouse"
     assert is_complete(target, wheel.pin)
-
-
-def test_wheelhouse_after_fork(house: Path, wheel: BuiltWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child that is forked while a thread hashes does not wait for a lock that no thread will release."""
-    (house / "a.whl").write_bytes(b"PK other")
-    (house / "z.whl").write_bytes(wheel.content)
-    hashing, left = threading.Event(), threading.Event()
-
-    def hold(path: str) -> None:
-        if threading.current_thread() is thread and path.endswith("a.whl"):
-            hashing.set()
-            left.wait(HANGS_S)
-
-    def ask(target: str) -> str:
-        return ensure_model(wheel.pin_at(None), target=tmp_path / target).source
-
-    at_open(monkeypatch, hold)
-    thread = threading.Thread(target=ask, args=["parent"])
-    thread.start()
-    assert hashing.wait(HANGS_S)
-    told = forked([lambda: ask("child")])
-    left.set()
-    thread.join()
-    assert told == ["wheelhouse"]
 
 
 def test_file_name_that_is_no_utf8(house: Path, wheel: BuiltWheel, target: Path) -> None:

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from modelboot._deadline import Deadline
 from modelboot._files import fsync_folder, fsync_tree, rename, sha256_of, share
+from modelboot._install.lock import locked
+from modelboot._install.stage import remove_dead, staged
 from modelboot._install.targets import WORK
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
@@ -59,8 +62,9 @@ def fill_wheelhouse(pin: ModelPin, dest: Path, settings: Settings) -> SavedWheel
     """
     try:
         progress = make_progress(settings.progress)
-        fetch = partial(fetch_wheel, pin, sources=make_sources(settings), limits=settings.limits(), progress=progress)
-        return _fill(pin, dest, fetch)
+        limits = settings.limits()
+        fetch = partial(fetch_wheel, pin, sources=make_sources(settings), limits=limits, progress=progress)
+        return _fill(pin, dest, fetch, limits.deadline)
     except InstallError as error:  # raised by code that usually installs
         error.action = "fetch"
         raise
@@ -70,15 +74,15 @@ def fill_wheelhouse(pin: ModelPin, dest: Path, settings: Settings) -> SavedWheel
         raise InstallError.from_os_error(error, model=str(pin), path=str(dest), action="fetch") from error
 
 
-def _fill(pin: ModelPin, dest: Path, fetch: Callable[[Path], FetchedWheel]) -> SavedWheel:
+def _fill(pin: ModelPin, dest: Path, fetch: Callable[[Path], FetchedWheel], deadline: Deadline) -> SavedWheel:
     path = dest / pin.release_path
     wheel = partial(SavedWheel, name=pin.name, version=pin.version_label, sha256=pin.sha256, path=path)
     if _is_pinned(path, pin):
         _link_at_top(path, dest, pin)
         return wheel(source="present", downloaded_bytes=0)
     work = dest / WORK
-    work.mkdir(parents=True, exist_ok=True)
     with (
+        _leaving_no_empty_folder(dest),
         locked(work / f"{pin.name}.lock", str(pin), deadline) as turn,
         staged(work, pin.name, is_locked=turn.is_locked) as stage,
     ):
@@ -99,6 +103,7 @@ def _leaving_no_empty_folder(dest: Path) -> Iterator[None]:
     """Remove the work folder when it is not in use, and after a failure the folders that are still empty."""
     made = [folder for folder in (dest, *dest.parents) if not os.path.lexists(folder)]
     try:
+        (dest / WORK).mkdir(parents=True, exist_ok=True)
         yield
     finally:
         for folder in (dest / WORK, *made):

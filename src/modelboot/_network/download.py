@@ -18,7 +18,7 @@ from modelboot._network.file_url import is_file_url, open_file
 from modelboot._network.partial import PartialFile
 from modelboot._network.response import RequestError, Response
 from modelboot._network.retry import RetryBudget
-from modelboot._network.trust_env import TrustEnv
+from modelboot._network.trust_env import ContextAhead, TrustEnv
 from modelboot._progress import Progress
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def download(
     """
     if is_file_url(url):
         return copy(url, wanted)
+    context = context or (ContextAhead(trust_env) if url.startswith("https:") else None)
     # urllib3 opens a socket when it is imported, to see whether there is IPv6: not where only files are copied.
     from modelboot._network.client import HttpClient
 
@@ -130,9 +131,7 @@ class _Transfer:
             while True:
                 try:
                     self._check_deadline(url)
-                    with client.stream(
-                        url, sha256=self.wanted.sha256, start=partial.size_bytes, validator=partial.validator
-                    ) as response:
+                    with client.stream(url, start=partial.size_bytes, validator=partial.validator) as response:
                         self.write_body(response, partial)
                     if self.verify(response, partial):
                         return partial.rename(self.wanted.path)
@@ -176,7 +175,7 @@ class _Transfer:
         self._check_deadline(response.url)
         if response.total_bytes is not None and partial.size_bytes < response.total_bytes:
             reason = f"cut short: {partial.size_bytes:,} of {response.total_bytes:,} bytes received"
-            raise RequestError(reason, response.url, kind="short", retryable=True)
+            raise RequestError(reason, response.url, kind="short", broken=True)
 
     def verify(self, response: Response, partial: PartialFile) -> bool:
         """Return True if the hash is right, and False when a file put together from parts is to start from zero."""

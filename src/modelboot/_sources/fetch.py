@@ -10,6 +10,7 @@ from typing import NamedTuple
 from modelboot._deadline import Limits
 from modelboot._files import Identity, share
 from modelboot._network.download import Download
+from modelboot._network.trust_env import read_trust_env
 from modelboot._pin import ModelPin, reference_to
 from modelboot._progress import Progress
 from modelboot._redact import printable
@@ -51,15 +52,15 @@ class FetchedWheel(NamedTuple):
 
 def make_sources(settings: Settings) -> tuple[Source, ...]:
     """Return the sources in the order in which they are asked."""
-    network_off = OFFLINE if settings.offline else ""
+    network_off, trust_env = OFFLINE if settings.offline else "", read_trust_env(settings)
     return (
         *([cache] if (cache := wheel_cache(settings)) else []),
         *([Wheelhouse(settings.wheelhouse)] if settings.wheelhouse else []),
         *(
-            Release(mirror=mirror, trust_env=settings.trust_env, network_off=network_off)
+            Release(mirror=mirror, trust_env=trust_env, network_off=network_off)
             for mirror in settings.mirrors or [None]
         ),
-        PackageIndexes(settings.trust_env, "" if settings.use_index else "MODELBOOT_INDEX=0", network_off),
+        PackageIndexes(trust_env, "" if settings.use_index else "MODELBOOT_INDEX=0", network_off),
     )
 
 

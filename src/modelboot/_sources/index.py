@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from modelboot._deadline import Deadline, Limits
-from modelboot._network.download import Download, download
+from modelboot._network.download import Download, Received, download
 from modelboot._network.file_url import is_file_url, open_file, path_of
 from modelboot._network.response import RequestError
 from modelboot._network.retry import RetryBudget
@@ -68,18 +68,18 @@ class PackageIndexes(NamedTuple):
             return self.disabled_by or "the pin has no version"
         return "" if not self.network_off or self._indexes() else self.network_off
 
-    def fetch(self, pin: ModelPin, wanted: Download) -> int:
+    def fetch(self, pin: ModelPin, wanted: Download) -> Received:
         """Download the wheel from the first index that lists it and gives the pinned bytes."""
         attempts: list[Attempt] = []
         for index in self._indexes():
             wanted.progress.ask(str(pin), f"{self.name} ({index.shown})")
             try:
-                received_bytes = self._listing(index, pin, wanted.limits).download(wanted)
+                received = self._listing(index, pin, wanted.limits).download(wanted)
             except (RequestError, SettingsError) as error:
                 attempts.append(_attempt(index, error))
             else:
                 log_failures(pin, attempts)
-                return received_bytes
+                return received
         raise download_error(pin, *(attempts or [_NONE_SET_UP]))
 
     def probe(self, pin: ModelPin, limits: Limits) -> list[Probe]:
@@ -163,8 +163,8 @@ class _Listing:
             raise RequestError("is plain http, and no trusted-host of pip's", "")
         self._context = ContextAhead(index.trust_env) if parts.scheme == "https" else None
 
-    def download(self, wanted: Download) -> int:
-        """Download the wheel from where it is listed; return the bytes received over the network.
+    def download(self, wanted: Download) -> Received:
+        """Download the wheel from where it is listed.
 
         Raises:
             RequestError: It is not listed, or not given.
@@ -177,15 +177,14 @@ class _Listing:
                 failures.append(error)
         raise next((error for error in failures if error.got_sha256), failures[-1])
 
-    def _download(self, link: Link, wanted: Download) -> int:
+    def _download(self, link: Link, wanted: Download) -> Received:
         trust_env, index = self._index.trust_env, urlsplit(self._index.url)
         login = index.netloc.rpartition("@")[0]
         if origin_of(link.url) != origin_of(self._index.url):  # another host gets neither this login nor a default one
             is_downgrade = urlsplit(link.url).scheme == "http" != index.scheme
             login, netrc = "", None if is_downgrade else trust_env.netrc
             trust_env = trust_env._replace(netrc_default=False, netrc=netrc)
-        received_bytes = download(_with_login(link.url, login), wanted, trust_env, self._context)
-        return 0 if is_file_url(link.url) else received_bytes
+        return download(_with_login(link.url, login), wanted, trust_env, self._context)
 
     def links(self) -> list[Link]:
         """Return the files that may be the wheel: that of the pinned hash or, where none is listed, of its name.

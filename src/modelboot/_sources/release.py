@@ -77,7 +77,7 @@ class Release:
                 value=self.location(pin),
                 ok=reason is None,
                 found=reason or "has the wheel",
-                through=without_secrets(proxy_for(url) or ""),
+                through=without_secrets(proxy_for(url, self.trust_env) or ""),
                 seconds=round(time.perf_counter() - started_s, 2),
             )
         ]
@@ -88,7 +88,7 @@ class Release:
 
         try:
             self._check(pin)
-            with HttpClient(limits, self.trust_env) as client, client.stream(url, sha256=pin.sha256) as response:
+            with HttpClient(limits, self.trust_env) as client, client.stream(url) as response:
                 reason = _why_no_wheel(response)
         except RequestError as error:
             reason = f"{error.reason}{_after_redirect(url, error.url)}"
