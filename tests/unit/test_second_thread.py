@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import threading
@@ -14,7 +13,7 @@ import pytest
 from modelboot import InstallError, ModelPin, ensure_model
 from modelboot._threads import Stop, Worker, run_at_once
 from support.folders import is_complete
-from support.wheels import NAME, BuiltWheel, Tampering, altered, small_wheel
+from support.wheels import NAME, Tampering, small_wheel
 
 WAIT_S = 30
 
@@ -80,27 +79,19 @@ def test_worker_joined_before_it_began_never_begins() -> None:
     assert done == []
 
 
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
-    """Return a wheel with a file of 33 MiB."""
-    zeros = Tampering(extra={f"{NAME}/vectors.bin": bytes(33 << 20)})
-    return small_wheel(tmp_path_factory.mktemp("large"), tampering=zeros)
+@pytest.mark.usefixtures("_either_way")
+def test_install(pin: ModelPin, target: Path) -> None:
+    """A model is complete, with all threads and with none."""
+    ensure_model(pin)
+    assert is_complete(target, pin)
 
 
 @pytest.mark.usefixtures("_either_way")
-def test_install_of_a_large_file(large: BuiltWheel, target: Path) -> None:
-    """A model with a large file is complete, with all threads and with none."""
-    ensure_model(large.pin)
-    assert is_complete(target, large.pin)
-
-
-@pytest.mark.usefixtures("_either_way")
-def test_install_of_a_large_file_that_cannot_be_inflated(large: BuiltWheel, target: Path, tmp_path: Path) -> None:
-    """It fails the install as any other broken archive does, and nothing stays."""
-    broken = altered(large, tmp_path)
-    sha256 = hashlib.sha256(broken.read_bytes()).hexdigest()
-    with pytest.raises(InstallError, match=r"vectors\.bin|data"):
-        ensure_model(ModelPin(large.name, large.version, sha256, url=broken.as_uri()))
+def test_install_of_a_damaged_archive(target: Path, tmp_path: Path) -> None:
+    """What one thread finds ends the install, and nothing stays."""
+    wheel = small_wheel(tmp_path, tampering=Tampering(wrong_hashes=[f"{NAME}/__init__.py"]))
+    with pytest.raises(InstallError, match="does not match its hash"):
+        ensure_model(wheel.pin)
     assert not target.exists()
 
 

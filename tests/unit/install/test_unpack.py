@@ -14,6 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from modelboot import ModelPin, ensure_model
+from modelboot._files import identity_of
+from modelboot._install.unpack import unpack
 from modelboot.errors import InstallError
 from support.commands import output
 from support.folders import is_complete, leftovers
@@ -117,6 +119,16 @@ def test_damaged_member(wheel: BuiltWheel, target: Path, damage: bytes) -> None:
         ensure_model(ModelPin(NAME, VERSION, hashlib.sha256(content).hexdigest(), url=wheel.url))
     assert refused.value.fault == "archive"
     assert leftovers(target) == []
+
+
+def test_another_file_in_the_place_of_the_archive(wheel: BuiltWheel, tmp_path: Path) -> None:
+    """What was hashed is what is unpacked: another file of that name is refused, whatever it holds."""
+    with wheel.path.open("rb") as file:
+        identity = identity_of(file)
+    other = Path(shutil.copy(wheel.path, tmp_path / "other"))
+    other.replace(wheel.path)
+    with pytest.raises(FileNotFoundError, match="another file"):
+        unpack(wheel.path, identity, wheel.pin, tmp_path / "unpacked")
 
 
 def test_too_little_disk_space(wheel: BuiltWheel, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
