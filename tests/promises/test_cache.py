@@ -31,12 +31,12 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: BuiltWheel) -> 
 
 
 @pytest.fixture
-def other_disk(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def other_disk(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the cache on another file system."""
     really = os.rename
 
     def rename(source: str | Path, destination: str | Path) -> None:
-        if Path(destination) == cached:
+        if Path(destination) == kept:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
         really(source, destination)
 

@@ -199,7 +199,7 @@ def _publish_in_store(stage: Stage, target: Target, request: Request, error: Can
         try:
             return _publish_copy(stage, store, request)
         except CannotReplaceError as refusal:
-            raise refused(reason=refusal.reason) from refusal
+            raise refused(reason=f"{store}: {refusal.reason}") from refusal
 
 
 def _publish_copy(stage: Stage, store: Target, request: Request) -> Installed:

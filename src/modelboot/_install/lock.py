@@ -93,8 +93,8 @@ def locked(path: Path, model: str, deadline: Deadline, is_done: Callable[[], boo
         try:
             yield turn
         finally:
-            if not turn.is_awaited():
-                with suppress(OSError):
+            with suppress(OSError):
+                if not turn.is_awaited() and stat.S_ISREG(os.lstat(path).st_mode):
                     path.unlink()  # one that has it open sees that: filelock takes no file without a name
     finally:
         _release(lock)

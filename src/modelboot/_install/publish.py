@@ -112,7 +112,7 @@ def _look_until_whole(stage: Stage, target: Target, pin: ModelPin) -> Look:
     """
     until = time.monotonic() + RACE_GRACE_S
     while True:
-        seen = look(target, pin)
+        seen = look(target, pin, own=stage.folder)
         is_half = [path.name for path in seen.existing] == [pin.name] and stage.rivals()
         if not is_half or time.monotonic() >= until:
             return seen
