@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from types import FrameType
-from typing import Literal
+from typing import Literal, TypeVar
 
 Stop = Callable[[], bool]
 """Tells whether to end early."""
@@ -21,6 +21,17 @@ Job = Callable[[Stop], object]
 IMPORT_SYSTEM = "<frozen importlib._bootstrap>"
 JOIN_S = 1.0
 """Longest wait for a thread that has nothing left to do."""
+
+
+T = TypeVar("T", bound=threading.Thread)
+
+
+def background(thread: T, name: str) -> T:
+    """Name a thread, and let it not keep the process from ending: an isolated subinterpreter has no such threads."""
+    thread.name = f"modelboot-{name}"
+    with suppress(RuntimeError):
+        thread.daemon = True
+    return thread
 
 
 class Worker:
@@ -42,10 +53,7 @@ class Worker:
         self._claims: list[Literal["run", "join"]] = []  # the first one decides whether the call is made
         self._is_over = False
         self._end: SimpleQueue[None] = SimpleQueue()
-        try:
-            self._thread = threading.Thread(target=self._run, name=f"modelboot-{name}", daemon=True)
-        except RuntimeError:  # an isolated subinterpreter has no daemon threads
-            self._thread = threading.Thread(target=self._run, name=f"modelboot-{name}")
+        self._thread = background(threading.Thread(target=self._run), name)
 
     def start(self) -> bool:
         """Start the thread; False where the system allows no more of them."""

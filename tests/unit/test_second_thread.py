@@ -29,9 +29,8 @@ def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     if request.param == "no threads":
         monkeypatch.setattr(threading.Thread, "start", refuse)
     if request.param == "no daemon threads":  # as in an isolated subinterpreter
-        init = threading.Thread.__init__
-        new = lambda thread, daemon=None, **more: refuse(thread) if daemon else init(thread, **more)  # noqa: E731
-        monkeypatch.setattr(threading.Thread, "__init__", new)
+        daemon = property(lambda _: False, lambda thread, _: refuse(thread))
+        monkeypatch.setattr(threading.Thread, "daemon", daemon)
 
 
 @pytest.fixture(autouse=True)

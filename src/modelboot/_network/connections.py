@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelboot._deadline import Limits
 from modelboot._network.response import RequestError
+from modelboot._threads import background
 from modelboot._turns import raise_if_from_signal
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ class Connections:
         self._limits = limits
         self._sockets: list[socket.socket] = []
         self._is_shut_down = False
-        self._timer = threading.Timer(limits.deadline.remaining_s, self.shutdown)
-        self._timer.name, self._timer.daemon = "modelboot-deadline", True
+        self._timer = background(threading.Timer(limits.deadline.remaining_s, self.shutdown), "deadline")
 
     def __enter__(self) -> Self:
         try:
@@ -130,7 +130,7 @@ def resolve(host: str, port: int, timeout_s: float) -> list[Address]:
             failed.append(error)
 
     started_s = time.monotonic()
-    thread = threading.Thread(target=ask, name=f"modelboot-resolve-{host}", daemon=True)
+    thread = background(threading.Thread(target=ask), f"resolve-{host}")
     _start(thread)
     thread.join(timeout_s)
     if thread.is_alive():

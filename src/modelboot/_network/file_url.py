@@ -12,7 +12,8 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from modelboot._files import open_regular
 from modelboot._network.response import RequestError, Response
-from modelboot.errors import Kind, ModelbootError
+from modelboot._turns import raise_if_from_signal
+from modelboot.errors import Kind
 
 
 def is_file_url(url: str) -> bool:
@@ -61,12 +62,23 @@ def open_file(url: str) -> Iterator[Response]:
     Raises:
         RequestError: It cannot be read.
     """
+    with _translating_errors(url):
+        file = open_regular(path_of(url))
+        total_bytes = os.fstat(file.fileno()).st_size
+
+    def read(size: int) -> bytes:
+        with _translating_errors(url):
+            return file.read(size)
+
+    with file:
+        yield Response(url=url, read=read, total_bytes=total_bytes)
+
+
+@contextmanager
+def _translating_errors(url: str) -> Iterator[None]:
     try:
-        path = path_of(url)
-        with open_regular(path) as file:
-            yield Response(url=url, read=file.read, total_bytes=path.stat().st_size)
-    except ModelbootError:  # what the target refuses is not the source's fault
-        raise
+        yield
     except OSError as error:
+        raise_if_from_signal(error)
         kind: Kind = "missing" if isinstance(error, FileNotFoundError) else "other"
         raise RequestError(error.strerror or str(error), url, kind=kind) from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from modelboot._files import CHUNK_BYTES, Identity, identity_of, rename
+from modelboot._turns import raise_if_from_signal
 from modelboot.errors import InstallError
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class PartialFile:
         try:
             yield
         except OSError as error:
+            raise_if_from_signal(error)
             raise InstallError.from_os_error(error, model=self._label, path=str(self._path)) from error
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from modelboot._deadline import Deadline
+from modelboot._threads import background
 
 MODULE = "keyring"
 """Name of the module and of the program."""
@@ -36,7 +37,7 @@ def login_for(url: str, user: str | None, provider: str, deadline: Deadline) -> 
                 found.append(login)
 
     # Nothing else limits the wait for a module that shows a dialog.
-    thread = threading.Thread(target=look, name="modelboot-keyring", daemon=True)
+    thread = background(threading.Thread(target=look), "keyring")
     with suppress(RuntimeError):  # where the system allows no more threads, no keyring is asked
         thread.start()
         thread.join(deadline.remaining_s)
