@@ -44,13 +44,13 @@ def find_in(target: Target, pin: ModelPin) -> Installed | None:
     return None
 
 
-def look(target: Target, pin: ModelPin, *, own: Path | None = None) -> Look:
+def look(target: Target, pin: ModelPin, stages: Sequence[Path] | None = None) -> Look:
     """Judge what a target holds of a model, without writing or locking.
 
     Args:
         target: The target; its folder need not exist.
         pin: The model.
-        own: The stage of the caller, which proves nothing of what is there.
+        stages: Those that may prove that what is half published is ours; all of the target when None.
 
     Returns:
         What is there. What this user may not read has to stay.
@@ -62,7 +62,7 @@ def look(target: Target, pin: ModelPin, *, own: Path | None = None) -> Look:
     with suppress(PermissionError):
         for _ in range(LOOKS):
             named = _named(target, pin)
-            seen = Look(_existing(target, pin, named), _intact(named, pin), _are_ours(target, pin, named, own))
+            seen = Look(_existing(target, pin, named), _intact(named, pin), _are_ours(target, pin, named, stages))
             # What is half published is ours by a dist-info in a stage, which may have come to the target since.
             if seen.is_ours or seen.existing == _existing(target, pin, _named(target, pin)):
                 break
@@ -90,7 +90,7 @@ def _is_pinned(installed: Installed, pin: ModelPin) -> bool:
     return same_version(installed.version, pin.version) and installed.sha256 in hashes
 
 
-def _are_ours(target: Target, pin: ModelPin, named: Sequence[Installed], own_stage: Path | None) -> bool:
+def _are_ours(target: Target, pin: ModelPin, named: Sequence[Installed], stages: Sequence[Path] | None) -> bool:
     """Return True if all of it is what INSTALLER says is modelboot's and what its RECORD names.
 
     A dist-info in a stage of modelboot's counts, too: it proves the middle of our own publishing. A newer version and
@@ -101,7 +101,7 @@ def _are_ours(target: Target, pin: ModelPin, named: Sequence[Installed], own_sta
     existing = _existing(target, pin, named)
     if not existing:
         return True
-    own = [*named, *_staged_dist_infos(target, pin, own_stage)]
+    own = [*named, *_staged_dist_infos(target, pin, stages)]
     recorded = {path for each in own for path in each.recorded}
     return bool(own) and all(name in recorded for name in files_below(target.folders_of(*existing), target.folder))
 
@@ -117,11 +117,11 @@ def _has_to_stay(other: Installed, pin: ModelPin) -> bool:
     return is_other_build or is_newer_version(other.version, pin.version or "")
 
 
-def _staged_dist_infos(target: Target, pin: ModelPin, own_stage: Path | None) -> list[Installed]:
+def _staged_dist_infos(target: Target, pin: ModelPin, stages: Sequence[Path] | None) -> list[Installed]:
     """List modelboot's dist-infos of a model that are on their way into the target, or out of it."""
     found: list[Path] = []
-    for stage in stages_of(target.work, pin.name):
+    for stage in stages_of(target.work, pin.name) if stages is None else stages:
         with suppress(FileNotFoundError):  # its process is removing it
-            found += () if stage == own_stage else stage.glob("*/*.dist-info")
+            found += stage.glob("*/*.dist-info")
     staged = [Installed(pin.name, target, path) for path in found if same_name(split_name(path.name)[0], pin.name)]
     return [each for each in staged if each.installer == INSTALLER]

@@ -83,13 +83,12 @@ def remove_half_published(stage: Stage, target: Target, pin: ModelPin) -> None:
         target: Where the model goes.
         pin: The model.
     """
-    package = target.folder / pin.name
     seen = look(target, pin)
-    if seen.is_ours and seen.existing == (package,) and not stage.rivals():
+    if seen.is_ours and not look(target, pin, stages=()).is_ours and not stage.rivals():
         with suppress(OSError):  # publishing will say what is in the way
             orphans = stage.folder / "orphans"
             orphans.mkdir()
-            rename_all(target.renames_out([package], orphans))
+            rename_all(target.renames_out(seen.existing, orphans))
 
 
 def _leave_only_unpacked(stage: Stage) -> None:
@@ -112,7 +111,7 @@ def _look_until_whole(stage: Stage, target: Target, pin: ModelPin) -> Look:
     """
     until = time.monotonic() + RACE_GRACE_S
     while True:
-        seen = look(target, pin, own=stage.folder)
+        seen = look(target, pin, stage.rivals())
         is_half = [path.name for path in seen.existing] == [pin.name] and stage.rivals()
         if not is_half or time.monotonic() >= until:
             return seen
