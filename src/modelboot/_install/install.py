@@ -28,6 +28,7 @@ from modelboot._install.targets import Choice, Target, choices, store_of
 from modelboot._pin import ModelPin
 from modelboot._progress import make_progress
 from modelboot._settings import Settings
+from modelboot._turns import raise_if_from_signal
 from modelboot.errors import DownloadError, InstallError
 
 if TYPE_CHECKING:
@@ -142,19 +143,23 @@ def _made_folders(target: Target) -> Iterator[str]:
         Why they cannot be made; empty when they are there.
     """
     missing = [folder for folder in (target.work, *target.work.parents) if not folder.exists()]
-    reason = ""
+    try:
+        yield _make_folders(target)
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _make_folders(target: Target) -> str:
     try:
         target.work.mkdir(parents=True, exist_ok=True)
         share_with_group(target.work)
     except OSError as error:  # the permissions of a network file system show only when they are used
-        reason = error.strerror or str(error)
-    try:
-        yield reason
-    except BaseException:
-        with suppress(OSError):
-            for folder in missing:
-                folder.rmdir()
-        raise
+        raise_if_from_signal(error)
+        return error.strerror or str(error)
+    return ""
 
 
 def _told(refused: Sequence[Choice]) -> str:

@@ -84,20 +84,16 @@ def locked(path: Path, model: str, deadline: Deadline, is_done: Callable[[], boo
     Raises:
         InstallError: Another process still holds it at the deadline.
     """
-    lock, waited_since = _acquire(path, model, deadline, is_done)
+    try:
+        lock, waited_since = _acquire(path, model, deadline, is_done)
+    except BaseException:
+        with locked_if_free(path):  # which removes the file that an interrupted attempt has made
+            raise
     if lock is None:
         yield Turn(path, is_locked=False, waited_since=waited_since)
         return
-    try:
-        turn = Turn(path, _keeps_others_out(path), waited_since, _touched_ns(path))
-        try:
-            yield turn
-        finally:
-            with suppress(OSError):
-                if not turn.is_awaited() and stat.S_ISREG(os.lstat(path).st_mode):
-                    path.unlink()  # one that has it open sees that: filelock takes no file without a name
-    finally:
-        _release(lock)
+    with _holding(lock, path, waited_since) as turn:
+        yield turn
 
 
 @contextmanager
@@ -108,9 +104,21 @@ def locked_if_free(path: Path) -> Iterator[bool]:
     except _NO_LOCK:  # or held by another process
         yield False
         return
+    with _holding(lock, path, None) as turn:
+        yield turn.is_locked
+
+
+@contextmanager
+def _holding(lock: BaseFileLock, path: Path, waited_since: float | None) -> Iterator[Turn]:
+    """Release a lock when the block ends, and remove its file unless another process waits for it."""
+    turn = None
     try:
-        yield _keeps_others_out(path)
+        turn = Turn(path, _keeps_others_out(path), waited_since, _touched_ns(path))
+        yield turn
     finally:
+        with suppress(OSError):
+            if not (turn and turn.is_awaited()) and stat.S_ISREG(os.lstat(path).st_mode):
+                path.unlink()  # one that has it open sees that: filelock takes no file without a name
         _release(lock)
 
 
