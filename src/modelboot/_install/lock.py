@@ -117,7 +117,8 @@ def _holding(lock: BaseFileLock, path: Path, waited_since: float | None) -> Iter
         yield turn
     finally:
         with suppress(OSError):
-            if not (turn and turn.is_awaited()) and stat.S_ISREG(os.lstat(path).st_mode):
+            is_mine = lock in _held and stat.S_ISREG(os.lstat(path).st_mode)  # not in a forked child
+            if is_mine and not (turn and turn.is_awaited()):
                 path.unlink()  # one that has it open sees that: filelock takes no file without a name
         _release(lock)
 
