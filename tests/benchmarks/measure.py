@@ -17,6 +17,8 @@ from typing import IO, Any, NamedTuple
 
 QUIET = {"MODELBOOT_INDEX": "0", "MODELBOOT_CACHE": "0", "MODELBOOT_PROGRESS": "0"}
 """Of each process: modelboot asks nothing but what is measured, keeps nothing, and shows nothing."""
+WITH_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
+"""As where a package was installed by pip: else a process compiles anew, where the shell that it comes from says so."""
 
 
 class Run(NamedTuple):
@@ -46,7 +48,8 @@ def run(task: Task) -> Run:
     task.prepare()
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as errors:
         started_s = time.perf_counter()
-        process = subprocess.Popen(task.command, env={**os.environ, **task.env}, stdout=printed, stderr=errors)
+        env = {**os.environ, **WITH_BYTECODE, **task.env}
+        process = subprocess.Popen(task.command, env=env, stdout=printed, stderr=errors)
         _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.perf_counter() - started_s
         process.returncode = os.waitstatus_to_exitcode(status)
