@@ -103,7 +103,8 @@ def _install_under_lock(target: Target, request: Request, find: Callable[[], Ins
             if turn.is_awaited():
                 save_failure(lock_file, asked, error.attempts)
             raise
-        except OSError:  # another process may have taken this one, which was stopped for long, for dead
+        except OSError as error:  # another process may have taken this one, which was stopped for long, for dead
+            raise_if_from_signal(error)
             if (installed := find()) is None:
                 raise
             return Outcome(installed)
