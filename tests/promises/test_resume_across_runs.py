@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelboot import ModelPin, ensure_model
-from support.children import STUB_SPACY, command, environment, pin_arguments
+from support.children import OTHER, STUB_SPACY, command, environment, pin_arguments, skip_unless_other_user
 from support.folders import is_complete, leftovers, parts_below
 from support.interrupts import threads_left
 from support.server import Reply
@@ -160,6 +161,15 @@ def test_resume_of_another_pin(transfer: Transfer, tmp_path: Path) -> None:
     other = replace(transfer, wheel=large_wheel(tmp_path / "other", size_bytes=3_000_000, seed=1))
     transfer.server.serve(PATH, other.complete)
     assert other.finish() == (other.wheel.size_bytes, [(0, None)])
+
+
+def test_resume_of_what_another_user_may_write(transfer: Transfer) -> None:
+    """A part that another user may write to is fetched anew: it could be changed once its hash has been compared."""
+    skip_unless_other_user()
+    transfer.interrupt(transfer.cut(ETAG), transfer.complete)
+    for part in parts_below(transfer.target):
+        os.chown(part, OTHER, OTHER)
+    assert transfer.finish() == (transfer.wheel.size_bytes, [(0, None)])
 
 
 def test_resume_small_part(transfer: Transfer) -> None:

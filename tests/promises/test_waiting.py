@@ -282,13 +282,20 @@ def test_uninstall_judges_what_it_removes(  # noqa: PLR0913, PLR0917 - fixtures
     assert (target / DIST_INFO / "RECORD").is_file()
 
 
-def test_uninstall_waits_for_an_install(ask: Ask, server: ModelServer, tmp_path: Path) -> None:
-    """While a newer version is on its way, `uninstall` waits; at the deadline it says for what, and removes nothing."""
+def test_uninstall_waits_for_an_install(
+    ask: Ask, server: ModelServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While a newer version is on its way, `uninstall` waits; at the deadline it says for what, and removes nothing.
+
+    Of so short a wait the log says nothing.
+    """
+    caplog.set_level(logging.INFO, "modelboot")
     ensure_model(ask.pin)
     ask.holding(FETCHING, pin=server.publish(small_wheel(tmp_path, "2.0.0")))
     told = run("uninstall", NAME, MODELBOOT_DEADLINE="0.2")
     assert told.status == 1
     assert "another process has been installing it for 0.2 s" in told.err
+    assert WAITS not in caplog.text
     assert ensure_model(ask.pin).source == "present"
 
 
@@ -435,6 +442,7 @@ def test_debris_of_another_user(ask: Ask, shared: Path) -> None:
     killed(ask.holding(PUBLISHING))
     shared.chmod(0o777)
     (shared / WORK).chmod(0o777)
+    aged(shared / WORK)
     assert ended(ask(user=OTHER)) == "release"
     assert is_complete(shared, ask.pin)
     (shared / WORK).chmod(0o700)  # nor is a work folder that cannot be read, once the model is there

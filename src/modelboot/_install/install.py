@@ -216,7 +216,7 @@ def _publish_copy(stage: Stage, store: Target, request: Request) -> Installed:
         staged(store.work, pin.name, is_locked=turn.is_locked) as own,
     ):
         remove_dead(store.work, pin.name, is_locked=turn.is_locked, heir=own.folder)
-        shutil.copytree(stage.unpacked, own.unpacked, symlinks=True)
+        shutil.copytree(stage.unpacked, own.unpacked)
         fsync_tree(own.unpacked)
         return publish(own, store, pin)
 

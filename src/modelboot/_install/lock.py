@@ -250,4 +250,4 @@ def failure_of_holder(lock_file: Path, asked: object, waited_since: float | None
 def forget_failure(lock_file: Path) -> None:
     """Remove what a process that failed has left for those that waited: the model is installed now."""
     with suppress(OSError):
-        lock_file.with_suffix(".failure").unlink(missing_ok=True)
+        lock_file.with_suffix(".failure").unlink()

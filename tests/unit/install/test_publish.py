@@ -179,3 +179,18 @@ def test_folders_that_cannot_be_moved_out(pin: ModelPin, target: Path, monkeypat
     monkeypatch.setattr(shutil, "rmtree", remove)
     assert "removed" in output("uninstall", NAME)
     assert leftovers(target) == []
+
+
+def test_stage_that_cannot_be_removed(pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage in which a network file system keeps an open file stays, and the model is installed all the same."""
+    rmdir = os.rmdir
+
+    def refuse(path: Any, **options: Any) -> None:  # noqa: ANN401 - as rmdir
+        if str(path).endswith(".stage"):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        rmdir(path, **options)
+
+    monkeypatch.setattr(os, "rmdir", refuse)
+    assert ensure_model(pin).source == "release"
+    assert is_complete(target, pin)
+    assert [left.suffix for left in (target / WORK).iterdir()] == [".stage"]  # the lock file is gone
