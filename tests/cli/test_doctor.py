@@ -17,7 +17,6 @@ from modelboot._environment import is_uv_environment
 from support.children import OTHER, public_folder, python, skip_unless_other_user
 from support.commands import MAIN, facts, output, reference, run
 from support.folders import snapshot
-from support.peers import forget_network_settings
 from support.server import ModelServer, Reply
 from support.sources import catalog_lines, use_index_at
 from support.wheels import NAME, BuiltWheel
@@ -26,12 +25,6 @@ FILE = f"{NAME}-1.0.0-py3-none-any.whl"
 PATH = f"/{NAME}-1.0.0/{FILE}"
 BLOCKS = ("versions", "settings", "installed", "targets", "sources")
 """The findings, in the order of the text."""
-
-
-@pytest.fixture(autouse=True)
-def _bare_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test say itself which proxies, certificates and logins there are."""
-    forget_network_settings(monkeypatch)
 
 
 @pytest.fixture
@@ -82,6 +75,7 @@ def test_doctor_json() -> None:
 def test_doctor_text_has_what_the_json_has(tmp_path: Path, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each finding is in the text, in the order of the JSON, and a setting stands on one line with where it is from."""
     monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(tmp_path / "none"))
+    monkeypatch.setenv("NETRC", os.devnull)
     ensure_model(wheel.pin)
     found, text = facts("doctor", NAME), output("doctor", NAME)
     at = 0
@@ -185,7 +179,7 @@ def test_doctor_index(monkeypatch: pytest.MonkeyPatch) -> None:
     finding = find("sources", "index")
     assert (finding["ok"], finding["found"]) == (None, "not asked: MODELBOOT_INDEX=0")
     use_index_at("http://127.0.0.1:9", monkeypatch)
-    finding = find("sources", "index", MODELBOOT_INDEX="1")
+    finding = find("sources", "index")
     assert (finding["ok"], finding["seconds"] is None) == (False, False)
 
 
@@ -319,7 +313,7 @@ def test_doctor_changes_nothing(
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.chdir(tmp_path / "cwd")
     folders = {"MODELBOOT_WHEELHOUSE": "wheels", "HOME": "user", "TMPDIR": "tmp"}
-    env = {"MODELBOOT_INDEX": "1", **{name: str(tmp_path / folder) for name, folder in folders.items()}}
+    env = {name: str(tmp_path / folder) for name, folder in folders.items()}
     before = snapshot(tmp_path, without=(), strict=True)
     output("doctor", reference(wheel.pin_at(f"{mirror.url}{PATH}")), **env)
     assert {request.path for request in mirror.requests} == {PATH, "/simple/en-tiny-sm/"}

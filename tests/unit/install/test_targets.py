@@ -41,8 +41,7 @@ def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(site, "getusersitepackages", lambda: str(tmp_path / "user"))
     for folder in ("user", "purelib"):
         monkeypatch.syspath_prepend(str(tmp_path / folder))
-    for variable in ("MODELBOOT_TARGET", "PIP_BREAK_SYSTEM_PACKAGES"):
-        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.delenv("MODELBOOT_TARGET")
     return tmp_path
 
 

@@ -86,7 +86,6 @@ def test_origin_when_an_index_gave_the_wheel(
     mirror.serve(f"/{wheel.release_path}", Reply(404))
     publish_to_index(mirror, wheel.path)
     use_index_at(mirror.url, monkeypatch)
-    monkeypatch.setenv("MODELBOOT_INDEX", "1")
     monkeypatch.setenv("MODELBOOT_REQUIRE_HASH", "1")
     models = [ensure_model(wheel.pin_at(None)) for _ in range(2)]
     assert [(model.source, model.verified) for model in models] == [("index", True), ("present", True)]

@@ -99,7 +99,7 @@ def index(server: ModelServer, wheel: BuiltWheel, tmp_path: Path, monkeypatch: p
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     index = Index(server, wheel, tmp_path / "work", monkeypatch)
-    index.set(MODELBOOT_INDEX="1", MODELBOOT_RETRIES="0", MODELBOOT_BASE_URL="URL/mirror")
+    index.set(MODELBOOT_RETRIES="0", MODELBOOT_BASE_URL="URL/mirror")
     return index
 
 
