@@ -120,7 +120,7 @@ def test_doctor_mirror(reply: Reply, found: str, mirror: ModelServer, monkeypatc
 
     That is so many seconds and no more, whatever the settings allow an install.
     """
-    monkeypatch.setattr("modelboot.cli.diagnose.PROBE_S", 0.2 if reply.stall else 30)
+    monkeypatch.setattr("modelboot.cli.diagnose.PROBE_S", 0.2 if reply.stall else 10)
     mirror.serve(PATH, reply)
     finding = find("sources", "mirror")
     assert finding["ok"] is (found == "has the wheel")
