@@ -333,7 +333,10 @@ def test_trouble_while_looking_is_not_taken_for_damage(
 def test_trouble_while_loading_is_not_taken_for_damage(
     trouble: Exception, far_pin: ModelPin, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where spaCy fails, and the system refuses to open the files again or shows them intact: an error on one line."""
+    """Where spaCy fails, and the system refuses to open the files again or shows them intact: an error on one line.
+
+    It is not remembered: the next call loads.
+    """
     with monkeypatch.context() as patch:
 
         def fail(*_: object, **__: object) -> NoReturn:
@@ -347,6 +350,7 @@ def test_trouble_while_loading_is_not_taken_for_damage(
     assert caught.value.__cause__ is trouble
     assert "\n" not in caught.value.message
     assert (caught.value.model, str(caught.value.path).endswith(DATA)) == (f"{NAME} 1.0.0", True)
+    assert get_nlp(far_pin).meta["version"] == "1.0.0"
     assert server.requests == []
 
 
