@@ -15,7 +15,6 @@ import pytest
 
 from modelboot import HashMismatchError, ModelPin, __version__, ensure_model, get_nlp
 from modelboot._catalog import catalog
-from modelboot.cli import main
 from modelboot.cli.check import example_sentence
 from support.children import environment
 from support.commands import facts, failure, output, reference, run
@@ -205,27 +204,23 @@ def test_help(command: str, told: str) -> None:
     "words", [f"--json --target here install {NAME}", f"--target there --json install {NAME} --target here"]
 )
 def test_options_before_or_after_the_command(
-    words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+    words: str, tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Options that all commands have may stand on either side; the later one wins, and the variable is as it was."""
     monkeypatch.chdir(tmp_path)
-    assert main(words.split()) == 0
-    (installed,) = json.loads(capsys.readouterr().out)
+    (installed,) = json.loads(output(*words.split()))
     assert Path(installed["path"]).is_relative_to(tmp_path / "here")
     assert not target.exists()
     assert os.environ["MODELBOOT_TARGET"] == str(target)
 
 
 @pytest.mark.parametrize("words", [f"--offline install {NAME}", f"install {NAME} --offline"])
-def test_offline_for_one_run(
-    words: str, server: ModelServer, file_mirror: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_for_one_run(words: str, server: ModelServer, file_mirror: Path) -> None:
     """`--offline` asks no server in this run, and the next one may again."""
     server.tree(file_mirror)
-    monkeypatch.setenv("MODELBOOT_BASE_URL", server.url)
-    assert main(words.split()) == 1
+    failure(*words.split(), MODELBOOT_BASE_URL=server.url)
     assert not server.requests
-    assert main(["install", NAME]) == 0
+    output("install", NAME, MODELBOOT_BASE_URL=server.url)
     assert len(server.requests) == 1
 
 

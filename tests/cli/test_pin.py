@@ -36,12 +36,17 @@ def test_pin_python(model: str) -> None:
 
 
 def test_pin_for_other_programs() -> None:
-    """The requirements line is one that pip reads, the uv line an entry of `tool.uv.sources`; the JSON has the URL."""
+    """The requirements line is one that pip reads, the uv line an entry of `tool.uv.sources`; the JSON has the URL.
+
+    That lock files are ones that pip and uv read: programs/test_installers.py.
+    """
     pin = resolve("en_core_web_sm")
     url = f"{pin.release_url}#sha256={pin.sha256}"
     requirement = Requirement(output("pin", "en_core_web_sm", "--format", "requirements").strip())
     assert (requirement.name, requirement.url) == (pin.name, url)
     assert run("pin", "--format", "uv") == (0, f'en_core_web_sm = {{ url = "{url}" }}\n', "")
+    lock_file = output("pin", "--format", "pylock")
+    assert (pin.release_url in lock_file, pin.sha256 in lock_file) == (True, True)
     found = facts("pin")
     assert set(found) == {"name", "version", "sha256", "url", "requires", "size_mb"}
     assert (found["sha256"], found["url"]) == (pin.sha256, pin.release_url)
@@ -72,17 +77,6 @@ def test_pin_of_a_wheel(
     assert len(server.requests) == ("SERVER" in place)
     assert [*Path.cwd().iterdir()] == []
     assert ensure_model(pin).version == VERSION
-
-
-@pytest.mark.parametrize("format_", ["requirements", "uv", "pylock"])
-def test_pin_format(format_: str, wheel: BuiltWheel, tmp_path: Path) -> None:
-    """Each format has URL and hash; a requirements line is a pins file."""
-    text = output("pin", wheel.path, "--format", format_)
-    assert wheel.sha256 in text
-    assert wheel.url in text
-    if format_ == "requirements":
-        (tmp_path / "pins.txt").write_text(text)
-        assert output("install", "-r", tmp_path / "pins.txt").startswith(f"{NAME} {VERSION}  release")
 
 
 def test_pin_of_what_the_metadata_says(tmp_path: Path) -> None:
@@ -184,10 +178,13 @@ def test_pin_keeps_secrets(option: str, wheel: BuiltWheel, server: ModelServer) 
 
 
 def test_install_from_pins_files(wheel: BuiltWheel, tmp_path: Path) -> None:
-    """Every model of every file is installed, and one named beside them; the default is not added to them."""
+    """Every model of every file is installed, and one named beside them; the default is not added to them.
+
+    The line that `pin` prints for a requirements file is one of a pins file.
+    """
     older, oldest = (reference(small_wheel(tmp_path / version, version).pin) for version in ("0.9.0", "0.8.0"))
     (tmp_path / "a").write_text(f"# ours\n\n{oldest}\n{older}\n")
-    (tmp_path / "b").write_text(reference(wheel.pin))
+    (tmp_path / "b").write_text(output("pin", wheel.path, "--format", "requirements"))
     installed = facts("install", "-r", tmp_path / "a", "-r", tmp_path / "b")
     assert [model["version"] for model in installed] == ["0.8.0", "0.9.0", VERSION]
     assert {model["version"] for model in facts("install", "-r", tmp_path / "b", older)} == {"0.9.0", VERSION}

@@ -14,6 +14,7 @@ from modelboot import ensure_model
 from support.children import python, without_network
 from support.commands import MAIN
 from support.folders import is_complete
+from support.peers import closed_port
 from support.real import NAME, SHA256, SIZE_BYTES, VERSION
 from support.server import ModelServer, Reply
 from support.wheels import BuiltWheel
@@ -53,9 +54,8 @@ def test_install_falls_back_to_the_index_when_the_release_host_refuses(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: Path, real_wheel: BuiltWheel
 ) -> None:
     """Where the release host is blocked, the program gets the same bytes from the package index."""
-    with socket.socket() as refusing:
-        refusing.bind(("127.0.0.1", 0))  # and does not listen
-        monkeypatch.setenv("MODELBOOT_BASE_URL", f"http://127.0.0.1:{refusing.getsockname()[1]}")
+    with closed_port() as port:
+        monkeypatch.setenv("MODELBOOT_BASE_URL", f"http://127.0.0.1:{port}")
         done = python(MAIN, "install", NAME, "--json", cwd=str(tmp_path))
     assert done.returncode == 0, done.stderr
     (report,) = json.loads(done.stdout)

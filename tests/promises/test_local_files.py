@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -31,17 +31,6 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MODELBOOT_WHEELHOUSE", str(folder))
     monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
     return folder
-
-
-def at_open(monkeypatch: pytest.MonkeyPatch, do: Callable[[str], object]) -> None:
-    """Do something each time before a file is opened; it is given the path."""
-    really = os.open
-
-    def noted(path: Any, *arguments: Any, **options: Any) -> int:  # noqa: ANN401 - as os.open
-        do(os.fsdecode(path))
-        return really(path, *arguments, **options)
-
-    monkeypatch.setattr(os, "open", noted)
 
 
 def huge(path: Path) -> None:
@@ -71,11 +60,12 @@ def test_wheel_of_other_bytes_is_read_once(
 ) -> None:
     """Calls that ask for one model after another in vain read a file of other bytes once between them."""
     shutil.copy(altered(wheel, tmp_path / "other"), house / name)
-    opened: list[str] = []
-    at_open(monkeypatch, lambda path: opened.append(path) if path.startswith(str(house)) else None)
+    opening = Mock(wraps=os.open)
+    monkeypatch.setattr(os, "open", opening)
     for version in ("1.0.0", "1.0.0", "1.0.1"):
         failure(ModelPin(NAME, version, "0" * 64))
-    assert opened == [str(house / name)]
+    opened = [os.fsdecode(called.args[0]) for called in opening.mock_calls]
+    assert [path for path in opened if path.startswith(str(house))] == [str(house / name)]
 
 
 def test_file_name_that_is_no_utf8(house: Path, wheel: BuiltWheel, target: Path) -> None:

@@ -30,6 +30,7 @@ from modelboot._network import retry as _retry
 from support.children import ENSURE, STUB_SPACY, pin_arguments, python
 from support.folders import WORK, is_complete, leftovers, snapshot
 from support.interrupts import threads_left
+from support.peers import closed_port
 from support.server import ModelServer, Reply
 from support.wheels import NAME, VERSION, BuiltWheel, large_wheel
 
@@ -408,9 +409,8 @@ def test_refused_port(target: Path, monkeypatch: pytest.MonkeyPatch, within_s: f
     """A host that refuses connections is asked three times, whatever the retries, and once if it took its time."""
     monkeypatch.setattr(_retry, "RETRY_WITHIN_S", within_s)
     monkeypatch.setenv("http_proxy", proxy)
-    with closing(socket.socket()) as taken:
-        taken.bind(("127.0.0.1", 0))
-        lead_to(monkeypatch, taken.getsockname())
+    with closed_port() as port:
+        lead_to(monkeypatch, ("127.0.0.1", port))
         reason = f"{'proxy: ' if proxy else ''}Connection refused{', 3 attempts' if within_s else ''}"
         assert_fails(nowhere(), target, reason)
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from modelboot import ModelPin, ensure_model
-from modelboot.cli import main
-from support.commands import output
+from support.commands import failure, output
 from support.folders import WORK, is_complete, leftovers, snapshot
 from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, build_wheel, small_wheel, unzipped
 
@@ -93,18 +92,15 @@ def test_foreign_files_stay_and_the_store_stands_in(
     assert ensure_model(wheel.pin).source == "present"
 
 
-def test_uninstall_from_a_folder_of_the_store_with_other_files(
-    pin: ModelPin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_uninstall_from_a_folder_of_the_store_with_other_files(pin: ModelPin, tmp_path: Path) -> None:
     """A folder of the store that holds anything else is not removed as a whole."""
-    monkeypatch.setenv("MODELBOOT_TARGET", "")
     store = tmp_path / "home" / f"{NAME}-{VERSION}-{pin.sha256[:12]}"
     ensure_model(pin, target=store)
     shutil.rmtree(store / WORK)
     (store / "data.txt").write_text("mine")
     (store / NAME / "linked").symlink_to(tmp_path)
-    assert main(["uninstall", NAME]) == 1
-    assert f"RECORD does not list data.txt, {NAME}/linked" in capsys.readouterr().err
+    error, _ = failure("uninstall", NAME, MODELBOOT_TARGET="")
+    assert f"RECORD does not list data.txt, {NAME}/linked" in error
     assert (store / "data.txt").read_text() == "mine"
     assert is_complete(store, pin)
 
@@ -166,5 +162,5 @@ def test_capitals_in_the_package(tmp_path: Path, target: Path) -> None:
     dist_info.rename(lower)
     (lower / "RECORD").write_text(record)
     assert "intact" in output("verify")
-    assert main(["uninstall", "en_ACME"]) == 0
+    output("uninstall", "en_ACME")
     assert leftovers(target) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import sys
@@ -13,7 +14,7 @@ import spacy
 from modelboot import ModelPin, ensure_model, get_nlp
 from support.children import OTHER, STUB_SPACY, owned, pin_arguments, public_folder, python, skip_unless_other_user
 from support.folders import dist_infos, is_complete, leftovers, modes
-from support.wheels import DIST_INFO, NAME, OLDER, BuiltWheel, build_wheel, small_wheel
+from support.wheels import DIST_INFO, NAME, OLDER, BuiltWheel, build_wheel, small_wheel, unzipped
 
 LOAD = "import sys, modelboot; print(modelboot.get_nlp(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])).meta)"
 
@@ -85,27 +86,22 @@ def test_own_newer_version_that_is_damaged_gives_way(old: BuiltWheel, pin: Model
     assert dist_infos(target) == [f"{NAME}-{OLDER}.dist-info"]
 
 
-def test_versions_that_were_imported(
-    tiny_pin: ModelPin, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_own", [True, False], ids=["modelboot's", "pip's"])
+def test_version_that_was_imported(
+    tiny_pin: ModelPin, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_own: bool
 ) -> None:
-    """A process that has loaded modelboot's own 0.9.0 gets 1.0.0 when it asks for that, and then imports it, too."""
-    old = build_wheel(tmp_path / "old", version=OLDER).pin
-    monkeypatch.syspath_prepend(str(target))
-    assert_loaded_from(target, old)
-    assert sys.modules[NAME].__version__ == OLDER
-    assert_loaded_from(target, tiny_pin)
-    assert sys.modules[NAME].__version__ == "1.0.0"
+    """A process that has loaded 0.9.0 gets 1.0.0 when it asks for that: modelboot's own gives way, also as a module.
 
-
-def test_version_of_others_that_was_imported(
-    tiny_pin: ModelPin, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A process that has imported pip's 0.9.0 still gets 1.0.0 when it asks for that, and keeps what it imported."""
-    shutil.unpack_archive(build_wheel(tmp_path / "old", version=OLDER).path, target, "zip")
+    One of pip's stays, and so does what was imported of it.
+    """
+    old = build_wheel(tmp_path / "old", version=OLDER)
     monkeypatch.syspath_prepend(str(target))
-    monkeypatch.delitem(sys.modules, NAME, raising=False)
-    imported = __import__(NAME)
-    assert imported.load().meta["version"] == OLDER
-    assert_loaded_from(tmp_path / "home", tiny_pin)
-    assert sys.modules[NAME] is imported
-    assert spacy.load(NAME).meta["version"] == OLDER
+    if is_own:
+        assert_loaded_from(target, old.pin)
+    else:
+        unzipped(old, target)
+    imported = importlib.import_module(NAME)
+    assert (imported.__version__, imported.load().meta["version"]) == (OLDER, OLDER)
+    assert_loaded_from(target if is_own else tmp_path / "home", tiny_pin)
+    assert (sys.modules[NAME] is imported) is not is_own
+    assert sys.modules[NAME].__version__ == spacy.load(NAME).meta["version"] == ("1.0.0" if is_own else OLDER)

@@ -16,10 +16,6 @@ from support.folders import WORK, leftovers, snapshot
 from support.wheels import NAME, OLDER, Tampering, altered, small_wheel
 
 
-def _empty(target: Path) -> None:
-    target.mkdir()
-
-
 def _other_package(target: Path) -> None:
     """Put another program's package there."""
     for path in (target / "other" / "__init__.py", target / "other-1.0.dist-info" / "RECORD"):
@@ -48,7 +44,7 @@ def _with_a_wrong_member(folder: Path) -> ModelPin:
     return small_wheel(folder, tampering=Tampering(wrong_hashes=[f"{NAME}/meta.json"])).pin
 
 
-@pytest.mark.parametrize("fill", [_empty, _other_package, _older_version])
+@pytest.mark.parametrize("fill", [Path.mkdir, _other_package, _older_version])
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelboot import DownloadError, ModelPin, ensure_model
-from modelboot.cli import main
+from support.commands import failure, output, run
 from support.server import ModelServer, Reply
 from support.sources import publish, use_index_at
 from support.wheels import NAME, VERSION, BuiltWheel
@@ -70,36 +70,28 @@ def test_words_in_error_and_log(wheel: BuiltWheel, caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize("say", SAYINGS, indirect=True)
 @pytest.mark.parametrize("command", ["install --debug", "doctor"])
-def test_words_in_commands(say: str, command: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_words_in_commands(say: str, command: str) -> None:
     """What `install --debug` and `doctor` print shows the escape and does not send it, on stdout or stderr."""
-    main([*command.split(), NAME])
-    printed = "".join(capfd.readouterr())
-    assert_harmless(printed)
-    assert SHOWN in printed or (say, command) == ("followed-location", "doctor")
+    _, *printed = run(*command.split(), NAME)
+    assert_harmless(*printed)
+    assert SHOWN in "".join(printed) or (say, command) == ("followed-location", "doctor")
 
 
 @pytest.mark.usefixtures("say")
-def test_words_of_an_index(
-    server: ModelServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_words_of_an_index(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """An index that refuses in such words is told of in harmless ones."""
     use_index_at(server.url, monkeypatch)
     server.serve(INDEX, Reply(403, reason=f"No{ESCAPE}", body=f"<title>{ESCAPE}</title>".encode()))
-    assert main(["install", NAME, "--debug"]) == 1
-    printed = "".join(capfd.readouterr())
-    assert "index" in printed
-    assert_harmless(printed)
+    lines = failure("install", NAME, "--debug")
+    assert "index" in lines[-2]
+    assert_harmless(*lines)
 
 
 @pytest.mark.usefixtures("say")
-def test_words_of_a_damaged_install(
-    wheel: BuiltWheel, pin: ModelPin, target: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_words_of_a_damaged_install(wheel: BuiltWheel, pin: ModelPin, target: Path) -> None:
     """`verify` and `list` show the name of a file that a user put into a package."""
     ensure_model(pin)
     (target / wheel.name / f"x{ESCAPE}.py").touch()
-    main(["verify", NAME])
-    printed = "".join(capfd.readouterr())
-    assert SHOWN in printed
-    main(["list"])
-    assert_harmless(printed, *capfd.readouterr())
+    verified = run("verify", NAME)
+    assert SHOWN in verified.out
+    assert_harmless(verified.out, verified.err, output("list"))

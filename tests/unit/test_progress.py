@@ -44,16 +44,12 @@ SHOWN: dict[str, tuple[list[tuple[Any, ...]], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize(("calls", "patterns"), SHOWN.values(), ids=SHOWN)
-def test_terminal_shows(
-    calls: list[tuple[Any, ...]],
-    patterns: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+@pytest.mark.parametrize("case", SHOWN)
+def test_terminal_shows(case: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A terminal shows what is waited for and a bar, on stderr alone; closed, also twice, the bar is gone."""
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     monkeypatch.setenv("COLUMNS", "100")
+    calls, patterns = SHOWN[case]
     progress = make_progress(None)
     for name, *arguments in calls:
         getattr(progress, name)(*arguments)
@@ -94,15 +90,10 @@ def closed_file() -> io.StringIO:
     return file
 
 
-def window() -> Mock:
-    """Return what a program without a console puts in the place of stderr: it shows what is written, and no more."""
-    return Mock(spec=["write", "flush"])
-
-
 STDERR: dict[str, Callable[[], Any]] = {
     "terminal": Terminal,
     "file": io.StringIO,
-    "can only write": window,
+    "can only write": lambda: Mock(spec=["write", "flush"]),  # as in a program with a window and no console
     "none": lambda: None,
     "closed": closed_file,
 }

@@ -79,16 +79,11 @@ def test_worker_joined_before_it_began_never_begins() -> None:
 
 
 @pytest.mark.usefixtures("_either_way")
-def test_install(pin: ModelPin, target: Path) -> None:
-    """A model is complete, with all threads and with none."""
-    ensure_model(pin)
-    assert is_complete(target, pin)
-
-
-@pytest.mark.usefixtures("_either_way")
-def test_install_of_a_damaged_archive(target: Path, tmp_path: Path) -> None:
-    """What one thread finds ends the install, and nothing stays."""
+def test_install(pin: ModelPin, target: Path, tmp_path: Path) -> None:
+    """With all threads and with none a model is complete; what one of them finds ends an install, and nothing stays."""
     wheel = small_wheel(tmp_path, tampering=Tampering(wrong_hashes=[f"{NAME}/__init__.py"]))
     with pytest.raises(InstallError, match="does not match its hash"):
         ensure_model(wheel.pin)
     assert not target.exists()
+    ensure_model(pin)
+    assert is_complete(target, pin)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from modelboot import DownloadError, ModelPin, ensure_model, get_nlp
-from modelboot.cli import main
+from support.commands import failure
 from support.peers import MIRROR_LOGIN, PROXY_LOGIN, Company, Peer
 from support.server import basic
 from support.wheels import BuiltWheel, large_wheel
@@ -79,18 +79,14 @@ def test_proxy_tunnel(variable: str, company: Company, squid: Peer, pin: ModelPi
 
 
 @pytest.mark.parametrize(("proxy", "login"), [("squid", ""), ("squid", "pat:wrong@"), ("tinyproxy", "pat:wrong@")])
-def test_proxy_refuses_login(
-    proxy: str, login: str, company: Company, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_proxy_refuses_login(proxy: str, login: str, company: Company, request: pytest.FixtureRequest) -> None:
     """407 is told in words that name HTTPS_PROXY, at once, and no password is told.
 
     Tinyproxy answers a wrong password, other than none, with 401; that is told in the same words.
     """
     company.use(host=HIDDEN)
     company.set(HTTPS_PROXY=url(request.getfixturevalue(proxy), login))
-    assert main(["install", "fr_core_news_sm"]) == 1
-    out, err = capsys.readouterr()
-    assert out == ""
+    err = "\n".join(failure("install", "fr_core_news_sm"))
     assert "proxy: Tunnel connection failed: 40" in err
     assert "give user:password in HTTPS_PROXY" in err
     assert [secret for secret in ("pat:", "wrong", "pa55word") if secret in err] == []
