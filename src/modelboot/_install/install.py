@@ -182,7 +182,7 @@ def _install_into(
         fetched.keep()
         timings.mark("unpack")
         try:
-            installed = publish(stage, target, pin)
+            installed = publish(stage, target, pin, is_repair=request.replacing is not None)
         except CannotReplaceError as error:
             installed = _publish_in_store(stage, target, request, error)
         timings.mark("publish")
@@ -218,7 +218,7 @@ def _publish_copy(stage: Stage, store: Target, request: Request) -> Installed:
         remove_dead(store.work, pin.name, is_locked=turn.is_locked, heir=own.folder)
         shutil.copytree(stage.unpacked, own.unpacked)
         fsync_tree(own.unpacked)
-        return publish(own, store, pin)
+        return publish(own, store, pin, is_repair=request.replacing is not None)
 
 
 def _invalidate_imports(installed: Installed) -> None:
