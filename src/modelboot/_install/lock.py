@@ -1,7 +1,8 @@
-"""The lock of a model: filelock's, so that no two processes do the same work, and why the one before failed.
+"""The lock of a model, and how waiting processes learn why the one before failed.
 
-It only saves work that would be done twice. Publishing by rename is safe without it, so where no lock can be had the
-install goes on.
+The lock file is `.modelboot/NAME.lock` in the target, beside the stages: see `targets.Target.lock_file`. The lock is
+filelock's. It only saves work that would be done twice: publishing by rename is safe without it, so where no lock can
+be had the install goes on.
 """
 
 from __future__ import annotations
