@@ -267,7 +267,7 @@ def test_failure_names_each_source(server: ModelServer, tmp_path: Path, monkeypa
     """Where no source has the model it is told which were asked, each on a line and once, and what to do first."""
     use_index_at(server.url, monkeypatch)
     typo = str(tmp_path / "typo")
-    env = {"MODELBOOT_INDEX": "1", "MODELBOOT_BASE_URL": server.url, "MODELBOOT_WHEELHOUSE": typo}
+    env = {"MODELBOOT_BASE_URL": server.url, "MODELBOOT_WHEELHOUSE": typo}
     *log, error, house, mirror, index, hint = failure("install", NAME, **env)
     assert error.startswith(f"error: {CANNOT}could not get {NAME} 1.0.0 (sha256 ")
     assert house == f"  wheelhouse ({typo}): no such folder"

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from modelboot import ModelPin, ensure_model
-from modelboot._catalog import resolve
 from support.children import python
 from support.commands import MAIN, facts, failure, output, reference, run
 from support.folders import snapshot
@@ -160,12 +159,3 @@ def test_fetch_dest_is_a_file(tmp_path: Path) -> None:
     file.write_text("mine", "utf-8")
     assert failure("fetch", NAME, "--dest", file)[-2].startswith(f"error: could not fetch {NAME} 1.0.0: {file}")
     assert file.read_text("utf-8") == "mine"
-
-
-def test_fetch_as_a_hint_names_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The command an offline error gives is understood word for word; here it fails for want of a network alone."""
-    monkeypatch.setenv("MODELBOOT_OFFLINE", "1")
-    program, *words = failure("install")[-1].split("`")[1].split()
-    assert (program, words[0]) == ("modelboot", "fetch")
-    monkeypatch.chdir(tmp_path)
-    assert f"{resolve('en_core_web_sm')} is not installed, and " in failure(*words)[-2]

@@ -11,11 +11,12 @@ from packaging.requirements import Requirement
 
 from modelboot import ModelPin, ensure_model
 from modelboot._catalog import resolve
+from modelboot._install import pin_from_file
 from support.commands import facts, failure, output, reference, run
 from support.server import ModelServer, Reply
 from support.wheels import BREACHES, DIST_INFO, NAME, VERSION, BuiltWheel, Tampering, small_wheel
 
-FILE = f"{NAME}-{VERSION}-py3-none-any.whl"
+FILE, METADATA = f"{NAME}-{VERSION}-py3-none-any.whl", f"{DIST_INFO}/METADATA"
 
 
 def pasted(line: str) -> ModelPin:
@@ -84,14 +85,37 @@ def test_pin_format(format_: str, wheel: BuiltWheel, tmp_path: Path) -> None:
         assert output("install", "-r", tmp_path / "pins.txt").startswith(f"{NAME} {VERSION}  release")
 
 
-def test_pin_python_of_requirements_with_quotes(tmp_path: Path) -> None:
-    """The line is Python whatever the wheel's requirements have in them, and means what they mean."""
+def test_pin_of_what_the_metadata_says(tmp_path: Path) -> None:
+    """The name is the package's however it is spelled, extras are not required, a part of a megabyte counts as one.
+
+    The line is Python whatever the wheel's requirements have in them, and means what they mean.
+    """
     requires = ('sudachipy>=0.5; python_version < "3.12"', "pymorphy3>=1.0; python_version < '3.12'")
-    lines = [f"Name: {NAME}", f"Version: {VERSION}", *(f"Requires-Dist: {each}" for each in requires)]
-    metadata = "\n".join(["Metadata-Version: 2.1", *lines, ""]).encode()
-    wheel = small_wheel(tmp_path, tampering=Tampering(extra={f"{DIST_INFO}/METADATA": metadata}))
+    lines = [f"Version: {VERSION}", *(f"Requires-Dist: {each}" for each in (*requires, 'pytest; extra == "tests"'))]
+    metadata = "\n".join(["Metadata-Version: 2.1", "Name: en-.tiny.sm", *lines, ""]).encode()
+    wheel = small_wheel(tmp_path, tampering=Tampering(extra={METADATA: metadata}))
     pin = pasted(output("pin", wheel.path))
-    assert (pin, pin.requires) == (wheel.pin, requires)
+    assert (pin, pin.requires, pin.size_mb) == (wheel.pin, requires, 1)
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [Tampering(omitted=[METADATA]), Tampering(extra={METADATA: b"Name: x\n".ljust(1 << 20)})],
+    ids=["missing", "a megabyte"],
+)
+def test_pin_without_metadata(tmp_path: Path, tampering: Tampering) -> None:
+    """A wheel without METADATA, or with one too large to be any, is refused as such."""
+    error, _ = failure("pin", small_wheel(tmp_path, tampering=tampering).path)
+    assert error.endswith(": not a readable wheel: no METADATA")
+
+
+@pytest.mark.parametrize(("most", "told"), [(999, "sends more than 999 bytes"), (1000, "not a readable wheel")])
+def test_pin_of_what_has_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, told: str) -> None:
+    """No more is read than the largest wheel of an unknown size may have."""
+    monkeypatch.setattr(pin_from_file, "MAX_UNKNOWN_BYTES", most)
+    (tmp_path / "x.whl").write_bytes(bytes(1000))
+    error, _ = failure("pin", tmp_path / "x.whl")
+    assert told in error
 
 
 @pytest.mark.parametrize("breach", ["pth", "link", "console-script"])

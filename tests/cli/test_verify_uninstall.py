@@ -21,8 +21,12 @@ DATA = f"{NAME}/{NAME}-{VERSION}"
 PUT_BACK = "`modelboot uninstall MODEL` and then `modelboot install MODEL` put the pinned files back"
 AWAY_FIRST = f"move files of your own away first; {PUT_BACK}"
 REINSTALL = f"reinstall {NAME} {VERSION} with"
-ALTERED, EXTRA, LINK = f"{DATA}/tagger/model was altered", f"{DATA}/notes.txt is not", f"{DIST_INFO}/.hidden is not"
-MISSING, NOBODY = f"{DATA}/vocab/strings.json is missing", f"{DIST_INFO}/INSTALLER is missing"
+ALTERED, EXTRA, LINK = (
+    f"{DATA}/vocab/strings.json was altered",
+    f"{DATA}/notes.txt is not",
+    f"{DIST_INFO}/.hidden is not",
+)
+MISSING, NOBODY = f"{DATA}/tagger/model is missing", f"{DIST_INFO}/INSTALLER is missing"
 
 
 @pytest.fixture
@@ -44,8 +48,8 @@ def content(folder: Path) -> list[str]:
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
-    "altered": lambda target: (target / DATA / "tagger/model").write_bytes(b"?" * 800),  # as many bytes as before
-    "missing": lambda target: (target / DATA / "vocab/strings.json").unlink(),
+    "altered": lambda target: (target / DATA / "vocab/strings.json").write_bytes(b"?" * 9),  # as many as before
+    "missing": lambda target: (target / DATA / "tagger/model").unlink(),  # before it in RECORD
     "extra": lambda target: (target / DATA / "notes.txt").write_text("mine\n"),
     "link": lambda target: (target / DIST_INFO / ".hidden").symlink_to("nowhere"),
     "pip": lambda target: (target / DIST_INFO / "INSTALLER").write_text("pip\n"),  # as if pip had installed it

@@ -78,16 +78,6 @@ def test_wheel_of_other_bytes_is_read_once(
     assert opened == [str(house / name)]
 
 
-def test_wheel_that_changes_is_read_again(house: Path, wheel: BuiltWheel, tmp_path: Path, target: Path) -> None:
-    """What is remembered of a file goes with its bytes: once the pinned ones are there, they are found."""
-    shutil.copy(altered(wheel, tmp_path / "other"), house / FILE)
-    with pytest.raises(DownloadError, match="got sha256"):
-        ensure_model(wheel.pin_at(None))
-    shutil.copy(wheel.path, house / FILE)
-    assert ensure_model(wheel.pin_at(None)).source == "wheelhouse"
-    assert is_complete(target, wheel.pin)
-
-
 def test_file_name_that_is_no_utf8(house: Path, wheel: BuiltWheel, target: Path) -> None:
     """A name in an old encoding, as network drives have them, is as good as any, of the wheel or a stranger."""
     Path(os.fsdecode(os.fsencode(house) + b"/caf\xe9.whl")).write_bytes(b"PK other")

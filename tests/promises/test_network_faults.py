@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -374,16 +375,20 @@ def test_dead_address_leaves_time_for_the_next(
 def test_time_limit_of_a_signal_handler(
     servers: Servers, target: Path, monkeypatch: pytest.MonkeyPatch, silence: str
 ) -> None:
-    """A handler's TimeoutError, an OSError, comes out at once as it is: nothing is asked again or remembered."""
+    """A handler's TimeoutError, an OSError, comes out at once as it is: nothing is asked again or remembered.
+
+    The handler may be a partial, and may have let go of the signal.
+    """
     monkeypatch.setenv("MODELBOOT_DEADLINE", "10")
     limit, answered = TimeoutError("the caller's own"), threading.Event()
 
-    def reached(*_: object) -> None:
+    def reached(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
         raise limit
 
     servers.server.serve(PATH, replace(servers.cut, stall="body" if silence == "body" else "headers"))
     import_module("modelboot._network.client")
-    before = signal.signal(signal.SIGALRM, reached)
+    before = signal.signal(signal.SIGALRM, partial(reached))
     with monkeypatch.context() as patched:
         if silence == "name server":
             patched.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait(HANGS_S) and [])

@@ -260,11 +260,19 @@ def no_longer_proven(target: Path) -> None:
     (target / CONFIG).unlink()
 
 
-@pytest.mark.parametrize("meanwhile", [replaced, no_longer_proven])
-def test_change_while_loading_is_left_alone(
+def damaged(target: Path) -> None:
+    """Remove a file that the look has found."""
+    (target / CONFIG).unlink()
+
+
+@pytest.mark.parametrize("meanwhile", [replaced, no_longer_proven, damaged])
+def test_change_while_loading(
     meanwhile: Callable[[Path], None], tiny_pin: ModelPin, installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What another program does to the model while it is loaded is not modelboot's damage: the store stands in."""
+    """What another program does to the model while it is loaded is left alone, and the store stands in.
+
+    Where it leaves what proves that the model is modelboot's, that is damage: the same call installs again and loads.
+    """
     really_load = spacy.load
     seen: list[object] = []
 
@@ -275,8 +283,9 @@ def test_change_while_loading_is_left_alone(
         return really_load(path, **options)
 
     monkeypatch.setattr(spacy, "load", changed)
-    assert assert_healed(tiny_pin) != installed
-    assert snapshot(installed / NAME) == seen[0]
+    is_left_alone = meanwhile is not damaged
+    assert (assert_healed(tiny_pin) != installed) is is_left_alone
+    assert (snapshot(installed / NAME) == seen[0]) is is_left_alone
 
 
 # --- trouble of the machine
@@ -333,7 +342,10 @@ def test_trouble_while_looking_is_not_taken_for_damage(
 def test_trouble_while_loading_is_not_taken_for_damage(
     trouble: Exception, far_pin: ModelPin, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where spaCy fails, and the system refuses to open the files again or shows them intact: an error on one line."""
+    """Where spaCy fails, and the system refuses to open the files again or shows them intact: an error on one line.
+
+    It is not remembered: the next call loads.
+    """
     with monkeypatch.context() as patch:
 
         def fail(*_: object, **__: object) -> NoReturn:
@@ -347,6 +359,7 @@ def test_trouble_while_loading_is_not_taken_for_damage(
     assert caught.value.__cause__ is trouble
     assert "\n" not in caught.value.message
     assert (caught.value.model, str(caught.value.path).endswith(DATA)) == (f"{NAME} 1.0.0", True)
+    assert get_nlp(far_pin).meta["version"] == "1.0.0"
     assert server.requests == []
 
 

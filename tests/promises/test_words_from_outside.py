@@ -84,7 +84,6 @@ def test_words_of_an_index(
 ) -> None:
     """An index that refuses in such words is told of in harmless ones."""
     use_index_at(server.url, monkeypatch)
-    monkeypatch.setenv("MODELBOOT_INDEX", "1")
     server.serve(INDEX, Reply(403, reason=f"No{ESCAPE}", body=f"<title>{ESCAPE}</title>".encode()))
     assert main(["install", NAME, "--debug"]) == 1
     printed = "".join(capfd.readouterr())

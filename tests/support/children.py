@@ -29,13 +29,11 @@ STUB_SPACY: dict[str, str | None] = {"PYTHONPATH": os.pathsep.join(filter(None, 
 """Changes to the environment of a child that is not about spaCy: it imports `support/stub/spacy` in its place."""
 ENSURE = """
 import sys, modelboot
-print(modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])).path)
+print(modelboot.ensure_model(modelboot.ModelPin(*sys.argv[1:4], url=sys.argv[4])).source)
 """
-"""The script that installs the pin of `pin_arguments` and prints where it is."""
+"""The script that installs the pin of `pin_arguments` and prints the source."""
 PYTEST = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
 """The script that runs pytest with its arguments."""
-_UNPREPARED = ("HOME", "XDG_CACHE_HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
-"""Variables that lead to folders another user may not write."""
 TIMEOUT_S = 240.0
 """After so many seconds a program counts as hung."""
 FORKED_TIMEOUT_S = 60.0
@@ -59,8 +57,9 @@ def _why_not() -> str:
         return "only root can start a child as another user"
     if shutil.which("setpriv") is None:
         return "there is no setpriv to start a child as another user with"
-    done = _as_other_user("import modelboot; modelboot.ensure_model; print(modelboot.__file__)")
-    if done.stdout.strip() != _modelboot():  # another copy of it would be no test of this one
+    spec = importlib.util.find_spec("modelboot")
+    done = python("import modelboot; modelboot.ensure_model; print(modelboot.__file__)", user=OTHER, cwd="/")
+    if spec is None or done.stdout.strip() != spec.origin:  # another copy of it would be no test of this one
         return "another user may not read this interpreter or modelboot"
     return ""
 
@@ -115,38 +114,6 @@ def python(  # noqa: PLR0913 - all keyword-only with defaults; a test names the 
     words = [*prefix, *command(script, *arguments, user=user, executable=executable)]
     options: dict[str, Any] = {"env": environment(env or {}), "cwd": cwd, "timeout": TIMEOUT_S}
     return subprocess.run(words, capture_output=True, text=True, check=False, **options)
-
-
-def run_as_other_user(code: str, *arguments: object) -> str:
-    """Run Python code as a user who owns nothing and has no home.
-
-    Args:
-        code: The program.
-        arguments: What it finds in `sys.argv[1:]`.
-
-    Returns:
-        What it printed, without the white space around it.
-
-    Raises:
-        AssertionError: It ended with an error; what it printed is in the message.
-    """
-    done = _as_other_user(code, *map(str, arguments))
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def _as_other_user(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    env: dict[str, str | None] = dict.fromkeys(_UNPREPARED)
-    env["PYTHONPATH"] = str(Path(_modelboot()).parents[1])
-    env |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}
-    return python(code, *arguments, user=OTHER, env=env, cwd="/")
-
-
-def _modelboot() -> str:
-    """Return the file of the modelboot under test, wherever it lies."""
-    spec = importlib.util.find_spec("modelboot")
-    assert spec is not None
-    return str(spec.origin)
 
 
 def forked(works: Sequence[Callable[[], object]]) -> list[Any]:

@@ -31,11 +31,6 @@ READY_S = 60
 PORTS = range(10_000, 32_000)
 """Where the programs listen: below the ports from which a system connects."""
 SQUID_LOGIN = Path("/usr/lib/squid/basic_ncsa_auth")
-NETWORK_VARIABLES = (
-    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "NETRC"),
-)
-"""Everything that says how the network is reached, and may be set where the tests run."""
 CONFIGS = Path(__file__).parent / "configs"
 """The programs' configurations, with @names@ for what differs."""
 
@@ -341,14 +336,3 @@ class Company:
         place = self.tree / folder / wheel.release_path
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(wheel.path, place)
-
-
-def forget_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unset everything that says how the network is reached, and give the user an empty home folder's .netrc.
-
-    Args:
-        monkeypatch: Undoes it.
-    """
-    for variable in NETWORK_VARIABLES:
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("NETRC", os.devnull)

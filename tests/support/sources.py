@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,16 +62,11 @@ def publish_to_index(server: ModelServer, wheel: Path) -> None:
 
 
 def use_index_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have settings of pip's name one index and nothing else: no file of pip's or uv's, no other place to look.
+    """Have the index asked, and pip's settings name one: no test has other settings of pip's or uv's from its start.
 
     Args:
         url: Base URL of the server that plays the index.
         monkeypatch: Undoes it.
     """
-    for variable in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
-        monkeypatch.delenv(variable)
-    monkeypatch.setenv("UV_NO_CONFIG", "1")
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("MODELBOOT_INDEX", "1")
     monkeypatch.setenv("PIP_INDEX_URL", f"{url}/simple/")
-    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(variable, raising=False)

@@ -1,28 +1,13 @@
-"""What is installed in an environment, and who made it."""
+"""What is installed in an environment; who made it: cli/test_doctor.py."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from modelboot._environment import install_command, installed_version, is_uv_environment
+from modelboot._environment import installed_version
 from modelboot._versions import is_version
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("home = /usr/bin\nuv = 0.13.9\n", True), ("home = /usr/bin\n", False), (None, False)]
-)
-def test_is_uv_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, *, expected: bool
-) -> None:
-    """An environment that uv made says so itself."""
-    if text is not None:
-        (tmp_path / "pyvenv.cfg").write_text(text, "utf-8")
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    assert is_uv_environment() is expected
-    assert install_command() == ("uv pip install" if expected else "pip install")
 
 
 def test_installed_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

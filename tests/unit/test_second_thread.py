@@ -92,20 +92,3 @@ def test_install_of_a_damaged_archive(target: Path, tmp_path: Path) -> None:
     with pytest.raises(InstallError, match="does not match its hash"):
         ensure_model(wheel.pin)
     assert not target.exists()
-
-
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="which file is flushed is read from /proc")
-def test_install_interrupted_while_files_are_flushed(
-    pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C while the last file is flushed, for which the main thread may wait, ends it, and nothing stays."""
-
-    def pressing(descriptor: int) -> None:
-        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("RECORD"):
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            threading.Event().wait(0.1)
-
-    monkeypatch.setattr(os, "fsync", pressing)
-    with pytest.raises(KeyboardInterrupt):
-        ensure_model(pin)
-    assert not target.exists()

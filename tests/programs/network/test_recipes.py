@@ -17,13 +17,13 @@ import pytest
 
 from support.children import STUB_SPACY
 from support.peers import Authority, closed_port, nginx, squid
+from support.readme import README, table
 from support.server import ModelServer, Reply
 from support.sources import publish_to_index
 from support.wheels import BuiltWheel, build_wheel
 
-README = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
 SECTION = README.partition("\n## Behind a firewall\n")[2].partition("\n## ")[0]
-ROWS = [line.strip("| ").split(" | ") for line in SECTION.splitlines() if line.startswith("|")][2:]
+ROWS = table("symptom")
 RELEASES = "explosion/spacy-models/releases/download"
 SECRETS = ("password@", "s3cret")
 """How the recipes spell every password, before its host, and every token."""
@@ -121,9 +121,8 @@ def place(authority: Authority, server: ModelServer, tmp_path: Path) -> Iterator
     publish_to_index(server, wheel.path)
     url = f"https://github.com/{RELEASES}/{wheel.release_path}#sha256={wheel.sha256}"
     (tmp_path / "pins.txt").write_text(f"{NAME} @ {url}\n", "utf-8")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
-    env |= {"PATH": f"{commands}{os.pathsep}{env['PATH']}", "PYTHONPATH": str(STUB_SPACY["PYTHONPATH"])}
-    env |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1", "UV_NO_CONFIG": "1"}
+    env = {**os.environ, "PYTHONPATH": str(STUB_SPACY["PYTHONPATH"])}
+    env |= {"PATH": f"{commands}{os.pathsep}{env['PATH']}"}
     env |= {"MODELBOOT_PINS": str(tmp_path / "pins.txt"), "MODELBOOT_INDEX": "1"}
     with closed_port() as port, ExitStack() as running:
         env["CLOSED"] = f"http://127.0.0.1:{port}"

@@ -70,15 +70,6 @@ def test_no_store(home: str, pin: ModelPin, target: Path, tmp_path: Path, monkey
     assert listed("folder") == [(str(target),)]
 
 
-def test_altered_file_after_one_that_is_missing(pin: ModelPin, target: Path) -> None:
-    """What comes after a missing file in RECORD is hashed all the same."""
-    ensure_model(pin)
-    (target / DIST_INFO / "METADATA").unlink()
-    (target / CONFIG).write_bytes(b"#" * SIZE)
-    told = [f"  {DIST_INFO}/METADATA is missing", f"  {CONFIG} was altered"]
-    assert run("verify").out.splitlines()[1:] == told
-
-
 def test_size_that_is_not_recorded(pin: ModelPin, target: Path) -> None:
     """A file of which RECORD has a hash and no size is judged by its hash."""
     ensure_model(pin)

@@ -15,7 +15,7 @@ import pytest
 from modelboot import ModelPin, ensure_model
 from modelboot._environment import installed_version
 from modelboot.errors import InstallError
-from support.children import pin_arguments, public_folder, run_as_other_user, skip_unless_other_user
+from support.children import OTHER, pin_arguments, public_folder, python, skip_unless_other_user
 from support.folders import WORK, leftovers
 from support.server import ModelServer
 from support.wheels import NAME, OLDER, BuiltWheel, small_wheel
@@ -41,8 +41,7 @@ def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(site, "getusersitepackages", lambda: str(tmp_path / "user"))
     for folder in ("user", "purelib"):
         monkeypatch.syspath_prepend(str(tmp_path / folder))
-    for variable in ("MODELBOOT_TARGET", "PIP_BREAK_SYSTEM_PACKAGES"):
-        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.delenv("MODELBOOT_TARGET")
     return tmp_path
 
 
@@ -188,10 +187,10 @@ def test_permissions_of_another_user(wheel: BuiltWheel, server: ModelServer) -> 
         for place, mode in MODES.items():
             (folder / place).mkdir(parents=True)
             (folder / place).chmod(mode)
-        places = [folder / place for place in MAY_BE_WRITTEN]
-        said = run_as_other_user(MAY_WRITE, *pin_arguments(server.publish(wheel)), *places)
+        places = [str(folder / place) for place in MAY_BE_WRITTEN]
+        done = python(MAY_WRITE, *pin_arguments(server.publish(wheel)), *places, user=OTHER)
     expected = ["release" if is_open else "permissions" for is_open in MAY_BE_WRITTEN.values()]
-    assert said.split() == expected
+    assert done.stdout.split() == expected, done.stderr
     assert len(server.requests) == expected.count("release")
 
 

@@ -99,7 +99,7 @@ def index(server: ModelServer, wheel: BuiltWheel, tmp_path: Path, monkeypatch: p
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     index = Index(server, wheel, tmp_path / "work", monkeypatch)
-    index.set(MODELBOOT_INDEX="1", MODELBOOT_RETRIES="0", MODELBOOT_BASE_URL="URL/mirror")
+    index.set(MODELBOOT_RETRIES="0", MODELBOOT_BASE_URL="URL/mirror")
     return index
 
 
@@ -329,32 +329,26 @@ def test_next_index_after_one_that_fails(
 # --- logins
 
 
-def test_login_of_the_url_goes_to_the_index_alone(index: Index, other_server: ModelServer) -> None:
-    """The page and a file of the same origin get the login of the URL; a file elsewhere does not."""
-    index.set(PIP_INDEX_URL=f"{index.server.url.replace('//', '//ann:s3cr%2Fet@')}/simple")
-    index.fetch()
-    assert sent(index.server) == [basic("ann:s3cr/et")] * 2
-    index.server.serve(PAGE, page(f'<a href="{other_server.url}/x/{FILE}">'))
-    other_server.serve(f"/x/{FILE}", Reply(body=index.wheel.content))
-    index.fetch()
-    assert sent(other_server) == [None]
-
-
-NETRC: dict[str, tuple[str, str | None, str | None]] = {
-    "index": ("machine 127.0.0.1 login ann password a\n", basic("ann:a"), None),
-    "user of the URL": ("machine 127.0.0.1 login eve password e\n", basic("eve:e"), None),
-    "host of the file": ("machine localhost login bob password b\n", None, basic("bob:b")),
-    "default": ("default login eve password e\n", basic("eve:e"), None),
+EVE = "machine 127.0.0.1 login eve password e\n"
+LOGINS: dict[str, tuple[str, str, str | None, str | None]] = {
+    "URL": ("ann:s3cr%2Fet@", "", basic("ann:s3cr/et"), None),
+    ".netrc": ("", EVE, basic("eve:e"), None),
+    "user in the URL": ("eve@", EVE, basic("eve:e"), None),
+    "host of the file": ("", "machine localhost login bob password b\n", None, basic("bob:b")),
+    "default": ("", "default login eve password e\n", basic("eve:e"), None),
 }
+"""What the index's URL begins with, .netrc, and what goes to the index and to a file elsewhere."""
 
 
-@pytest.mark.parametrize("case", NETRC)
-def test_login_of_netrc(index: Index, other_server: ModelServer, tmp_path: Path, case: str) -> None:
-    """.netrc's login goes to the host it names; its default to the index, and not to a host that only a page names."""
-    text, to_page, to_file = NETRC[case]
-    (tmp_path / "netrc").write_text(text, "utf-8")
-    if case == "user of the URL":
-        index.set(PIP_INDEX_URL=f"{index.server.url.replace('//', '//eve@')}/simple")
+@pytest.mark.parametrize("case", LOGINS)
+def test_login_goes_to_its_own_host(index: Index, other_server: ModelServer, tmp_path: Path, case: str) -> None:
+    """The login of a URL goes to the index alone, .netrc's to the host it names; its default to the index.
+
+    A host that only a page names gets neither. A file at the index gets its login: test_index_that_settings_name.
+    """
+    start, netrc, to_page, to_file = LOGINS[case]
+    (tmp_path / "netrc").write_text(netrc, "utf-8")
+    index.set(PIP_INDEX_URL=f"{index.server.url.replace('//', f'//{start}')}/simple")
     index.server.serve(PAGE, page(f'<a href="http://localhost:{other_server.port}/x/{FILE}">'))
     other_server.serve(f"/x/{FILE}", Reply(body=index.wheel.content))
     index.fetch()

@@ -91,17 +91,6 @@ def test_cache_info_as_lru_cache(tiny_pin: ModelPin, web_pin: ModelPin) -> None:
     assert get_nlp(tiny_pin) is not first
 
 
-def test_get_nlp_after_an_interrupt_in_another_thread(tiny_pin: ModelPin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A load that is interrupted keeps no other thread waiting, and Ctrl-C passes unchanged."""
-    with monkeypatch.context() as patch:
-        patch.setattr(spacy, "load", Mock(side_effect=KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            get_nlp(tiny_pin)
-    monkeypatch.setenv("MODELBOOT_DEADLINE", str(HUNG_AFTER_S))
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(get_nlp, tiny_pin).result().meta["version"] == "1.0.0"
-
-
 def test_get_nlp_while_another_thread_hangs(tiny_pin: ModelPin, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that waits for one whose load does not end is told so at the deadline."""
     entered, end, spacy_load = threading.Event(), threading.Event(), spacy.load

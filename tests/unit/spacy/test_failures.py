@@ -18,10 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
-import spacy
 
 from modelboot import DownloadError, ModelPin, errors, get_nlp, load
 from support.children import ENSURE, pin_arguments, python
@@ -184,12 +182,3 @@ def test_failure_that_costs_nothing_is_not_repeated(
         get_nlp(pin)
     shutil.copy(tiny.path, tmp_path)
     assert get_nlp(pin).meta["version"] == "1.0.0"
-
-
-def test_failure_to_load_is_not_repeated(tiny_pin: ModelPin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What spaCy could not load for want of memory or of a plugin is tried again: that costs no time-out."""
-    with monkeypatch.context() as patch:
-        patch.setattr(spacy, "load", Mock(side_effect=MemoryError))
-        with pytest.raises(errors.LoadError, match="MemoryError"):
-            get_nlp(tiny_pin)
-    assert get_nlp(tiny_pin).pipe_names == ["sentencizer"]
