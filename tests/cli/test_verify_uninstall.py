@@ -21,12 +21,8 @@ DATA = f"{NAME}/{NAME}-{VERSION}"
 PUT_BACK = "`modelboot uninstall MODEL` and then `modelboot install MODEL` put the pinned files back"
 AWAY_FIRST = f"move files of your own away first; {PUT_BACK}"
 REINSTALL = f"reinstall {NAME} {VERSION} with"
-ALTERED, EXTRA, LINK = (
-    f"{DATA}/vocab/strings.json was altered",
-    f"{DATA}/notes.txt is not",
-    f"{DIST_INFO}/.hidden is not",
-)
-MISSING, NOBODY = f"{DATA}/tagger/model is missing", f"{DIST_INFO}/INSTALLER is missing"
+ALTERED, MISSING = f"{DATA}/vocab/strings.json was altered", f"{DATA}/tagger/model is missing"
+EXTRA, LINK, NOBODY = f"{DATA}/notes.txt is not", f"{DIST_INFO}/.hidden is not", f"{DIST_INFO}/INSTALLER is missing"
 
 
 @pytest.fixture

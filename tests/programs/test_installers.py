@@ -19,8 +19,8 @@ import pytest
 from packaging.version import Version
 
 from modelboot import ModelPin, ensure_model
-from modelboot.cli import main
 from support.children import library_of
+from support.commands import output
 from support.folders import Entry, snapshot
 from support.real import NAME
 from support.server import ModelServer, Reply
@@ -249,19 +249,11 @@ def locked(request: pytest.FixtureRequest) -> Locked:
     return [*UV, "--no-config", "pip", "--no-cache", command, "--no-index", *options]
 
 
-def lock(place: str, file: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """Write what `modelboot pin` prints of a place into a lock file; return the text."""
-    assert main(["pin", place, "--format", "pylock"]) == 0
-    text = capsys.readouterr().out
-    file.write_text(text, "utf-8")
-    return text
-
-
 @pytest.mark.parametrize("locked", [pytest.param("pip", marks=pytest.mark.index), "sync", "install -r"], indirect=True)
-def test_pylock_installs(locked: Locked, wheel: BuiltWheel, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pylock_installs(locked: Locked, wheel: BuiltWheel, tmp_path: Path) -> None:
     """The tool installs the pinned wheel and, with another hash in the file, nothing."""
-    file = tmp_path / "pylock.toml"
-    text = lock(str(wheel.path), file, capsys)
+    file, text = tmp_path / "pylock.toml", output("pin", wheel.path, "--format", "pylock")
+    file.write_text(text, "utf-8")
     assert run(*locked, file, "--target", tmp_path / "there").returncode == 0
     assert (tmp_path / "there" / wheel.name / "__init__.py").is_file()
     file.write_text(text.replace(wheel.sha256, "0" * 64), "utf-8")
@@ -274,17 +266,13 @@ PIP_ROW = pytest.param("pip", marks=[pytest.mark.index, EXHAUSTIVE])
 
 @pytest.mark.parametrize("locked", [PIP_ROW, "sync", pytest.param("install -r", marks=EXHAUSTIVE)], indirect=True)
 @pytest.mark.parametrize("name", ["en_tiny_sm-any-py3-none-any.whl", "4711"])
-def test_pylock_of_a_url_without_a_version(  # noqa: PLR0913, PLR0917 - fixtures
-    locked: Locked,
-    name: str,
-    wheel: BuiltWheel,
-    server: ModelServer,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+def test_pylock_of_a_url_without_a_version(
+    locked: Locked, name: str, wheel: BuiltWheel, server: ModelServer, tmp_path: Path
 ) -> None:
     """Where the URL lacks a version, uv takes the name that the file gives beside it; pip refuses such URLs."""
     server.serve(f"/{name}", Reply(body=wheel.content))
-    text = lock(f"{server.url}/{name}", tmp_path / "pylock.toml", capsys)
+    text = output("pin", f"{server.url}/{name}", "--format", "pylock")
+    (tmp_path / "pylock.toml").write_text(text, "utf-8")
     assert f'name = "{wheel.path.name}", url = "{server.url}/{name}"' in text
     done = run(*locked, tmp_path / "pylock.toml", "--target", tmp_path / "there")
     assert (done.returncode == 0) == ("uv" in locked)

@@ -65,11 +65,7 @@ def test_many_at_once_cost_one_request(
 
 @pytest.mark.parametrize("damaged", [False, True], ids=["absent", "damaged"])
 def test_many_at_once_all_load(
-    damaged: bool,  # noqa: FBT001 - a case
-    tiny: BuiltWheel,
-    server: ModelServer,
-    tmp_path: Path,
-    count: Callable[..., None],
+    tiny: BuiltWheel, server: ModelServer, tmp_path: Path, count: Callable[..., None], *, damaged: bool
 ) -> None:
     """The same with get_nlp, also where all find the same altered file: everyone has a pipeline after one request.
 

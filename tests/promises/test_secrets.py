@@ -77,21 +77,23 @@ FAILURES = {
     "refused": (REFUSED, "Connection refused"),
 }
 Origin = Callable[[str, BuiltWheel, ModelServer, Reply], ModelPin]
+Told = Callable[[], list[str]]
 
 
 @pytest.fixture
 def origin(file_mirror: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Origin:
     """Return what lets a server give a reply to who knows the secret, and the settings know it.
 
-    The catalog has the wheel, failures are final, and the log holds everything.
+    The catalog has the wheel, failures but 500 are final, and the log holds everything.
     """
     assert file_mirror.is_dir()
     caplog.set_level(logging.DEBUG, "modelboot")
     monkeypatch.delenv("MODELBOOT_BASE_URL")
-    monkeypatch.setenv("MODELBOOT_RETRIES", "0")
 
     def set_up(name: str, wheel: BuiltWheel, server: ModelServer, reply: Reply) -> ModelPin:
         way = WAYS[name]
+        monkeypatch.setenv("MODELBOOT_RETRIES", "1" if reply.status == 500 else "0")
+        monkeypatch.setenv("MODELBOOT_TIMEOUT", "0.3" if reply.stall == "headers" else "30")
         with closed_port() as port:  # where no server listens, none replies
             host = f"127.0.0.1:{port if reply is REFUSED else server.port}"
         server.serve(way.path, reply)
@@ -138,15 +140,13 @@ def assert_sent(server: ModelServer) -> None:
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+def told(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Told:
     """Return what gives the log, and all that was printed since it was last asked for: stdout, stderr."""
     return lambda: [caplog.text, *capfd.readouterr()]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_secret_in_success(
-    way: str, origin: Origin, wheel: BuiltWheel, server: ModelServer, told: Callable[[], list[str]]
-) -> None:
+def test_secret_in_success(way: str, origin: Origin, wheel: BuiltWheel, server: ModelServer, told: Told) -> None:
     """An install that needed a secret leaves it neither in a file nor in the log, the result or what is printed."""
     model = ensure_model(origin(way, wheel, server, Reply(body=wheel.content)))
     assert_sent(server)
@@ -160,7 +160,7 @@ def test_secret_in_success(
 @pytest.mark.parametrize("command", ["install --json", "doctor", "doctor --json"])
 @pytest.mark.parametrize("way", [name for name, way in WAYS.items() if way.url is None])
 def test_secret_in_command(  # noqa: PLR0913, PLR0917 - fixtures
-    way: str, command: str, origin: Origin, wheel: BuiltWheel, server: ModelServer, told: Callable[[], list[str]]
+    way: str, command: str, origin: Origin, wheel: BuiltWheel, server: ModelServer, told: Told
 ) -> None:
     """Neither `install` nor `doctor`, which shows the settings in force, tells a secret."""
     origin(way, wheel, server, Reply(body=wheel.content))
@@ -182,21 +182,13 @@ def marks_of(way: str, failure: str) -> list[pytest.MarkDecorator]:
     [pytest.param(*row, id="-".join(row), marks=marks_of(*row)) for row in itertools.product(WAYS, FAILURES)],
 )
 def test_secret_in_failure(  # noqa: PLR0913, PLR0917 - fixtures
-    way: str,
-    failure: str,
-    origin: Origin,
-    wheel: BuiltWheel,
-    server: ModelServer,
-    told: Callable[[], list[str]],
-    monkeypatch: pytest.MonkeyPatch,
+    way: str, failure: str, origin: Origin, wheel: BuiltWheel, server: ModelServer, told: Told
 ) -> None:
     """However it fails, the secret is in no form of the error, nor in the log, in a file or in what is printed.
 
     Nor is it in the failure that `get_nlp` repeats, or in what `install --debug` prints with every cause.
     """
     reply, reason = FAILURES[failure]
-    monkeypatch.setenv("MODELBOOT_RETRIES", "1" if failure == "500" else "0")
-    monkeypatch.setenv("MODELBOOT_TIMEOUT", "0.3" if failure == "stall" else "30")
     pin = origin(way, wheel, server, reply)
     for ask in (ensure_model, get_nlp, get_nlp):
         with pytest.raises(DownloadError, match=reason) as failed:

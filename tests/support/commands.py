@@ -25,7 +25,7 @@ class Told(NamedTuple):
     err: str
 
 
-class _Terminal(io.StringIO):
+class Terminal(io.StringIO):
     """Keeps what a terminal would show."""
 
     def isatty(self) -> bool:
@@ -35,7 +35,7 @@ class _Terminal(io.StringIO):
 
 def run(*words: str | Path, **env: str) -> Told:
     """Run a command with some variables set; on a terminal of so many columns, if COLUMNS is one of them."""
-    out, err = (_Terminal(), _Terminal()) if env.get("COLUMNS") else (io.StringIO(), io.StringIO())
+    out, err = (Terminal(), Terminal()) if env.get("COLUMNS") else (io.StringIO(), io.StringIO())
     with mock.patch.dict(os.environ, env), redirect_stdout(out), redirect_stderr(err):
         try:
             status: object = main([*map(str, words)])

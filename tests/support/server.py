@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import re
@@ -30,6 +31,11 @@ _CHUNK_BYTES = 64 * 1024
 _DRIPS_PER_S = 20
 # Linger on, for no time: closing drops what is unsent and sends a reset.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+def basic(login: str) -> str:
+    """Return the header of a login, user:password (RFC 7617)."""
+    return f"Basic {base64.b64encode(login.encode()).decode()}"
 
 
 class Headers(HTTPMessage):

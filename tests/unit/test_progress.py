@@ -13,26 +13,20 @@ from unittest.mock import Mock
 import pytest
 
 from modelboot._progress import make_progress
+from support.commands import Terminal
 
 LABEL, WAIT = "en_x 1.0.0", "trying again in 1.0 s"
 
 
-class Terminal(io.StringIO):
-    """A stderr that is a terminal."""
-
-    def isatty(self) -> bool:
-        """Say so."""
-        return True
-
-    def lines(self) -> list[str]:
-        """Return what stands on it: what is written behind a carriage return covers what was there."""
-        rows = []
-        for line in self.getvalue().split("\n"):
-            row = ""
-            for text in line.split("\r"):
-                row = text + row[len(text) :]
-            rows.append(row.rstrip())
-        return rows
+def lines(terminal: Terminal) -> list[str]:
+    """Return what stands on a terminal: what is written behind a carriage return covers what was there."""
+    rows = []
+    for line in terminal.getvalue().split("\n"):
+        row = ""
+        for text in line.split("\r"):
+            row = text + row[len(text) :]
+        rows.append(row.rstrip())
+    return rows
 
 
 START = ("start", LABEL, 1_000_000, 250_000)
@@ -63,11 +57,11 @@ def test_terminal_shows(
     progress = make_progress(None)
     for name, *arguments in calls:
         getattr(progress, name)(*arguments)
-    shown = terminal.lines()
+    shown = lines(terminal)
     assert [bool(re.match(pattern, line)) for pattern, line in zip(patterns, shown, strict=True)] == [True] * len(shown)
     progress.close()
     progress.close()
-    assert terminal.lines() == [*shown[:-1], ""]
+    assert lines(terminal) == [*shown[:-1], ""]
     assert capsys.readouterr().out == ""
 
 

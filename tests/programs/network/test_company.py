@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import re
 import shlex
@@ -16,6 +15,7 @@ import pytest
 from modelboot import DownloadError, ModelPin, ensure_model, get_nlp
 from modelboot.cli import main
 from support.peers import MIRROR_LOGIN, PROXY_LOGIN, Company, Peer
+from support.server import basic
 from support.wheels import BuiltWheel, large_wheel
 
 HIDDEN = "mirror.example.org"
@@ -118,15 +118,15 @@ def test_story_8_corporate_desktop(  # noqa: PLR0913, PLR0917 - fixtures
     assert get_nlp(tiny.pin_at(None)).meta["version"] == tiny.version
     with pytest.raises(DownloadError, match="HTTP 404") as failed:
         get_nlp(ModelPin("en_absent_sm", "1.0.0", tiny.sha256))
-    known, proxy_known = (base64.b64encode(login.encode()).decode() for login in (MIRROR_LOGIN, PROXY_LOGIN))
+    known, proxy_known = basic(MIRROR_LOGIN), basic(PROXY_LOGIN)
     asked = [shlex.split(line) for line in company.asked]
     assert {(line[4], line[0], line[2]) for line in asked} == {
-        (HIDDEN, "302", f"Basic {known}"),
+        (HIDDEN, "302", known),
         ("storage.example.org", "200", "-"),
         ("storage.example.org", "404", "-"),
     }
     told = "".join(traceback.format_exception(failed.value))
     printed = "".join([told, repr(vars(failed.value)), caplog.text, *capfd.readouterr()]).encode()
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
-    for secret in ("pa55word", known, proxy_known):
+    for secret in ("pa55word", *(header.removeprefix("Basic ") for header in (known, proxy_known))):
         assert [text for text in (printed, *written) if secret.encode() in text] == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import socket
 import ssl
 import traceback
@@ -18,7 +17,7 @@ from modelboot._network.retry import is_retryable
 from modelboot._network.trust_env import read_trust_env
 from modelboot._settings import Settings
 from support.peers import Authority
-from support.server import ModelServer, Reply
+from support.server import ModelServer, Reply, basic
 
 BODY = b"PK" * 1000
 NOBODY, TLS_NOBODY = "http://release.invalid/x.whl", "https://release.invalid/x.whl"
@@ -35,11 +34,6 @@ def refusal(url: str, settings: Settings) -> RequestError:
     with pytest.raises(RequestError, match=r".") as refused:
         read(url, settings)
     return refused.value
-
-
-def login(text: str) -> str:
-    """Word a header as RFC 7617 does."""
-    return f"Basic {base64.b64encode(text.encode()).decode()}"
 
 
 def logins(*servers: ModelServer) -> list[str | None]:
@@ -94,7 +88,7 @@ def test_login_stays_with_its_host(server: ModelServer, other_server: ModelServe
     other_server.serve("/z.whl", Reply(302, {"Location": f"http://localhost:{server.port}/end.whl"}))
     server.serve("/end.whl", Reply(body=BODY))
     assert read(f"http://us%40er:p%3A%E2%82%AC%2F@127.0.0.1:{server.port}/x.whl", settings)[0] == BODY
-    assert logins(server, other_server) == [login("us@er:p:€/"), login("us@er:p:€/"), None, None]
+    assert logins(server, other_server) == [basic("us@er:p:€/"), basic("us@er:p:€/"), None, None]
 
 
 @pytest.mark.parametrize(("user", "sent"), [("me:pr%40xy", "me:pr@xy"), ("me", "me:")])
@@ -105,8 +99,8 @@ def test_proxy_gets_its_own_login_only(
     monkeypatch.setenv("http_proxy", f"http://{user}@127.0.0.1:{server.port}")
     server.serve(NOBODY, Reply(body=BODY))
     assert read("http://user:s3cret@release.invalid/x.whl", settings)[0] == BODY
-    assert server.requests[0].headers["Proxy-Authorization"] == login(sent)
-    assert logins(server) == [login("user:s3cret")]
+    assert server.requests[0].headers["Proxy-Authorization"] == basic(sent)
+    assert logins(server) == [basic("user:s3cret")]
 
 
 @pytest.mark.parametrize("proxy", ["socks5://user:s3cret@proxy:1080", "http://user:s3c#ret@proxy:80", "http://proxy:x"])

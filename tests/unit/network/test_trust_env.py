@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ from modelboot._network.trust_env import TrustEnv, authorization_for, origin_of,
 from modelboot._settings import Settings, read_settings
 from modelboot.errors import SettingsError
 from support.peers import Authority, make_authority
-from support.server import ModelServer, Reply
+from support.server import ModelServer, Reply, basic
 
 HTTP, HTTPS = "http://release.example.com/x.whl", "https://release.example.com/x.whl"
 PROXY, OTHER = "http://proxy:3128", "http://other:3128"
@@ -87,29 +86,24 @@ BARE, ASKED = "https://mirror.test/x.whl", "https://user:pw@mirror.test/x.whl"
 ELSEWHERE, TOKEN = "https://other.test/x.whl", "https://token.test/x.whl"
 
 
-def login(text: str) -> str:
-    """Word a header as RFC 7617 does."""
-    return f"Basic {base64.b64encode(text.encode()).decode()}"
-
-
 @pytest.mark.parametrize(
     ("url", "first_url", "header"),
     [
-        ("https://mirror.test:443/y.whl", ASKED, login("user:pw")),
-        ("https://token@a/", "https://token@a/", login("token:")),
+        ("https://mirror.test:443/y.whl", ASKED, basic("user:pw")),
+        ("https://token@a/", "https://token@a/", basic("token:")),
         (ELSEWHERE, ASKED, None),
         ("http://a/x.whl", "https://user:pw@a/x.whl", None),
-        ("https://planted:pw@mirror.test/x.whl", ASKED, login("user:pw")),
+        ("https://planted:pw@mirror.test/x.whl", ASKED, basic("user:pw")),
         # .netrc
-        (BARE, BARE, login("ann:of-the-mirror")),
-        ("https://mirror.test:444/", BARE, login("ann:of-the-mirror")),
-        (ASKED, ASKED, login("user:pw")),
-        ("https://only.test/", BARE, login(":only")),
-        ("https://account.test/", BARE, login("ann:pw")),
+        (BARE, BARE, basic("ann:of-the-mirror")),
+        ("https://mirror.test:444/", BARE, basic("ann:of-the-mirror")),
+        (ASKED, ASKED, basic("user:pw")),
+        ("https://only.test/", BARE, basic(":only")),
+        ("https://account.test/", BARE, basic("ann:pw")),
         # a token
         (TOKEN, TOKEN, "Bearer t0ken"),
         ("https://token.test:443/y.whl", TOKEN, "Bearer t0ken"),
-        ("https://user:pw@token.test/", "https://user:pw@token.test/", login("user:pw")),
+        ("https://user:pw@token.test/", "https://user:pw@token.test/", basic("user:pw")),
         ("https://token.test:444/", "https://token.test:444/", None),
         ("http://token.test/", "http://token.test/", None),
         (ELSEWHERE, TOKEN, None),
@@ -122,7 +116,7 @@ def test_authorization(tmp_path: Path, url: str, first_url: str, header: str | N
     assert authorization_for(url, first_url, TrustEnv(tokens=TOKENS, netrc=tmp_path / "netrc")) == header
 
 
-@pytest.mark.parametrize(("first_url", "header"), [(ELSEWHERE, login("anybody:everywhere")), (ASKED, None)])
+@pytest.mark.parametrize(("first_url", "header"), [(ELSEWHERE, basic("anybody:everywhere")), (ASKED, None)])
 def test_default_login_of_netrc(tmp_path: Path, first_url: str, header: str | None) -> None:
     """The login for any host goes to hosts that the user names, and to none that a server redirects to."""
     (tmp_path / "netrc").write_text("default login anybody password everywhere\n", "utf-8")

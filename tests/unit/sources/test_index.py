@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import os
@@ -22,7 +21,7 @@ from modelboot._sources import index_page
 from modelboot._sources.fetch import FetchedWheel, fetch_wheel, make_sources
 from modelboot._sources.source import Probe
 from modelboot.errors import Attempt
-from support.server import ModelServer, Reply
+from support.server import ModelServer, Reply, basic
 from support.sources import use_index_at
 from support.wheels import NAME, VERSION, BuiltWheel, altered, large_wheel
 
@@ -31,11 +30,6 @@ JSON, HTML = "application/vnd.pypi.simple.v1+json", "text/html; charset=utf-8"
 HERE, OTHER_SHA256, SECRET = f"/files/{FILE}", "0" * 64, "s3cr3t-of-the-index"
 LINK = f'<a href="{HERE}">{FILE}</a>'
 ABSENT = f"does not list {NAME} {VERSION}"
-
-
-def basic(login: str) -> str:
-    """Return the header of a login."""
-    return f"Basic {base64.b64encode(login.encode()).decode()}"
 
 
 def page(text: str, kind: str = HTML) -> Reply:

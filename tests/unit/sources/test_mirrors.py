@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import traceback
 from pathlib import Path
@@ -12,14 +11,13 @@ import pytest
 
 from modelboot import DownloadError, ModelPin, SettingsError, ensure_model
 from support.folders import is_complete
-from support.server import ModelServer, Reply
+from support.server import ModelServer, Reply, basic
 from support.wheels import NAME, VERSION, BuiltWheel, altered
 
 TREE = f"/{NAME}-{VERSION}/{NAME}-{VERSION}-py3-none-any.whl"
 HUB_PATH = f"/spacy/{NAME}/resolve/main/{NAME}-any-py3-none-any.whl"
 HUB_TEMPLATE = "/spacy/{name}/resolve/main/{name}-any-py3-none-any.whl"
 TOKEN, HUB_TOKEN = "t0ken-of-the-mirror", "hf_t0ken-of-the-hub"
-BASIC = f"Basic {base64.b64encode(b'ann:pw').decode()}"
 OTHER_SHA = "ab" * 32
 
 
@@ -101,7 +99,7 @@ SENT: dict[str, tuple[Any, ...]] = {
     "from a mirror to the hub": (
         {"MODELBOOT_BASE_URL": "FIRST LOGIN/hub", "HF_ENDPOINT": "SECOND", **TOKENS},
         {f"FIRST{TREE}": "SECOND/from-mirror", f"SECOND/hub{TREE}": ""},
-        *(None, [f"Bearer {TOKEN}"], [None, BASIC]),
+        *(None, [f"Bearer {TOKEN}"], [None, basic("ann:pw")]),
     ),
     "from the hub to its store": (
         {"HF_ENDPOINT": "FIRST/artifactory/", "HF_TOKEN": HUB_TOKEN},
