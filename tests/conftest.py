@@ -122,7 +122,8 @@ def _own_imports(tmp_path: Path) -> Iterator[None]:
 
 def _lies_in(folder: Path, module: object) -> bool:
     """Return True if a module was imported from below a folder, such as a package that a test installed."""
-    return str(getattr(module, "__file__", None) or "").startswith(f"{folder}{os.sep}")
+    paths = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]  # a namespace package has no file
+    return any(str(path).startswith(f"{folder}{os.sep}") for path in paths)
 
 
 def _block_all_but_loopback(monkeypatch: pytest.MonkeyPatch) -> None:

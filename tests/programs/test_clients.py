@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from support import children
 from support.server import ModelServer, Reply
-from support.wheels import BuiltWheel
+from support.wheels import BuiltWheel, unzipped
 
 LIBRARY = """\
 import spacy
@@ -133,8 +132,6 @@ def test_client_before_and_after_the_switch(user: int | None, server: ModelServe
         stored = [*store.glob(f"{tiny.name}-{tiny.version}-*")]
         assert ((library / tiny.name).exists(), bool(stored)) == (user is None, user is not None)
         shutil.rmtree(store, ignore_errors=True)
-        with zipfile.ZipFile(tiny.path) as archive:
-            archive.extractall(library)
-        (library / f"{tiny.name}-{tiny.version}.dist-info" / "INSTALLER").write_text("pip\n", "utf-8")
+        unzipped(tiny, library)
         assert outcomes(folder, user, "before", "after") == ["PASSED"] * 8
         assert server.count(f"/{tiny.release_path}") == len(server.requests) == 1

@@ -18,6 +18,7 @@ from modelboot._install import unpack as unpacking
 from support.children import OTHER, command, owned, public_folder, python, skip_unless_other_user
 from support.commands import MAIN, facts, output, reference, run
 from support.folders import is_complete, snapshot
+from support.layers import refuse_renames
 from support.server import ModelServer
 from support.sources import publish
 from support.wheels import NAME, BuiltWheel, altered
@@ -33,14 +34,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: BuiltWheel) -> 
 @pytest.fixture
 def other_disk(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the cache on another file system."""
-    really = os.rename
-
-    def rename(source: str | Path, destination: str | Path) -> None:
-        if Path(destination) == kept:
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-        really(source, destination)
-
-    monkeypatch.setattr(os, "rename", rename)
+    refuse_renames(monkeypatch, lambda _, destination: destination == kept)
 
 
 @pytest.fixture(params=["same disk", "other disk"])

@@ -16,6 +16,7 @@ from modelboot import ModelbootError, ModelPin, _files, ensure_model, get_nlp
 from modelboot.cli import main
 from support.commands import failure, reference
 from support.folders import WORK, is_complete, snapshot
+from support.layers import refuse_renames
 from support.wheels import DIST_INFO, NAME, OLDER, small_wheel
 
 LAYOUTS = ("target", "store", "store after all")
@@ -30,15 +31,7 @@ def lay_out(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     if where == "store":
         (target / f"{NAME}-{OLDER}.dist-info" / "INSTALLER").write_text("pip\n", "utf-8")
         return tmp_path / "home"
-    rename = os.rename
-
-    def refuse(source: Path, destination: Path) -> None:
-        """Refuse as an overlay does what lies in its lower layer."""
-        if source.parent == target:
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-        rename(source, destination)
-
-    monkeypatch.setattr(os, "rename", refuse)
+    refuse_renames(monkeypatch, lambda source, _: source.parent == target)
     return tmp_path / "home"
 
 

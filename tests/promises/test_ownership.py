@@ -15,18 +15,9 @@ from modelboot import ModelPin, ensure_model
 from modelboot.cli import main
 from support.commands import output
 from support.folders import WORK, is_complete, leftovers, snapshot
-from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, build_wheel, small_wheel
+from support.wheels import DIST_INFO, NAME, OLDER, VERSION, BuiltWheel, build_wheel, small_wheel, unzipped
 
 Put = Callable[[BuiltWheel, Path], None]
-
-
-def unzipped(wheel: BuiltWheel, target: Path, installer: str) -> None:
-    """Install a wheel as another program would."""
-    shutil.unpack_archive(wheel.path, target, "zip")
-    dist_info = target / f"{wheel.name}-{wheel.version}.dist-info"
-    (dist_info / "INSTALLER").write_text(f"{installer}\n", "utf-8")
-    with (dist_info / "RECORD").open("a", encoding="utf-8") as record:
-        record.write(f"{dist_info.name}/INSTALLER,,\n")
 
 
 def hand_made(wheel: BuiltWheel, target: Path) -> None:
@@ -47,7 +38,7 @@ def editable(_: BuiltWheel, target: Path) -> None:
 
 def edited(wheel: BuiltWheel, target: Path) -> None:
     """Install by pip, and let the user edit the configuration."""
-    unzipped(wheel, target, "pip")
+    unzipped(wheel, target)
     with (target / NAME / f"{NAME}-{VERSION}" / "config.cfg").open("a") as config:
         config.write("# mine\n")
 
@@ -76,7 +67,7 @@ def own_behind_a_link(wheel: BuiltWheel, target: Path) -> None:
 
 def other_version(wheel: BuiltWheel, target: Path) -> None:
     """Install an older version by another program."""
-    unzipped(small_wheel(wheel.path.parent / "older", OLDER), target, "pip")
+    unzipped(small_wheel(wheel.path.parent / "older", OLDER), target)
 
 
 FOREIGN: list[Put] = [
@@ -156,7 +147,7 @@ def test_copy_whose_hash_was_not_recorded(
 @pytest.mark.parametrize("is_pinned", [True, False], ids=["the pinned bytes", "other bytes"])
 def test_old_form_of_the_origin(wheel: BuiltWheel, target: Path, tmp_path: Path, *, is_pinned: bool) -> None:
     """An older pip's record, which has one hash and no `hashes`, proves a model, or leaves that copy to its owner."""
-    unzipped(wheel, target, "pip")
+    unzipped(wheel, target)
     origin = {"url": wheel.url, "archive_info": {"hash": f"sha256={wheel.sha256 if is_pinned else '0' * 64}"}}
     (target / DIST_INFO / "direct_url.json").write_text(json.dumps(origin), "utf-8")
     before = snapshot(target)

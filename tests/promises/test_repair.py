@@ -10,7 +10,6 @@ import shutil
 import site
 import sys
 import sysconfig
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,7 +21,7 @@ import spacy
 from modelboot import DownloadError, InstallError, LoadError, ModelPin, ensure_model, get_nlp, load
 from support.children import STUB_SPACY, pin_arguments, python
 from support.folders import dist_infos, is_complete, leftovers, snapshot
-from support.wheels import BuiltWheel, Tampering, build_wheel
+from support.wheels import BuiltWheel, Tampering, build_wheel, unzipped
 
 if TYPE_CHECKING:
     from support.server import ModelServer
@@ -39,13 +38,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
 
 
 @pytest.fixture
-def installed(tiny_pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Install the model on sys.path, where no other test has imported it; return the target."""
+def installed(tiny_pin: ModelPin, target: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Install the model on sys.path; return the target."""
     ensure_model(tiny_pin)
     monkeypatch.syspath_prepend(str(target))
-    yield target
-    for name in [name for name in sys.modules if name.partition(".")[0] == NAME]:
-        del sys.modules[name]
+    return target
 
 
 def gone(path: Path) -> None:
@@ -249,9 +246,7 @@ def test_damage_without_a_source_stays(tiny: BuiltWheel, installed: Path, server
 def replaced(target: Path) -> None:
     """Put another version there, as another program does."""
     shutil.rmtree(target)
-    with zipfile.ZipFile(build_wheel(target.with_name("newer"), name=NAME, version="2.0.0", lang="af").path) as wheel:
-        wheel.extractall(target)
-    (target / f"{NAME}-2.0.0.dist-info" / "INSTALLER").write_text("pip\n")
+    unzipped(build_wheel(target.with_name("newer"), name=NAME, version="2.0.0", lang="af"), target)
 
 
 def no_longer_proven(target: Path) -> None:

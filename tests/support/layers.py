@@ -1,10 +1,16 @@
-"""A real overlay mount: what lies in the lower layer of an image can be read and hidden, but no folder renamed."""
+"""An overlay mount, real or stood in for: the lower layer of an image can be read and hidden, but no folder renamed."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNS = 0x00020000
@@ -51,6 +57,23 @@ def unmount(merged: Path) -> None:
         _call("umount2", os.fsencode(merged), _MNT_DETACH)
     for folder in (_upper(merged), _upper(merged).with_suffix(".work")):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def refuse_renames(monkeypatch: pytest.MonkeyPatch, is_refused: Callable[[Path, Path], bool]) -> None:
+    """Refuse renames as an overlay does those in its lower layer, and any system those to another disk.
+
+    Args:
+        monkeypatch: Undoes it.
+        is_refused: Tells by source and destination.
+    """
+    rename = os.rename
+
+    def renaming(source: str | Path, destination: str | Path) -> None:
+        if is_refused(Path(source), Path(destination)):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        rename(source, destination)
+
+    monkeypatch.setattr(os, "rename", renaming)
 
 
 def keep_mounts_private() -> None:

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from modelboot import ModelbootError, ModelPin, ensure_model
 from support import children, folders, layers
-from support.wheels import DIST_INFO, NAME, OLDER, VERSION, small_wheel
+from support.wheels import DIST_INFO, NAME, OLDER, VERSION, small_wheel, unzipped
 
 if TYPE_CHECKING:
     from support.folders import Entry
@@ -216,7 +216,8 @@ class Builder:
         """Build the wheels of both versions."""
         import_ahead()
         self._folder = folder
-        self.old = small_wheel(folder / "wheels", OLDER).pin
+        self._old = small_wheel(folder / "wheels", OLDER)
+        self.old = self._old.pin
         self.new = small_wheel(folder / "wheels").pin
         self.other_build = small_wheel(folder / "other", weight_bytes=801).pin
 
@@ -240,11 +241,7 @@ class Builder:
 
     def install_by_pip(self, sandbox: Sandbox) -> None:
         """Install the older version as pip would."""
-        shutil.unpack_archive(self._folder / "wheels" / self.old.filename, sandbox.target, "zip")
-        dist_info = sandbox.target / f"{NAME}-{OLDER}.dist-info"
-        (dist_info / "INSTALLER").write_text("pip\n", "utf-8")
-        with (dist_info / "RECORD").open("a", encoding="utf-8") as record:
-            record.write(f"{dist_info.name}/INSTALLER,,\n")
+        unzipped(self._old, sandbox.target)
 
 
 def _nothing(_: Builder, __: Sandbox) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import random
+import shutil
 import tempfile
 import warnings
 import zipfile
@@ -210,6 +211,21 @@ def large_wheel(folder: Path, *, size_bytes: int = 1_000_000, seed: int = 0) -> 
     """
     vectors = random.Random(seed).randbytes(size_bytes)  # noqa: S311 - no secret
     return small_wheel(folder, tampering=Tampering(extra={f"{NAME}/vectors.bin": vectors}))
+
+
+def unzipped(wheel: BuiltWheel, target: Path, installer: str = "pip") -> None:
+    """Install a wheel as another program does.
+
+    Args:
+        wheel: The wheel.
+        target: The folder of packages.
+        installer: The program's name.
+    """
+    shutil.unpack_archive(wheel.path, target, "zip")
+    dist_info = target / f"{wheel.name}-{wheel.version}.dist-info"
+    (dist_info / "INSTALLER").write_text(f"{installer}\n", "utf-8")
+    with (dist_info / "RECORD").open("a", encoding="utf-8") as record:
+        record.write(f"{dist_info.name}/INSTALLER,,\n")
 
 
 def altered(wheel: BuiltWheel, folder: Path) -> Path:

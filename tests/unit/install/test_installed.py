@@ -11,7 +11,7 @@ import pytest
 from modelboot import ModelPin, ensure_model
 from support.children import OTHER, public_folder, python, skip_unless_other_user
 from support.commands import facts, run
-from support.wheels import DIST_INFO, NAME, BuiltWheel, build_wheel, small_members, small_wheel
+from support.wheels import DIST_INFO, NAME, BuiltWheel, build_wheel, small_members, small_wheel, unzipped
 
 CONFIG = f"{NAME}/{NAME}-1.0.0/config.cfg"
 INIT, RECORD = f"{NAME}/__init__.py", f"{DIST_INFO}/RECORD"
@@ -25,8 +25,7 @@ def listed(*keys: str) -> list[tuple[object, ...]]:
 
 def test_models_of_others_and_of_the_store(wheel: BuiltWheel, target: Path, tmp_path: Path) -> None:
     """What pip installed is listed, too, and beside it another version that modelboot put into its store."""
-    shutil.unpack_archive(wheel.path, target, "zip")
-    (target / DIST_INFO / "INSTALLER").write_text("pip\n")
+    unzipped(wheel, target)
     newer = small_wheel(tmp_path, "2.0.0")
     store = ensure_model(newer.pin).path.parents[1]
     assert store.parent == tmp_path / "home"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import site
@@ -17,6 +16,7 @@ from modelboot._environment import installed_version
 from modelboot.errors import InstallError
 from support.children import OTHER, pin_arguments, public_folder, python, skip_unless_other_user
 from support.folders import WORK, leftovers
+from support.layers import refuse_renames
 from support.server import ModelServer
 from support.wheels import NAME, OLDER, BuiltWheel, small_wheel
 
@@ -69,26 +69,27 @@ def folder_of(pin: ModelPin) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("closed", "chosen"),
-    [([], "purelib"), (["purelib"], "user"), (["purelib", "user"], "home")],
-    ids=["environment", "user site", "store"],
+    ("closed", "user_site", "chosen"),
+    [
+        pytest.param([], True, "purelib", id="environment"),
+        pytest.param(["purelib"], True, "user", id="user site"),
+        pytest.param(["purelib", "user"], True, "home", id="store"),
+        pytest.param(["purelib"], False, "home", id="user site switched off"),
+        pytest.param(["purelib"], None, "home", id="user site unsafe"),
+    ],
 )
-def test_first_place_that_can_be_written(places: Path, pin: ModelPin, closed: list[str], chosen: str) -> None:
-    """Without a target it is the environment, then the user site, then the store; nothing is made elsewhere."""
+def test_first_place_that_can_be_written(  # noqa: PLR0913, PLR0917 - a row
+    places: Path, pin: ModelPin, monkeypatch: pytest.MonkeyPatch, closed: list[str], user_site: object, chosen: str
+) -> None:
+    """Without a target it is the environment, then the user site if Python uses it, then the store.
+
+    Nothing is made elsewhere.
+    """
+    monkeypatch.setattr(site, "ENABLE_USER_SITE", user_site)
     for name in closed:
         (places / name).touch()
     assert folder_of(pin) == (store_of(pin, places / "home") if chosen == "home" else places / chosen)
     assert {"purelib", "user", "home"} & {path.name for path in places.iterdir()} == {*closed, chosen}
-
-
-@pytest.mark.parametrize("enabled", [False, None], ids=["switched-off", "unsafe"])
-def test_user_site_that_python_does_not_use(
-    places: Path, pin: ModelPin, monkeypatch: pytest.MonkeyPatch, *, enabled: bool | None
-) -> None:
-    """Where Python does not use the user site, nothing is put there."""
-    monkeypatch.setattr(site, "ENABLE_USER_SITE", enabled)
-    (places / "purelib").touch()
-    assert folder_of(pin) == store_of(pin, places / "home")
 
 
 @pytest.mark.parametrize("switch", ["", "0", "False", "n", "f", "OFF"])
@@ -155,14 +156,8 @@ def test_no_place_at_all(places: Path, pin: ModelPin, monkeypatch: pytest.Monkey
 def test_version_that_cannot_be_moved_out(places: Path, pin: ModelPin, monkeypatch: pytest.MonkeyPatch) -> None:
     """One in a lower layer of an image stays, and the store stands in; unless that has something else in its place."""
     assert folder_of(small_wheel(places / "old", OLDER).pin) == places / "purelib"
-    rename, store = os.rename, store_of(pin, places / "home")
-
-    def refuse(source: Path, destination: Path) -> None:
-        if source.parent == places / "purelib":
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-        rename(source, destination)
-
-    monkeypatch.setattr(os, "rename", refuse)
+    refuse_renames(monkeypatch, lambda source, _: source.parent == places / "purelib")
+    store = store_of(pin, places / "home")
     (store / NAME).mkdir(parents=True)
     with pytest.raises(InstallError, match=r"\(store\)") as refused:
         ensure_model(pin)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-
 import pytest
 
 from modelboot import ModelPin
@@ -22,11 +19,3 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> BuiltWheel:
 def web_pin(tiny: BuiltWheel, server: ModelServer) -> ModelPin:
     """Return the pin of the tiny pipeline on the loopback server, which has nothing yet."""
     return tiny.pin_at(f"{server.url}/{tiny.path.name}")
-
-
-@pytest.fixture(autouse=True)
-def _unimported(tiny: BuiltWheel) -> Iterator[None]:
-    """Leave no module of the tiny pipeline behind, nor a namespace package of its name."""
-    yield
-    for name in [name for name in sys.modules if name.partition(".")[0] == tiny.name]:
-        del sys.modules[name]

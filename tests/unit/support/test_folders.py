@@ -42,17 +42,16 @@ def test_is_complete_of_a_damaged_install(target: Path, pin: ModelPin, damage: s
 
 def test_snapshot_tells_rewritten_from_untouched(tmp_path: Path) -> None:
     """A file replaced by its like shows, unless copies are as good; one made and removed shows if it is strict."""
-    file, other = tmp_path / "folder" / "file", tmp_path / "other"
-    file.parent.mkdir()
+    file, other = tmp_path / "file", tmp_path / "other"
     file.write_text("same", "utf-8")
-    before, as_copy = snapshot(file.parent), snapshot(file.parent, copies=True)
     other.write_text("same", "utf-8")
+    before, as_copy = snapshot(file), snapshot(file, copies=True)
     other.replace(file)
-    assert snapshot(file.parent) != before
-    assert snapshot(file.parent, copies=True) == as_copy
-    assert snapshot(tmp_path / "absent") == {}
+    assert snapshot(file) != before
+    assert snapshot(file, copies=True) == as_copy
     before, strictly = snapshot(tmp_path), snapshot(tmp_path, strict=True)
     other.touch()
     other.unlink()
     assert snapshot(tmp_path) == before
     assert snapshot(tmp_path, strict=True) != strictly
+    assert snapshot(other) == {}
