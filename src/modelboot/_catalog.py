@@ -1,4 +1,4 @@
-"""A model's name -> its pin, from the catalog of official pipelines; what a pipeline requires.
+"""A model's name -> its pin in the catalog of official pipelines, or near names; what a pipeline requires.
 
 The catalog is `catalog.csv` beside this module: every official pipeline for spaCy 3.7 and 3.8, from the publisher's
 release metadata (github.com/explosion/spacy-models, `meta/*.json`, field `checksum_whl`).

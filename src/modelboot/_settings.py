@@ -1,4 +1,4 @@
-"""MODELBOOT_* variables, parsed -> `Settings`. Nothing else reads settings from `os.environ`."""
+"""Which MODELBOOT_* variables exist, parsed -> `Settings`. Nothing else reads settings from `os.environ`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What else goes on in this process while a call does its work: other threads, and handlers of signals.
+"""Other threads, a fork and signal handlers beside a call: who has the turn, and what is forgotten after fork.
 
-As with lock files, a turn saves work and nothing rests on it: a thread that must not wait goes on without one.
+As with lock files, a turn saves work and nothing rests on it: a thread that must not wait goes on without one. What a
+forked child closes of its parent's lock files is in `_install/lock.py`.
 """
 
 from __future__ import annotations

@@ -148,13 +148,13 @@ def test_bytes_swapped_after_the_hash(
 
 
 @pytest.mark.usefixtures("either_way")
-@pytest.mark.parametrize("damage", ["other bytes", "cut short", "empty"])
+@pytest.mark.parametrize("damage", ["other bytes", "cut short", "empty", "page"])
 def test_damaged_wheel_is_replaced(  # noqa: PLR0913, PLR0917 - fixtures
     damage: str, mirror: ModelServer, wheel: BuiltWheel, kept: Path, tmp_path: Path, target: Path
 ) -> None:
     """A kept wheel whose hash is wrong is not used, goes, and the download that replaces it is kept."""
     other = altered(wheel, tmp_path / "other").read_bytes()
-    keep(kept, {"other bytes": other, "cut short": wheel.content[:-1], "empty": b""}[damage])
+    keep(kept, {"other bytes": other, "cut short": wheel.content[:-1], "empty": b"", "page": b"<html>"}[damage])
     assert ensure_model(wheel.pin_at(None)).source == "release"
     assert is_complete(target, wheel.pin)
     assert kept.read_bytes() == wheel.content

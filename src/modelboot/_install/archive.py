@@ -1,4 +1,4 @@
-"""Which wheels are accepted. Read from the archive's directory and a few small members; nothing is written.
+"""Which archives are accepted. Judged by the directory of a wheel and a few small members; nothing is written.
 
 installer 0.7 writes `../x`, and no version of it refuses what a pipeline has no use for (scripts, `.pth`, `.data`),
 so the policy is modelboot's own.

@@ -1,4 +1,4 @@
-"""Failures that are remembered for a minute: 200 tests on a dead network wait once, not 200 times."""
+"""Failures that this process remembers for a minute: 200 tests on a dead network wait once, not 200 times."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from modelboot._catalog import check_requirements
 from modelboot._files import fsync_tree
 from modelboot._install.installed import Installed
-from modelboot._install.lock import failure_of_holder, forget_failure, locked, save_failure, share_with_group
+from modelboot._install.lock import Turn, failure_of_holder, forget_failure, locked, save_failure, share_with_group
 from modelboot._install.look import look
 from modelboot._install.outcome import Outcome, Timings
 from modelboot._install.preload import preloading
@@ -26,7 +26,7 @@ from modelboot._install.publish import CannotReplaceError, publish, remove_half_
 from modelboot._install.stage import Stage, remove_dead, staged
 from modelboot._install.targets import Choice, Target, choices, store_of
 from modelboot._pin import ModelPin
-from modelboot._progress import make_progress
+from modelboot._progress import Progress, make_progress
 from modelboot._settings import Settings
 from modelboot._turns import raise_if_from_signal
 from modelboot.errors import DownloadError, InstallError
@@ -75,7 +75,6 @@ def install(request: Request, find: Callable[[], Installed | None]) -> Outcome:
 
 def _install_under_lock(target: Target, request: Request, find: Callable[[], Installed | None]) -> Outcome:
     pin, settings = request.pin, request.settings
-    limits, lock_file = settings.limits(), target.lock_file(pin.name)
 
     def is_published() -> bool:
         return request.replacing is None and find() is not None
@@ -83,33 +82,40 @@ def _install_under_lock(target: Target, request: Request, find: Callable[[], Ins
     with (
         # Begun first, as it may end last: no other process waits for what this one imports.
         preloading([UNPACK, *request.preload], make_progress(settings.progress)) as progress,
-        locked(lock_file, str(pin), limits.deadline, is_published) as turn,
+        locked(target.lock_file(pin.name), str(pin), settings.limits().deadline, is_published) as turn,
     ):
         request.timings.mark("lock")
         if (installed := find()) is not None:
             return Outcome(installed)
-        # urllib3 opens a socket when it is imported, to see whether there is IPv6: not in a warm start.
-        from modelboot._sources.fetch import fetch_wheel, make_sources
-        from modelboot._sources.source import download_error
-
-        sources = make_sources(settings)
-        asked = [pin.sha256, *([source.location(pin), source.disabled(pin)] for source in sources)]
-        if attempts := failure_of_holder(lock_file, asked, turn.waited_since):
-            raise download_error(pin, *attempts)
-        fetch = partial(fetch_wheel, pin, sources=sources, limits=limits, progress=progress)
         try:
-            outcome = _install_into(target, request, fetch, is_locked=turn.is_locked)
-        except DownloadError as error:
-            if turn.is_awaited():
-                save_failure(lock_file, asked, error.attempts)
+            return _fetch_and_install(target, request, turn, progress)
+        except DownloadError:
             raise
         except OSError as error:  # another process may have taken this one, which was stopped for long, for dead
             raise_if_from_signal(error)
             if (installed := find()) is None:
                 raise
             return Outcome(installed)
-        forget_failure(lock_file)
-        return outcome
+
+
+def _fetch_and_install(target: Target, request: Request, turn: Turn, progress: Progress) -> Outcome:
+    """Install, unless the process that was waited for has just failed at it; save a failure for those that wait."""
+    # urllib3 opens a socket when it is imported, to see whether there is IPv6: not in a warm start.
+    from modelboot._sources.fetch import fetch_wheel, make_sources
+    from modelboot._sources.source import download_error
+
+    pin, sources = request.pin, make_sources(request.settings)
+    asked = [pin.sha256, *([source.location(pin), source.disabled(pin)] for source in sources)]
+    if attempts := failure_of_holder(turn, asked):
+        raise download_error(pin, *attempts)
+    fetch = partial(fetch_wheel, pin, sources=sources, limits=request.settings.limits(), progress=progress)
+    try:
+        outcome = _install_into(target, request, fetch, is_locked=turn.is_locked)
+    except DownloadError as error:
+        save_failure(turn, asked, error.attempts)
+        raise
+    forget_failure(turn)
+    return outcome
 
 
 def _chosen_target(request: Request, folders: ExitStack) -> Target:
@@ -182,7 +188,7 @@ def _install_into(
         fetched.keep()
         timings.mark("unpack")
         try:
-            installed = publish(stage, target, pin)
+            installed = publish(stage, target, pin, is_repair=request.replacing is not None)
         except CannotReplaceError as error:
             installed = _publish_in_store(stage, target, request, error)
         timings.mark("publish")
@@ -218,7 +224,7 @@ def _publish_copy(stage: Stage, store: Target, request: Request) -> Installed:
         remove_dead(store.work, pin.name, is_locked=turn.is_locked, heir=own.folder)
         shutil.copytree(stage.unpacked, own.unpacked)
         fsync_tree(own.unpacked)
-        return publish(own, store, pin)
+        return publish(own, store, pin, is_repair=request.replacing is not None)
 
 
 def _invalidate_imports(installed: Installed) -> None:

@@ -1,4 +1,4 @@
-"""What is installed: dist-info, RECORD, damage, and who put it there. Nothing here writes.
+"""What counts as installed: dist-info, RECORD, damage, and who put it there. Nothing here writes.
 
 Whether a model is intact is decided by evidence, not by trying to import it: a dist-info of the pinned version, a
 RECORD, every recorded file there with its recorded size, and no other hash than the pin's on record.

@@ -1,7 +1,8 @@
-"""The lock of a model: filelock's, so that no two processes do the same work, and why the one before failed.
+"""The lock of a model, and how waiting processes learn why the one before failed.
 
-It only saves work that would be done twice. Publishing by rename is safe without it, so where no lock can be had the
-install goes on.
+The lock file is `.modelboot/NAME.lock` in the target, beside the stages: see `targets.Target.lock_file`. The lock is
+filelock's. It only saves work that would be done twice: publishing by rename is safe without it, so where no lock can
+be had the install goes on.
 """
 
 from __future__ import annotations
@@ -213,41 +214,41 @@ _GROUP_FILE_MODE = 0o664
 # --- why the process that held the lock failed
 
 
-def save_failure(lock_file: Path, asked: object, attempts: tuple[Attempt, ...]) -> None:
-    """Save why a download failed, for the processes that wait for the lock. Without it they find out for themselves.
+def save_failure(turn: Turn, asked: object, attempts: tuple[Attempt, ...]) -> None:
+    """Save why a download failed, where other processes wait for the lock. Without it they find out for themselves.
 
     Args:
-        lock_file: The lock file.
+        turn: That of this process.
         asked: For what, and whom: as JSON has it.
         attempts: What failed.
     """
+    if not turn.is_awaited():
+        return
     facts = {"asked": asked, "time": time.time(), "attempts": [asdict(attempt) for attempt in attempts]}
-    path = lock_file.with_suffix(".failure")
+    path = _failure_file(turn)
     with suppress(OSError):
         part = path.with_name(f"{path.name}.{os.getpid()}")
         part.write_text(json.dumps(facts), "utf-8")
         part.replace(path)
 
 
-def failure_of_holder(lock_file: Path, asked: object, waited_since: float | None) -> tuple[Attempt, ...] | None:
-    """Return why the process that was waited for failed, if it asked the same sources for the same wheel.
-
-    Args:
-        lock_file: The lock file.
-        asked: As for `save_failure`.
-        waited_since: When the wait began, in seconds since the epoch; None when there was none.
-    """
-    if waited_since is None:
+def failure_of_holder(turn: Turn, asked: object) -> tuple[Attempt, ...] | None:
+    """Return why the process that was waited for failed, if it asked the same sources for the same wheel."""
+    if turn.waited_since is None:
         return None
     try:
-        facts = json.loads(read_regular_file(lock_file.with_suffix(".failure")))
-        is_mine = facts["asked"] == asked and facts["time"] > waited_since
+        facts = json.loads(read_regular_file(_failure_file(turn)))
+        is_mine = facts["asked"] == asked and facts["time"] > turn.waited_since
         return tuple(Attempt(**attempt) for attempt in facts["attempts"]) if is_mine else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def forget_failure(lock_file: Path) -> None:
+def forget_failure(turn: Turn) -> None:
     """Remove what a process that failed has left for those that waited: the model is installed now."""
     with suppress(OSError):
-        lock_file.with_suffix(".failure").unlink()
+        _failure_file(turn).unlink()
+
+
+def _failure_file(turn: Turn) -> Path:
+    return turn.path.with_suffix(".failure")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from modelboot._files import fsync_folder, rename
 from modelboot._install.installed import Installed
-from modelboot._install.look import Look, find_in, look
+from modelboot._install.look import Look, look
 from modelboot._install.stage import Stage
 from modelboot._install.targets import Rename, Target
 from modelboot._pin import ModelPin
@@ -36,7 +36,7 @@ class CannotReplaceError(Exception):
         self.reason = reason
 
 
-def publish(stage: Stage, target: Target, pin: ModelPin) -> Installed:
+def publish(stage: Stage, target: Target, pin: ModelPin, *, is_repair: bool) -> Installed:
     """Put an unpacked model in place. Losing a race to an equal install is success.
 
     Args:
@@ -44,6 +44,7 @@ def publish(stage: Stage, target: Target, pin: ModelPin) -> Installed:
             is removed.
         target: Where the model goes.
         pin: The model.
+        is_repair: Whether one that looks intact gives way, too.
 
     Returns:
         The model in its place.
@@ -58,6 +59,8 @@ def publish(stage: Stage, target: Target, pin: ModelPin) -> Installed:
         backup = stage.folder / f"backup{race}"
         backup.mkdir()
         seen = _look_until_whole(stage, target, pin)
+        if seen.installed is not None and not is_repair:
+            return seen.installed
         try:
             return _publish(stage.unpacked, backup, target, pin, seen)
         except CannotReplaceError:
@@ -68,9 +71,7 @@ def publish(stage: Stage, target: Target, pin: ModelPin) -> Installed:
                 raise CannotReplaceError(f"what is there cannot be renamed ({error.strerror})") from error
             if error.errno not in LOST_RACE:
                 raise
-        installed = find_in(target, pin)
-        if installed is not None:
-            return installed
+        is_repair = False  # what looks intact from now on is what another process has put there
     reason = f"other programs kept changing it, {RACES} tries in a row"
     raise InstallError(model=str(pin), path=str(target.folder), fault="busy", reason=reason)
 

@@ -1,4 +1,4 @@
-"""Stages: private folders in which one install is prepared, and the removal of those that dead processes left.
+"""Stages: private folders in which one install is prepared, and the removal of leftovers of dead processes.
 
 A stage lies in `.modelboot/` on the target's own file system, so that everything leaves it by rename. Its name says
 which boot of which host made it, and whether under the lock of its model. The process that holds that lock removes what

@@ -1,6 +1,6 @@
-"""A verified wheel -> complete package in the staging directory: checked, unpacked, compared with RECORD, flushed.
+"""A verified wheel -> complete package in the stage: free disk space checked, INSTALLER written, all of it flushed.
 
-Free disk space is checked here, and INSTALLER, REQUESTED and what tells of the wheel's hash are written.
+Each member is compared with RECORD as it is written; beside INSTALLER go REQUESTED and what tells of the wheel's hash.
 """
 
 from __future__ import annotations

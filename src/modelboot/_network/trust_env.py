@@ -1,7 +1,7 @@
-"""What requests and httpx call trust_env: what other programs' variables and files say of the network.
+"""Proxies, NO_PROXY, .netrc, certificate authorities: what other programs' variables and files say of the network.
 
-Proxies and NO_PROXY, .netrc, the certificate authorities to trust, and the model hub. To read them imports neither
-`ssl` nor anything else that only a request needs.
+requests and httpx call it trust_env. HF_TOKEN and HF_ENDPOINT of the model hub are read here, too. To read them imports
+neither `ssl` nor anything else that only a request needs.
 """
 
 from __future__ import annotations

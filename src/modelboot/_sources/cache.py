@@ -61,7 +61,7 @@ class WheelCache(NamedTuple):
             try:
                 return copy(kept.as_uri(), wanted._replace(size_mb=None))  # one that has grown is damaged, too
             except RequestError as error:
-                if error.kind not in {"bytes", "page"}:
+                if error.kind not in {"bytes", "not_a_wheel"}:
                     raise
                 raise RequestError(_remove_damaged(kept), kept.as_uri()) from error
 

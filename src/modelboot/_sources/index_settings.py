@@ -1,4 +1,4 @@
-"""Which package indexes are asked, and how: what pip and uv are told by their variables and files.
+"""Which package indexes are asked, and how: the settings of pip and uv, from their variables and files.
 
 Facts of pip are those of its `_internal/configuration.py` and `cli/parser.py`, facts of uv those of its documentation
 of settings. Neither program is run.

@@ -1,4 +1,4 @@
-"""The Source protocol: what every place that may have a wheel can be asked.
+"""What to write for a new source: the Source protocol, which every place that may have a wheel follows.
 
 A new source is one file beside this one, a line in `fetch.make_sources`, its name in `errors.SourceName` and
 `errors.ReportedSource`, and what to do where it does not have a wheel in `errors._MISSING_HINTS`.

@@ -1,4 +1,4 @@
-"""A name or a pin -> Language: installed once, loaded, repaired if damaged.
+"""A name or a pin -> Language: installed once, loaded by `spacy.load`, repaired when it is damaged.
 
 Any failure to load is followed by one full hash check: modified files are installed again, intact ones are not.
 """
