@@ -9,6 +9,7 @@ a mirror, a catalog, a package index of my own        -> the fixtures `mirror`, 
 nginx, squid, tinyproxy and certificates              -> peers, with the files in configs
 a program or a package that not every machine has     -> needs: name it there, and the head of a run says it is missing
 another user, no network, an overlay mount            -> children.skip_unless_other_user, .without_network; layers
+what pip has installed; a rename that is refused      -> wheels.unzipped; layers.refuse_renames
 to run a command, here or as a program, and read it   -> commands.run, .output, .facts, .failure; commands.MAIN
 a script in a child, an environment, forked children  -> children.python, .make_env, .forked; children.ENSURE installs
 a child that does not wait for spaCy's import         -> children.STUB_SPACY, which puts stub/spacy in its place
