@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import time
@@ -234,16 +235,29 @@ def test_place_that_cannot_be_used(  # noqa: PLR0913, PLR0917 - fixtures
 
 
 @pytest.mark.usefixtures("other_disk", "mirror")
-def test_full_disk_keeps_nothing(wheel: BuiltWheel, kept: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy that does not fit leaves nothing behind, and the install goes on."""
+@pytest.mark.parametrize("by", ["the system", "a signal handler"])
+def test_full_disk_keeps_nothing(
+    wheel: BuiltWheel, kept: Path, target: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """A copy that does not fit leaves nothing behind, and the install goes on; a handler's own error passes through."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def full(_: object, name: str) -> None:
         Path(name).write_bytes(b"half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        signal.raise_signal(signal.SIGALRM) if by == "a signal handler" else fail()
 
+    before = signal.signal(signal.SIGALRM, fail)
     monkeypatch.setattr(shutil, "copyfile", full)
-    assert ensure_model(wheel.pin_at(None)).source == "release"
-    assert is_complete(target, wheel.pin)
+    if by == "the system":
+        assert ensure_model(wheel.pin_at(None)).source == "release"
+        assert is_complete(target, wheel.pin)
+    else:
+        with pytest.raises(OSError, match="No space left") as caught:
+            ensure_model(wheel.pin_at(None))
+        assert type(caught.value) is OSError
+    signal.signal(signal.SIGALRM, before)
     assert [*kept.parent.iterdir()] == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -66,6 +67,27 @@ def test_wheel_of_other_bytes_is_read_once(
         failure(ModelPin(NAME, version, "0" * 64))
     opened = [os.fsdecode(called.args[0]) for called in opening.mock_calls]
     assert [path for path in opened if path.startswith(str(house))] == [str(house / name)]
+
+
+def test_time_limit_of_a_signal_handler(house: Path, wheel: BuiltWheel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a handler raises while a strange wheel is hashed is not that wheel's fault, and comes out as it is."""
+    (house / "strange.whl").write_bytes(wheel.content)
+    really = os.open
+
+    def interrupted(path: str, *rest: int) -> int:
+        if str(path).endswith("strange.whl"):
+            signal.raise_signal(signal.SIGALRM)
+        return really(path, *rest)
+
+    def reached(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, reached)
+    monkeypatch.setattr(os, "open", interrupted)
+    with pytest.raises(TimeoutError) as caught:
+        ensure_model(wheel.pin_at(None))
+    signal.signal(signal.SIGALRM, before)
+    assert type(caught.value) is TimeoutError
 
 
 def test_file_name_that_is_no_utf8(house: Path, wheel: BuiltWheel, target: Path) -> None:

@@ -5,6 +5,7 @@ Every process here is a program of its own, and is held at a moment that the tes
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -193,6 +194,22 @@ def test_wait_ends_when_the_model_is_there(
     assert (holder.poll(), len(server.requests), when_waiting) == (None, 0, [])
 
 
+def test_deadline_of_the_wait_is_that_of_the_download(
+    ask: Ask, server: ModelServer, when_waiting: WhenWaiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process whose wait has taken all of its time does not begin anew when its turn comes."""
+    holder, now = ask.holding(FETCHING), time.monotonic
+
+    def end_both() -> None:
+        killed(holder)
+        monkeypatch.setattr(time, "monotonic", lambda: now() + 100)
+
+    when_waiting.append(end_both)
+    with pytest.raises(DownloadError, match="deadline of 60 s passed"):
+        ensure_model(ask.pin)
+    assert server.requests == []
+
+
 @pytest.mark.usefixtures("when_waiting")
 def test_wait_ends_at_the_deadline(
     ask: Ask, target: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -280,6 +297,26 @@ def test_uninstall_judges_what_it_removes(  # noqa: PLR0913, PLR0917 - fixtures
     for kept in ("__init__.py", *(["notes.txt"] if change is user_adds else [])):
         assert (target / NAME / kept).is_file()
     assert (target / DIST_INFO / "RECORD").is_file()
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), KeyboardInterrupt()], ids=["broken disk", "Ctrl-C"])
+def test_uninstall_that_cannot_judge_what_it_moved(
+    ask: Ask, target: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """What cannot be shown to be modelboot's alone is moved back, whatever keeps that from being seen."""
+    ensure_model(ask.pin)
+    really = os.open
+
+    def refusing(path: str, *arguments: int, **options: int) -> int:
+        if WORK in str(path) and str(path).endswith("RECORD"):
+            raise error
+        return really(path, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refusing)
+        assert run("uninstall", NAME).status != 0
+    assert is_complete(target, ask.pin)
+    assert leftovers(target, ask.pin) == []
 
 
 def test_uninstall_waits_for_an_install(

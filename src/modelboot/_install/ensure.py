@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from modelboot._catalog import DEFAULT_MODEL, resolve
-from modelboot._deadline import Deadline
 from modelboot._install.failures import cached_failure
 from modelboot._install.installed import Installed
 from modelboot._install.look import find_in
@@ -85,14 +84,15 @@ def ensure(
     # With another URL or another setting the next call may fare better.
     call = (*astuple(pin), settings, network_variables())
     preload = ["spacy", f"spacy.lang.{pin.name.partition('_')[0]}"] if for_loading else []
+    limits = settings.limits()  # of all that follows: the waits for others, and the network
     with (
-        turn(pin.name, Deadline.after(settings.deadline_s), busy),
+        turn(pin.name, limits.deadline, busy),
         cached_failure(call) if for_loading else nullcontext(),
         _os_errors_translated(pin, settings),
     ):
         from modelboot._install.install import Request, install
 
-        return install(Request(pin, settings, replacing, preload, timings), find)
+        return install(Request(pin, settings, limits, replacing, preload, timings), find)
 
 
 def _place(settings: Settings) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelboot._catalog import check_requirements
+from modelboot._deadline import Limits
 from modelboot._files import fsync_tree
 from modelboot._install.installed import Installed
 from modelboot._install.lock import Turn, failure_of_holder, forget_failure, locked, save_failure, share_with_group
@@ -46,6 +47,8 @@ class Request(NamedTuple):
     pin: ModelPin
     settings: Settings
     """The settings in force."""
+    limits: Limits
+    """Of the whole call, whose deadline has begun."""
     replacing: Installed | None
     """A model with modified files that does not count as installed; see `ensure`."""
     preload: Sequence[str]
@@ -82,7 +85,7 @@ def _install_under_lock(target: Target, request: Request, find: Callable[[], Ins
     with (
         # Begun first, as it may end last: no other process waits for what this one imports.
         preloading([UNPACK, *request.preload], make_progress(settings.progress)) as progress,
-        locked(target.lock_file(pin.name), str(pin), settings.limits().deadline, is_published) as turn,
+        locked(target.lock_file(pin.name), str(pin), request.limits.deadline, is_published) as turn,
     ):
         request.timings.mark("lock")
         if (installed := find()) is not None:
@@ -108,7 +111,7 @@ def _fetch_and_install(target: Target, request: Request, turn: Turn, progress: P
     asked = [pin.sha256, *([source.location(pin), source.disabled(pin)] for source in sources)]
     if attempts := failure_of_holder(turn, asked):
         raise download_error(pin, *attempts)
-    fetch = partial(fetch_wheel, pin, sources=sources, limits=request.settings.limits(), progress=progress)
+    fetch = partial(fetch_wheel, pin, sources=sources, limits=request.limits, progress=progress)
     try:
         outcome = _install_into(target, request, fetch, is_locked=turn.is_locked)
     except DownloadError as error:
@@ -216,9 +219,9 @@ def _publish_in_store(stage: Stage, target: Target, request: Request, error: Can
 
 def _publish_copy(stage: Stage, store: Target, request: Request) -> Installed:
     """Publish what is unpacked on another file system."""
-    pin, deadline = request.pin, request.settings.limits().deadline
+    pin = request.pin
     with (
-        locked(store.lock_file(pin.name), str(pin), deadline) as turn,
+        locked(store.lock_file(pin.name), str(pin), request.limits.deadline) as turn,
         staged(store.work, pin.name, is_locked=turn.is_locked) as own,
     ):
         remove_dead(store.work, pin.name, is_locked=turn.is_locked, heir=own.folder)

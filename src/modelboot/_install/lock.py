@@ -141,7 +141,7 @@ def _acquire(
             if waited_since is None:
                 waited_since = time.time()
                 with suppress(OSError):  # it is another user's
-                    os.utime(path)
+                    os.utime(path, follow_symlinks=os.utime not in os.supports_follow_symlinks)
         except _NO_LOCK as error:
             raise_if_from_signal(error)
             _log.debug("no lock for %s, going on without: %s", model, error)
@@ -228,7 +228,8 @@ def save_failure(turn: Turn, asked: object, attempts: tuple[Attempt, ...]) -> No
     path = _failure_file(turn)
     with suppress(OSError):
         part = path.with_name(f"{path.name}.{os.getpid()}")
-        part.write_text(json.dumps(facts), "utf-8")
+        with part.open("x", encoding="utf-8") as file:  # follows no link
+            json.dump(facts, file)
         part.replace(path)
 
 

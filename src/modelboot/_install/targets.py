@@ -256,6 +256,7 @@ def _environment_targets(settings: Settings) -> Iterator[Target]:
 
 
 def store_of(pin: ModelPin, home: Path) -> Store:
+    """Return the folder of the store that is one wheel's own."""
     return Store("store", home / f"{pin.name}-{pin.version or 'any'}-{pin.sha256[:12]}")
 
 

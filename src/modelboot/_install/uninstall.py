@@ -73,7 +73,7 @@ def _move_out(installed: Installed, backup: Path) -> None:
         _refuse_unless_ours(
             installed._replace(target=there, dist_info=there.folder / installed.dist_info.name), installed.target
         )
-    except InstallError:
+    except BaseException:  # Ctrl-C, or a file that cannot be read, too
         rename_all([(destination, source) for source, destination in reversed(renames)])
         raise
 

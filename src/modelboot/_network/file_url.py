@@ -62,12 +62,12 @@ def open_file(url: str) -> Iterator[Response]:
     Raises:
         RequestError: It cannot be read.
     """
-    with _translating_errors(url):
+    with errors_translated(url):
         file = open_regular(path_of(url))
         total_bytes = os.fstat(file.fileno()).st_size
 
     def read(size: int) -> bytes:
-        with _translating_errors(url):
+        with errors_translated(url):
             return file.read(size)
 
     with file:
@@ -75,7 +75,8 @@ def open_file(url: str) -> Iterator[Response]:
 
 
 @contextmanager
-def _translating_errors(url: str) -> Iterator[None]:
+def errors_translated(url: str) -> Iterator[None]:
+    """Raise a RequestError for what the system refuses while a file is read."""
     try:
         yield
     except OSError as error:

@@ -74,10 +74,10 @@ class PartialFile:
         if validator == self.validator:
             return
         with self._translating_errors():
-            if validator is None:
-                self._validator_path.unlink(missing_ok=True)
-            else:
-                self._validator_path.write_text(json.dumps({"validator": validator}), "utf-8")
+            self._validator_path.unlink(missing_ok=True)
+            if validator is not None:
+                with self._validator_path.open("x", encoding="utf-8") as file:  # follows no link
+                    json.dump({"validator": validator}, file)
         self.validator = validator
 
     def write(self, chunk: bytes) -> None:
@@ -123,14 +123,16 @@ class PartialFile:
 
 
 def _open(path: Path, flags: int = 0) -> BinaryIO:
-    """Open a file, or make one that is private to this user, to append to it."""
+    """Open a file, or make one that is private to this user, to append to it; a link is not followed."""
+    flags |= getattr(os, "O_NOFOLLOW", 0)
     # Chunks go straight to the file: Python 3.14 would keep 128 KiB back, which a kill loses.
     return open(path, "a+b", buffering=1 << 13, opener=lambda name, usual: os.open(name, usual | flags, 0o600))
 
 
 def _may_change(file: BinaryIO) -> bool:
-    """Return True if another user may write to a file that was there, or has it open for that."""
+    """Return True if a file that was there is also another's: its user may write to it, or it has a second name."""
     status = os.fstat(file.fileno())
     if not (stat.S_ISREG(status.st_mode) and hasattr(os, "geteuid")):
         return False
-    return status.st_uid != os.geteuid() or bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    is_shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_nlink > 1
+    return status.st_uid != os.geteuid() or bool(is_shared)

@@ -71,19 +71,19 @@ class WheelCache(NamedTuple):
         return [Probe(subject=self.name, value=self.location(pin), ok=True, found=found)]
 
     def keep(self, wheel: Path, *, moving: bool) -> None:
-        """Keep a wheel. Where that cannot be, the next environment downloads it again, which is not a failure.
+        """Keep a wheel.
 
         Args:
             wheel: The verified wheel, named by its hash, its mode one that others may read.
             moving: The caller does not need it any more.
+
+        Raises:
+            OSError: It cannot be kept.
         """
-        with suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            path = self.folder / wheel.name
-            if os.path.lexists(path):
-                return
-            if not (moving and _moved(wheel, path)):
-                self._copy(wheel, path)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / wheel.name
+        if not os.path.lexists(path) and not (moving and _moved(wheel, path)):
+            self._copy(wheel, path)
 
     def cached(self) -> Iterator[CachedWheel]:
         """Yield the wheels that are kept."""

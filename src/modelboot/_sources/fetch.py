@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from modelboot._sources.index import PackageIndexes
 from modelboot._sources.release import Release
 from modelboot._sources.source import Source, download_error, log_failures
 from modelboot._sources.wheelhouse import Wheelhouse
+from modelboot._turns import raise_if_from_signal
 from modelboot.errors import Attempt, DownloadError, OfflineError, ReportedSource
 
 OFFLINE = "MODELBOOT_OFFLINE=1"
@@ -41,13 +41,17 @@ class FetchedWheel(NamedTuple):
     def keep(self, *, moving: bool = True) -> None:
         """Keep what came over the network for the next environment, once nothing is read from it any more.
 
+        Where that cannot be, the next environment downloads it again, which is not a failure.
+
         Args:
             moving: The file may be moved away; otherwise a copy is kept.
         """
         if self.cache and self.downloaded_bytes:
-            with suppress(OSError):
+            try:
                 share(self.path)
                 self.cache.keep(self.path, moving=moving)
+            except OSError as error:
+                raise_if_from_signal(error)
 
 
 def make_sources(settings: Settings) -> tuple[Source, ...]:

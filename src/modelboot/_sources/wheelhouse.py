@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from modelboot._deadline import Deadline, Limits
 from modelboot._files import read_chunks
 from modelboot._network.download import Download, Received, copy
+from modelboot._network.file_url import errors_translated
 from modelboot._network.response import RequestError
 from modelboot._pin import ModelPin
 from modelboot._sources.source import Probe, as_failed_attempt, download_error, log_hash_mismatches
@@ -106,7 +106,7 @@ _known: dict[tuple[int, ...], str] = {}
 
 
 def _state_of(file: Path) -> tuple[int, ...]:
-    with _errors_of(file):
+    with errors_translated(file.as_uri()):
         status = os.stat(file)
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
@@ -125,20 +125,12 @@ def _has_hash(file: Path, pin: ModelPin, deadline: Deadline) -> bool:
 
 def _hash_by(file: Path, deadline: Deadline) -> str:
     digest = hashlib.sha256()
-    with _errors_of(file):
+    with errors_translated(file.as_uri()):
         for chunk in read_chunks(file):
             if deadline.remaining_s == 0:
                 raise RequestError(str(deadline), file.as_uri())
             digest.update(chunk)
     return digest.hexdigest()
-
-
-@contextmanager
-def _errors_of(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RequestError(error.strerror or str(error), file.as_uri()) from error
 
 
 def _places_of_name(folder: Path, pin: ModelPin) -> tuple[Path, Path]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import Mock, call
@@ -124,10 +125,23 @@ def test_part_with_a_broken_note(server: ModelServer, destination: Destination, 
     assert destination.left() == ["pinned.whl"]
 
 
+@pytest.mark.parametrize("suffix", ["", ".json"], ids=["part", "note"])
+def test_planted_link(server: ModelServer, destination: Destination, tmp_path: Path, suffix: str) -> None:
+    """What a link in the place of a part, or of the note beside it, leads to is not written to."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"theirs")
+    destination.part.with_name(f"{destination.part.name}{suffix}").symlink_to(victim)
+    server.serve(PATH, Reply(headers={"ETag": '"a"'}, body=BODY))
+    with suppress(InstallError):
+        destination.fetch(server.url + PATH)
+    assert victim.read_bytes() == b"theirs"
+
+
 @pytest.mark.parametrize("size", [1000, len(BODY)], ids=["small", "large"])
-def test_full_disk(server: ModelServer, destination: Destination, size: int) -> None:
+def test_full_disk(server: ModelServer, destination: Destination, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """A full disk is told as what it is, whenever it shows, not as the source's fault."""
-    destination.part.symlink_to("/dev/full")
+    really, part = os.open, str(destination.part)
+    monkeypatch.setattr(os, "open", lambda path, *rest: really("/dev/full" if str(path) == part else path, *rest))
     server.serve(PATH, Reply(body=BODY[:size]))
     with pytest.raises(InstallError, match="No space left on device") as failed:
         destination.fetch(server.url + PATH, BODY[:size])

@@ -190,7 +190,7 @@ UNASKED = {
     "file://elsewhere/simple": "is a file URL of another machine",
     "nowhere/simple": NO_PLACE,
     "ftp://example.org/simple": NO_PLACE,
-    "http://[/simple": NO_PLACE,
+    "http://[::1/simple": NO_PLACE,
     "https://example.org:99999/": NO_PLACE,
 }
 
