@@ -84,10 +84,9 @@ def test_time_limit_of_a_signal_handler(house: Path, wheel: BuiltWheel, monkeypa
 
     before = signal.signal(signal.SIGALRM, reached)
     monkeypatch.setattr(os, "open", interrupted)
-    with pytest.raises(TimeoutError) as caught:
+    with pytest.raises(TimeoutError):
         ensure_model(wheel.pin_at(None))
     signal.signal(signal.SIGALRM, before)
-    assert type(caught.value) is TimeoutError
 
 
 def test_file_name_that_is_no_utf8(house: Path, wheel: BuiltWheel, target: Path) -> None:

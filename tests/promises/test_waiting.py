@@ -30,6 +30,7 @@ from support.children import (
 )
 from support.commands import run
 from support.folders import WORK, dist_infos, everything, is_complete, leftovers, snapshot
+from support.layers import refuse_renames
 from support.server import Reply
 from support.wheels import DIST_INFO, NAME, BuiltWheel, build_wheel, large_wheel, small_wheel
 
@@ -260,7 +261,7 @@ def user_adds(package: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [user_adds, pip_reinstalls])
-@pytest.mark.parametrize("moment", ["during the wait", "as it is moved"])
+@pytest.mark.parametrize("moment", ["during the wait", "during the wait, in a lower layer", "as it is moved"])
 def test_uninstall_judges_what_it_removes(  # noqa: PLR0913, PLR0917 - fixtures
     ask: Ask,
     server: ModelServer,
@@ -273,7 +274,9 @@ def test_uninstall_judges_what_it_removes(  # noqa: PLR0913, PLR0917 - fixtures
     """What others change while it waits for the lock, or in the middle of its renames, is theirs and stays."""
     ensure_model(ask.pin)
     rename, sleep = os.rename, time.sleep
-    if moment == "during the wait":
+    if moment.endswith("layer"):
+        refuse_renames(monkeypatch, lambda source, _: source in {target / NAME, target / DIST_INFO})
+    if moment.startswith("during"):
         holder = ask.holding(FETCHING, pin=server.publish(small_wheel(tmp_path, "2.0.0")))
 
         def waiting(seconds: float) -> None:
@@ -312,9 +315,8 @@ def test_uninstall_that_cannot_judge_what_it_moved(
             raise error
         return really(path, *arguments, **options)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "open", refusing)
-        assert run("uninstall", NAME).status != 0
+    monkeypatch.setattr(os, "open", refusing)
+    assert run("uninstall", NAME).status != 0
     assert is_complete(target, ask.pin)
     assert leftovers(target, ask.pin) == []
 

@@ -153,8 +153,13 @@ def test_no_place_at_all(places: Path, pin: ModelPin, monkeypatch: pytest.Monkey
     assert leftovers(places / "purelib") == [NAME]
 
 
-def test_version_that_cannot_be_moved_out(places: Path, pin: ModelPin, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("locks_work", [True, False])
+def test_version_that_cannot_be_moved_out(
+    places: Path, pin: ModelPin, monkeypatch: pytest.MonkeyPatch, *, locks_work: bool
+) -> None:
     """One in a lower layer of an image stays, and the store stands in; unless that has something else in its place."""
+    if not locks_work:
+        monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", lambda *_: None)
     assert folder_of(small_wheel(places / "old", OLDER).pin) == places / "purelib"
     refuse_renames(monkeypatch, lambda source, _: source.parent == places / "purelib")
     store = store_of(pin, places / "home")

@@ -10,12 +10,12 @@ import shutil
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from modelboot import ModelPin, ensure_model
-from modelboot._files import identity_of
-from modelboot._install.unpack import unpack
+from modelboot._sources import fetch
 from modelboot.errors import InstallError
 from support.commands import output
 from support.folders import is_complete, leftovers
@@ -115,14 +115,21 @@ def test_damaged_member(wheel: BuiltWheel, target: Path, damage: bytes) -> None:
     assert leftovers(target) == []
 
 
-def test_another_file_in_the_place_of_the_archive(wheel: BuiltWheel, tmp_path: Path) -> None:
-    """What was hashed is what is unpacked: another file of that name is refused, whatever it holds."""
-    with wheel.path.open("rb") as file:
-        identity = identity_of(file)
-    other = Path(shutil.copy(wheel.path, tmp_path / "other"))
-    other.replace(wheel.path)
-    with pytest.raises(FileNotFoundError, match="another file"):
-        unpack(wheel.path, identity, wheel.pin, tmp_path / "unpacked")
+def test_another_file_in_the_place_of_the_archive(
+    wheel: BuiltWheel, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was hashed is what is unpacked: another file that takes its name meanwhile is refused, whatever it holds."""
+
+    def fetch_and_swap(*arguments: Any, **options: Any) -> fetch.FetchedWheel:  # noqa: ANN401 - as fetch_wheel
+        fetched = really(*arguments, **options)
+        Path(shutil.copy(fetched.path, fetched.path.with_name("other"))).replace(fetched.path)
+        return fetched
+
+    really = fetch.fetch_wheel
+    monkeypatch.setattr(fetch, "fetch_wheel", fetch_and_swap)
+    with pytest.raises(InstallError, match="another file has taken its place"):
+        ensure_model(wheel.pin)
+    assert leftovers(target) == []
 
 
 def test_too_little_disk_space(wheel: BuiltWheel, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
